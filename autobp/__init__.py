@@ -1,0 +1,1 @@
+"""autobp: write scalars, see every derivative, run at matrix speed."""
