@@ -1,0 +1,847 @@
+"""Value: a node of the computation graph, and backward(), the chain rule walked over it.
+
+A node keeps its data, its grad, the operation that made it, its parents, and the local derivative towards
+each parent. Backpropagation is then one loop without any per-operation code: in reverse topological order,
+``parent.grad += partial * node.grad``.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import threading
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
+
+from autobp.ops import (
+    ABS,
+    ACOS,
+    ADD,
+    ASIN,
+    ATAN,
+    CONSTANT_POWER,
+    COS,
+    COSH,
+    DIVIDE,
+    ELU,
+    ERF,
+    EXP,
+    EXPM1,
+    FLOATS,
+    GELU,
+    LEAKY_RELU,
+    LOG,
+    LOG1P,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    POWER,
+    RELU,
+    SIGMOID,
+    SIGN_OF,
+    SILU,
+    SIN,
+    SINH,
+    SOFTPLUS,
+    SQRT,
+    SUBTRACT,
+    TABLE,
+    TAN,
+    TANH,
+    Operation,
+    differentiate,
+    evaluate,
+    operation,
+)
+
+
+class _State(threading.local):
+    """What a thread is doing with the graphs it builds."""
+
+    def __init__(self) -> None:
+        #: non-finite results pass as in IEEE 754 instead of raising
+        self.ieee = False
+        #: called with (value, what) before a value's data is read or decides anything
+        self.on_read: Callable[[Value, str], None] | None = None
+
+
+_state: Final = _State()
+_watchers: int = 0  # threads in which on_read is set; 0 keeps reads of data fast
+_watchers_lock: Final = threading.Lock()
+_epochs: Final = count(1)  # each walk over a graph marks nodes with numbers of its own
+
+
+class ieee:
+    """Context manager: let non-finite results pass, as IEEE 754 arithmetic does, instead of raising.
+
+    It holds for the values that this thread computes inside the block.
+    """
+
+    def __enter__(self) -> None:
+        self._before = _state.ieee
+        _state.ieee = True
+
+    def __exit__(self, *exception: object) -> None:
+        _state.ieee = self._before
+
+
+class watch_reads:
+    """Context manager: call ``on_read(value, what)`` before this thread reads data or compares by it.
+
+    ``what`` says how, as the user wrote it: ".data", "<", "==", "bool()" …. A tracer raises from it.
+    """
+
+    def __init__(self, on_read: Callable[[Value, str], None]) -> None:
+        self._on_read = on_read
+
+    def __enter__(self) -> None:
+        global _watchers
+        self._before = _state.on_read
+        _state.on_read = self._on_read
+        with _watchers_lock:
+            _watchers += 1
+
+    def __exit__(self, *exception: object) -> None:
+        global _watchers
+        _state.on_read = self._before
+        with _watchers_lock:
+            _watchers -= 1
+
+
+class Details:
+    """What few nodes have: more than two parents, constants, a derivative of the user's own."""
+
+    __slots__ = ("backward", "constants", "derivative", "parents", "partials", "symbol")
+
+    def __init__(
+        self,
+        parents: tuple[Value, ...] = (),
+        partials: tuple[float, ...] = (),
+        constants: tuple[float, ...] = (),
+        symbol: str = "",
+    ) -> None:
+        #: all parents, where the node's two slots are too few for them; else empty
+        self.parents = parents
+        self.partials = partials
+        self.constants = constants
+        #: what a node made by hand calls its operation
+        self.symbol = symbol
+        #: a function that adds to the parents' grads, set through ``_backward``
+        self.backward: Callable[[], None] | None = None
+        #: this node's gradient as a Value, after backward(create_graph=True)
+        self.derivative: Value | None = None
+
+
+class _Unfilled:
+    """The type of the mark that tells Value.__init__ to leave the filling in to _node()."""
+
+
+_UNFILLED: Final = _Unfilled()
+
+
+def _no_rule(*arguments: Any) -> Any:
+    raise TypeError(
+        "a node made by hand, as Value(data, children, …), has no rule in the operation table; "
+        "register one with autobp.operation(name, value, partials)"
+    )
+
+
+#: The operation of nodes made by hand. It stays out of the table: nothing can evaluate or print it.
+BY_HAND: Final = operation("by_hand", _no_rule, _no_rule, arity=None)
+del TABLE["by_hand"]
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Value:
+    """A number that remembers how it was computed.
+
+    Args:
+        data: an int or float, NumPy's scalars included.
+        label: a name, for error messages, drawings and derivations.
+
+    The second and third positional arguments make a node by hand, as micrograd and microgpt do:
+    ``Value(data, children, op)`` with a string, whose ``_backward`` must then be set, or
+    ``Value(data, children, local_grads)`` with one local derivative for each child.
+
+    Raises:
+        TypeError: data is no real number (a string, None, a complex number, an array, a Value).
+
+    Attributes:
+        data: the number, a float. Can be set where the Value is a leaf.
+        grad: ∂root/∂self, a float, after ``root.backward()``. In a leaf it accumulates over calls.
+        label: a name or "".
+    """
+
+    __slots__ = ("_data", "_details", "_grad", "_mark", "_operation", "_parent", "_parent2", "_partial",
+                 "_partial2", "label")  # fmt: skip
+
+    _data: float
+    _grad: float
+    _operation: Operation | None
+    _parent: Value | None
+    _parent2: Value | None
+    _partial: float
+    _partial2: float
+    _details: Details | None
+    _mark: int
+    label: str
+
+    def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
+        if _children is _UNFILLED:
+            return
+        self._data = _number(data)
+        self._grad = 0.0
+        self._operation = None
+        self._parent = None
+        self._parent2 = None
+        self._partial = 0.0
+        self._partial2 = 0.0
+        self._details = None
+        self._mark = 0
+        self.label = label
+        if _children or _op:
+            self._make_by_hand(tuple(_children), _op)
+
+    def _make_by_hand(self, children: tuple[Any, ...], op: Any) -> None:
+        for child in children:
+            if not isinstance(child, Value):
+                raise TypeError(f"the children of a Value must be Values; got {child!r}")
+        if not children:
+            if isinstance(op, str):
+                self._details = Details(symbol=op)
+                return
+            raise TypeError(f"local derivatives {op!r} were given without children to take them towards")
+        self._operation = BY_HAND
+        if isinstance(op, str):
+            self._details = Details(children, (), (), op)
+            return
+        partials = tuple([_number(partial) for partial in op])
+        if len(partials) != len(children):
+            raise TypeError(f"{len(children)} children need as many local derivatives; got {len(partials)}")
+        self._details = Details(children, partials)
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    @property
+    def data(self) -> float:
+        if _watchers:
+            _announce_read(self, ".data")
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        if self._operation is not None:
+            raise ValueError(
+                f"cannot set the data of {self!r}: it is the result of an operation, and its gradients "
+                "belong to the value it had; set the data of leaves and compute it anew"
+            )
+        self._data = _number(data)
+
+    @property
+    def grad(self) -> Any:
+        details = self._details
+        if details is not None and details.derivative is not None:
+            return details.derivative
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        if self._details is not None:
+            self._details.derivative = None
+        self._grad = _number(grad)
+
+    @property
+    def operation(self) -> Operation | None:
+        """The operation that made this node; None for a leaf."""
+        return self._operation
+
+    @property
+    def parents(self) -> tuple[Value, ...]:
+        """The operands this node was computed from, in order, repeated where one was used twice."""
+        details = self._details
+        if details is not None and details.parents:
+            return details.parents
+        if self._parent is None:
+            return ()
+        if self._parent2 is None:
+            return (self._parent,)
+        return (self._parent, self._parent2)
+
+    @property
+    def partials(self) -> tuple[float, ...]:
+        """The local derivatives ∂self/∂parent at this node's data, one for each of ``parents``."""
+        details = self._details
+        if details is not None and details.parents:
+            return details.partials
+        if self._parent is None:
+            return ()
+        if self._parent2 is None:
+            return (self._partial,)
+        return (self._partial, self._partial2)
+
+    @property
+    def constants(self) -> tuple[float, ...]:
+        """The plain numbers that are part of the operation, such as the exponent of ``x**2``."""
+        details = self._details
+        return () if details is None else details.constants
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this Value was given and not computed."""
+        return self._operation is None
+
+    # micrograd's and microgpt's names for the same things
+
+    @property
+    def _prev(self) -> set[Value]:
+        return set(self.parents)
+
+    @property
+    def _children(self) -> tuple[Value, ...]:
+        return self.parents
+
+    @property
+    def _local_grads(self) -> tuple[float, ...]:
+        return self.partials
+
+    @property
+    def _op(self) -> str:
+        details = self._details
+        if details is not None and details.symbol:
+            return details.symbol
+        if self._operation is None or self._operation is BY_HAND:
+            return ""
+        return self._operation.symbol.format(*[f"{constant:g}" for constant in self.constants])
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        """The function that applies the chain rule from this node to its parents."""
+        return self._propagate
+
+    @_backward.setter
+    def _backward(self, function: Callable[[], None]) -> None:
+        if self._operation is not BY_HAND:
+            raise TypeError(
+                f"_backward can be set on nodes made by hand, Value(data, children, op), and {self!r} is not "
+                "one; for an operation with a rule of its own use autobp.operation(name, value, partials)"
+            )
+        assert self._details is not None
+        self._details.backward = function
+
+    def __repr__(self) -> str:
+        shown = f"Value(data={self._data!r}, grad={self.grad!r}"
+        if self._op:
+            shown += f", op={self._op!r}"
+        if self.label:
+            shown += f", label={self.label!r}"
+        return shown + ")"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.data, spec) if spec else repr(self)
+
+    def __float__(self) -> float:
+        raise TypeError(
+            f"{_describe(self)} cannot be turned into a float: its gradient would be lost. Use .data for the "
+            "number, and for functions the Value's own: v.exp(), not math.exp(v)"
+        )
+
+    def __int__(self) -> int:
+        raise TypeError(f"{_describe(self)} cannot be turned into an int: use int(v.data) for the number")
+
+    def __complex__(self) -> complex:
+        raise TypeError(f"{_describe(self)} cannot be turned into a complex number: use .data for the number")
+
+    def __round__(self, digits: int | None = None) -> float:
+        raise TypeError(f"{_describe(self)} cannot be rounded: use round(v.data) for the number")
+
+    def __index__(self) -> int:
+        raise TypeError(
+            f"{_describe(self)} cannot be an index: use autobp.take(values, i), which records the choice, "
+            "or int(v.data)"
+        )
+
+    def __bool__(self) -> bool:
+        if _watchers:
+            _announce_read(self, "bool()")
+        return self._data != 0.0
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, numbers.Number):
+            raise TypeError(
+                f"{_describe(self)} == {other!r} compares a Value with a number: == between Values means the "
+                "same node. Use v.data == number, or autobp.equal(v, number) for a node that is 1 or 0"
+            )
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __lt__(self, other: Any) -> bool:
+        return self._data < _compared(self, other, "<")
+
+    def __le__(self, other: Any) -> bool:
+        return self._data <= _compared(self, other, "<=")
+
+    def __gt__(self, other: Any) -> bool:
+        return self._data > _compared(self, other, ">")
+
+    def __ge__(self, other: Any) -> bool:
+        return self._data >= _compared(self, other, ">=")
+
+    # --------------------------------------------------------------------------------------- arithmetic
+    # + and * write their rule out, for speed; tests hold both to the table.
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, Value):
+            if not isinstance(other, numbers.Real):
+                return NotImplemented
+            other = Value(other)
+        data = self._data + other._data
+        if data - data != 0.0:
+            return binary(ADD, self, other)
+        return _node(data, ADD, self, other, 1.0, 1.0)
+
+    def __radd__(self, other: Any) -> Any:
+        # sum() starts from the int 0, which would only add a node 0 + x to every sum
+        if type(other) is int and other == 0:
+            return self
+        return Value(other) + self if isinstance(other, numbers.Real) else NotImplemented
+
+    def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, Value):
+            if not isinstance(other, numbers.Real):
+                return NotImplemented
+            other = Value(other)
+        data = self._data * other._data
+        if data - data != 0.0:
+            return binary(MULTIPLY, self, other)
+        return _node(data, MULTIPLY, self, other, other._data, self._data)
+
+    def __rmul__(self, other: Any) -> Any:
+        return Value(other) * self if isinstance(other, numbers.Real) else NotImplemented
+
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, Value):
+            return binary(SUBTRACT, self, other)
+        return binary(SUBTRACT, self, Value(other)) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Any:
+        return binary(SUBTRACT, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __truediv__(self, other: Any) -> Any:
+        if isinstance(other, Value):
+            return binary(DIVIDE, self, other)
+        return binary(DIVIDE, self, Value(other)) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return binary(DIVIDE, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, Value):
+            return binary(POWER, self, other)
+        if isinstance(other, numbers.Real):
+            return apply(CONSTANT_POWER, (self,), (_number(other),))
+        return NotImplemented
+
+    def __rpow__(self, other: Any) -> Any:
+        return binary(POWER, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+
+    def __neg__(self) -> Value:
+        return unary(NEGATIVE, self)
+
+    def __pos__(self) -> Value:
+        return self
+
+    def __abs__(self) -> Value:
+        return unary(ABS, self)
+
+    def exp(self) -> Value:
+        """e**x."""
+        return unary(EXP, self)
+
+    def expm1(self) -> Value:
+        """e**x - 1, accurate near 0."""
+        return unary(EXPM1, self)
+
+    def log(self) -> Value:
+        """The natural logarithm; ValueError where x <= 0."""
+        return unary(LOG, self)
+
+    def log1p(self) -> Value:
+        """log(1 + x), accurate near 0; ValueError where x <= -1."""
+        return unary(LOG1P, self)
+
+    def sqrt(self) -> Value:
+        """The square root; ValueError where x < 0. Its derivative at 0 is infinite."""
+        return unary(SQRT, self)
+
+    def sin(self) -> Value:
+        """sin x, x in radians."""
+        return unary(SIN, self)
+
+    def cos(self) -> Value:
+        """cos x, x in radians."""
+        return unary(COS, self)
+
+    def tan(self) -> Value:
+        """tan x, x in radians."""
+        return unary(TAN, self)
+
+    def asin(self) -> Value:
+        """arcsin x, in radians; ValueError outside -1 … 1."""
+        return unary(ASIN, self)
+
+    def acos(self) -> Value:
+        """arccos x, in radians; ValueError outside -1 … 1."""
+        return unary(ACOS, self)
+
+    def atan(self) -> Value:
+        """arctan x, in radians."""
+        return unary(ATAN, self)
+
+    def sinh(self) -> Value:
+        """The hyperbolic sine."""
+        return unary(SINH, self)
+
+    def cosh(self) -> Value:
+        """The hyperbolic cosine."""
+        return unary(COSH, self)
+
+    def tanh(self) -> Value:
+        """The hyperbolic tangent."""
+        return unary(TANH, self)
+
+    def sigmoid(self) -> Value:
+        """1 / (1 + e**-x), for x of any size."""
+        return unary(SIGMOID, self)
+
+    def softplus(self) -> Value:
+        """log(1 + e**x), for x of any size."""
+        return unary(SOFTPLUS, self)
+
+    def erf(self) -> Value:
+        """The error function."""
+        return unary(ERF, self)
+
+    def sign(self) -> Value:
+        """1, 0 or -1, with derivative 0."""
+        return unary(SIGN_OF, self)
+
+    def relu(self) -> Value:
+        """max(0, x), with derivative 0 at 0."""
+        return unary(RELU, self)
+
+    def gelu(self) -> Value:
+        """x Φ(x), with the exact normal distribution function Φ."""
+        return unary(GELU, self)
+
+    def silu(self) -> Value:
+        """x sigmoid(x)."""
+        return unary(SILU, self)
+
+    def abs(self) -> Value:
+        """|x|, with derivative 0 at 0."""
+        return unary(ABS, self)
+
+    def leaky_relu(self, slope: float = 0.01) -> Value:
+        """x where x > 0, else slope·x."""
+        return apply(LEAKY_RELU, (self,), (_number(slope),))
+
+    def elu(self, alpha: float = 1.0) -> Value:
+        """x where x > 0, else alpha·(e**x - 1)."""
+        return apply(ELU, (self,), (_number(alpha),))
+
+    def maximum(self, other: Any) -> Value:
+        """The larger of two; of equals, each has the derivative one half."""
+        return apply(MAXIMUM, (self, other))
+
+    def minimum(self, other: Any) -> Value:
+        """The smaller of two; of equals, each has the derivative one half."""
+        return apply(MINIMUM, (self, other))
+
+    # NumPy calls these on each element of an object array: np.arcsin(a) calls v.arcsin()
+
+    def arcsin(self) -> Value:
+        """asin, by NumPy's name."""
+        return unary(ASIN, self)
+
+    def arccos(self) -> Value:
+        """acos, by NumPy's name."""
+        return unary(ACOS, self)
+
+    def arctan(self) -> Value:
+        """atan, by NumPy's name."""
+        return unary(ATAN, self)
+
+    # -------------------------------------------------------------------------------------- derivatives
+
+    def backward(self, gradient: float = 1.0) -> None:
+        """Compute ∂self/∂node for every node that self depends on, into its ``grad``.
+
+        Computed nodes start from zero at each call; leaves accumulate, as in PyTorch, so that gradients of
+        several roots add up until ``zero_grad()``. Everything is multiplied by ``gradient``.
+
+        Raises:
+            TypeError: a node was made by hand without a derivative.
+        """
+        order = topological_order(self)
+        for node in order:
+            if node._operation is not None:
+                node._grad = 0.0
+            if node._details is not None:
+                node._details.derivative = None
+        self._grad += _number(gradient)
+        for i in range(len(order) - 1, -1, -1):
+            node = order[i]
+            parent = node._parent
+            if parent is not None:
+                grad = node._grad
+                parent._grad += node._partial * grad
+                parent = node._parent2
+                if parent is not None:
+                    parent._grad += node._partial2 * grad
+            elif node._details is not None:
+                node._propagate()
+
+    def _propagate(self) -> None:
+        details = self._details
+        if details is not None and details.backward is not None:
+            details.backward()
+            return
+        parents = self.parents
+        partials = self.partials
+        if len(parents) != len(partials):
+            raise TypeError(
+                f"{self!r} was made by hand and has no derivative: set its _backward, or give its local "
+                "derivatives, Value(data, children, (partial, …))"
+            )
+        for parent, partial in zip(parents, partials, strict=True):
+            parent._grad += partial * self._grad
+
+
+def _number(data: Any) -> float:
+    """data as a float; TypeError where it is no real number."""
+    if isinstance(data, float):
+        return float(data)
+    if isinstance(data, numbers.Real):
+        try:
+            return float(data)
+        except OverflowError:
+            raise OverflowError(f"{data!s:.60} is too large for a float") from None
+    if isinstance(data, Value):
+        raise TypeError(f"{data!r} is a Value already; use it as it is, or its number, .data")
+    hint = "" if isinstance(data, str) or not hasattr(data, "__len__") else "; make one Value of each element"
+    kind = type(data).__name__
+    shown = repr(data)
+    raise TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
+
+
+def _describe(value: Value) -> str:
+    return f"Value {value.label} = {value._data!r}" if value.label else f"Value {value._data!r}"
+
+
+def _announce_read(value: Value, what: str) -> None:
+    if _state.on_read is not None:
+        _state.on_read(value, what)
+
+
+def _compared(value: Value, other: Any, sign: str) -> float:
+    """The number that value is compared with; both sides' data are read by that."""
+    if _watchers:
+        _announce_read(value, sign)
+    if isinstance(other, Value):
+        if _watchers:
+            _announce_read(other, sign)
+        return other._data
+    if isinstance(other, numbers.Real):
+        return float(other)
+    raise TypeError(f"{_describe(value)} {sign} {other!r}: a Value is ordered among Values and numbers only")
+
+
+def _node(
+    data: float, op: Operation, parent: Value, parent2: Value | None, partial: float, partial2: float
+) -> Value:
+    node = Value(None, _UNFILLED)
+    node._data = data
+    node._grad = 0.0
+    node._operation = op
+    node._parent = parent
+    node._parent2 = parent2
+    node._partial = partial
+    node._partial2 = partial2
+    node._details = None
+    node._mark = 0
+    node.label = ""
+    return node
+
+
+def unary(op: Operation, x: Value) -> Value:
+    """The node op(x)."""
+    a = x._data
+    try:
+        y: float = op.value(FLOATS, a)
+    except (ValueError, ArithmeticError) as error:
+        y = _exceptional(op, (x,), (), error)
+    if y - y != 0.0:
+        _check(op, y, (x,), ())
+    try:
+        partial: float = op.partials(FLOATS, y, a)[0]
+    except (ValueError, ArithmeticError):
+        partial = differentiate(op, y, a)[0]
+    return _node(y, op, x, None, partial, 0.0)
+
+
+def binary(op: Operation, x: Value, y: Value) -> Value:
+    """The node op(x, y)."""
+    a = x._data
+    b = y._data
+    try:
+        z: float = op.value(FLOATS, a, b)
+    except (ValueError, ArithmeticError) as error:
+        z = _exceptional(op, (x, y), (), error)
+    if z - z != 0.0:
+        _check(op, z, (x, y), ())
+    try:
+        partials = op.partials(FLOATS, z, a, b)
+    except (ValueError, ArithmeticError):
+        partials = differentiate(op, z, a, b)
+    return _node(z, op, x, y, partials[0], partials[1])
+
+
+def apply(op: Operation, operands: Iterable[Any], constants: tuple[float, ...] = ()) -> Value:
+    """The node that an operation makes of any number of operands, Values or numbers.
+
+    Raises:
+        TypeError: an operand is no Value and no number, or there are too many or too few of them.
+        ValueError, ZeroDivisionError, OverflowError: finite operands have no finite result.
+    """
+    parents = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
+    if op.arity is None:
+        if not parents:
+            raise TypeError(f"{op.name} needs at least one operand")
+    elif op.arity != len(parents):
+        raise TypeError(f"{op.name} takes {op.arity} operand{'s' * (op.arity != 1)}; got {len(parents)}")
+    if len(constants) != len(op.constants):
+        raise TypeError(f"{op.name} needs the constants {', '.join(op.constants)}; got {constants!r}")
+    if not constants and len(parents) == 1:
+        return unary(op, parents[0])
+    if not constants and len(parents) == 2:
+        return binary(op, parents[0], parents[1])
+    numbers_ = [parent._data for parent in parents]
+    numbers_.extend(constants)
+    try:
+        y: float = op.value(FLOATS, *numbers_)
+    except (ValueError, ArithmeticError) as error:
+        y = _exceptional(op, parents, constants, error)
+    if y - y != 0.0:
+        _check(op, y, parents, constants)
+    try:
+        partials = op.partials(FLOATS, y, *numbers_)
+    except (ValueError, ArithmeticError):
+        partials = differentiate(op, y, *numbers_)
+    if len(parents) > 2:
+        node = _node(y, op, parents[0], None, 0.0, 0.0)
+        node._parent = None
+        node._details = Details(parents, tuple([float(partial) for partial in partials]), constants)
+        return node
+    node = _node(y, op, parents[0], None, partials[0], 0.0)
+    if len(parents) == 2:
+        node._parent2 = parents[1]
+        node._partial2 = partials[1]
+    node._details = Details((), (), constants)
+    return node
+
+
+def call(op: Operation, arguments: tuple[Any, ...], named: dict[str, Any]) -> Value:
+    """op(*operands, *constants) as a user calls it: constants by position, by name, or by default.
+
+    Raises what :func:`apply` raises, and TypeError where an argument is unknown, missing or one too many.
+    """
+    n_operands = len(arguments) if op.arity is None else op.arity
+    constants = list(arguments[n_operands:])
+    if len(constants) > len(op.constants):
+        wanted = n_operands + len(op.constants)
+        raise TypeError(f"{op.name} takes {wanted} argument{'s' * (wanted != 1)}; got {len(arguments)}")
+    for i in range(len(constants), len(op.constants)):
+        if op.constants[i] in named:
+            constants.append(named.pop(op.constants[i]))
+        elif i < len(op.defaults):
+            constants.append(op.defaults[i])
+    if named:
+        raise TypeError(f"{op.name} has no argument {next(iter(named))!r} or was given it twice")
+    for name, constant in zip(op.constants, constants, strict=False):
+        if isinstance(constant, Value):
+            raise TypeError(f"{op.name}: {name} is part of the operation: a number, not {constant!r}")
+    return apply(op, arguments[:n_operands], tuple([_number(constant) for constant in constants]))
+
+
+def _exceptional(
+    op: Operation, operands: tuple[Value, ...], constants: tuple[float, ...], error: Exception
+) -> float:
+    """The IEEE 754 value where floats raised; the error, explained, where it is one for the user."""
+    y = evaluate(op, *[x._data for x in operands], *constants)
+    if y - y != 0.0:
+        _check(op, y, operands, constants, error)
+    return y
+
+
+def _check(
+    op: Operation,
+    y: float,
+    operands: tuple[Value, ...],
+    constants: tuple[float, ...],
+    error: Exception | None = None,
+) -> None:
+    """Raise where finite operands gave a result that is not finite."""
+    if _state.ieee or _state.on_read is not None:
+        return
+    for operand in operands:
+        if not math.isfinite(operand._data):
+            return
+    shown = [f"{x.label} = {x._data!r}" if x.label else repr(x._data) for x in operands]
+    shown.extend([f"{name} = {constant!r}" for name, constant in zip(op.constants, constants, strict=True)])
+    call = f"{op.name}({', '.join(shown)})"
+    if isinstance(error, ZeroDivisionError):
+        raise ZeroDivisionError(f"{call} divides by zero: {op.name} needs {op.domain}")
+    if isinstance(error, ValueError):
+        raise ValueError(f"{call} is not defined: {op.name} needs {op.domain}")
+    raise OverflowError(f"{call} overflows: the result is too large for a float")
+
+
+def topological_order(root: Value) -> list[Value]:
+    """All nodes that root depends on, root included and last, every node after its parents."""
+    # A node is unseen, then open (its parents are on the stack above it), then done. With two states only, a
+    # node met on two paths would be emitted before its own parents.
+    epoch = next(_epochs)
+    opened = 2 * epoch
+    done = opened + 1
+    order: list[Value] = []
+    stack: list[Value] = [root]
+    while stack:
+        node = stack[-1]
+        if node._mark == done:
+            stack.pop()
+        elif node._mark == opened:
+            node._mark = done
+            order.append(node)
+            stack.pop()
+        else:
+            node._mark = opened
+            parent = node._parent
+            if parent is not None:
+                if node._parent2 is not None and node._parent2._mark < opened:
+                    stack.append(node._parent2)
+                if parent._mark < opened:
+                    stack.append(parent)
+            elif node._details is not None:
+                for parent in node._details.parents:
+                    if parent._mark < opened:
+                        stack.append(parent)
+    return order

@@ -1,0 +1,182 @@
+"""Functions on Values: each operation of the table, and sums, products and softmax built of them.
+
+Operands may be Values or plain numbers; the result is a Value. :func:`function` makes the function of any
+operation, so one that the table gains later is as much at hand as those that stand here by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from typing import Any
+
+from autobp.engine import Value, apply, call
+from autobp.ops import TABLE, Operation, lookup
+
+__all__ = [
+    "abs",
+    "acos",
+    "asin",
+    "atan",
+    "cos",
+    "cosh",
+    "dot",
+    "elu",
+    "equal",
+    "erf",
+    "exp",
+    "expm1",
+    "function",
+    "gelu",
+    "greater",
+    "greater_equal",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "logsumexp",
+    "maximum",
+    "mean",
+    "minimum",
+    "not_equal",
+    "relu",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "sinh",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "stop_gradient",
+    "sum",
+    "take",
+    "tan",
+    "tanh",
+    "where",
+    "xlogy",
+]
+
+
+def function(op: Operation) -> Callable[..., Value]:
+    """The function that applies an operation: ``function(op)(*operands, *constants)``.
+
+    Constants may be given by position after the operands, by name, or left to their defaults.
+    The function raises TypeError where an argument is unknown, missing or one too many.
+    """
+
+    def apply_operation(*arguments: Any, **named: Any) -> Value:
+        return call(op, arguments, named)
+
+    apply_operation.__name__ = apply_operation.__qualname__ = op.name
+    if op.arity is not None:
+        apply_operation.__doc__ = op.text.format(*"xyz"[: op.arity], *op.constants)
+    return apply_operation
+
+
+exp = function(lookup("exp"))
+expm1 = function(lookup("expm1"))
+log = function(lookup("log"))
+log1p = function(lookup("log1p"))
+xlogy = function(lookup("xlogy"))
+sqrt = function(lookup("sqrt"))
+sin = function(lookup("sin"))
+cos = function(lookup("cos"))
+tan = function(lookup("tan"))
+asin = function(lookup("asin"))
+acos = function(lookup("acos"))
+atan = function(lookup("atan"))
+sinh = function(lookup("sinh"))
+cosh = function(lookup("cosh"))
+tanh = function(lookup("tanh"))
+erf = function(lookup("erf"))
+sigmoid = function(lookup("sigmoid"))
+softplus = function(lookup("softplus"))
+relu = function(lookup("relu"))
+leaky_relu = function(lookup("leaky_relu"))
+elu = function(lookup("elu"))
+gelu = function(lookup("gelu"))
+silu = function(lookup("silu"))
+abs = function(lookup("abs"))
+sign = function(lookup("sign"))
+maximum = function(lookup("maximum"))
+minimum = function(lookup("minimum"))
+greater = function(lookup("greater"))
+greater_equal = function(lookup("greater_equal"))
+less = function(lookup("less"))
+less_equal = function(lookup("less_equal"))
+equal = function(lookup("equal"))
+not_equal = function(lookup("not_equal"))
+where = function(lookup("where"))
+stop_gradient = function(lookup("stop_gradient"))
+
+
+def take(values: Sequence[Any], index: Any) -> Value:
+    """values[index], as an operation: the index is read from data, and stays an input of compiled programs.
+
+    Args:
+        values: Values or numbers, at least one.
+        index: a Value or a number; whole, from 0 to len(values) - 1.
+
+    Raises:
+        IndexError: the index is out of range or not whole.
+    """
+    values = list(values)
+    i = index._data if isinstance(index, Value) else index
+    if not (0 <= i < len(values) and i == int(i)) and i == i:
+        raise IndexError(f"take: the index {i!r} is not one of 0, 1, …, {len(values) - 1}")
+    return apply(TABLE["take"], (index, *values))
+
+
+def sum(values: Iterable[Any]) -> Value:
+    """The sum of Values or numbers, in order; of none at all, Value(0)."""
+    return _fold(lambda x, y: x + y, values, 0.0)
+
+
+def mean(values: Iterable[Any]) -> Value:
+    """The arithmetic mean; ValueError where there are no values."""
+    values = list(values)
+    if not values:
+        raise ValueError("mean of no values")
+    return _value(sum(values) / len(values))
+
+
+def dot(x: Iterable[Any], y: Iterable[Any]) -> Value:
+    """Σ x_i·y_i; ValueError where the lengths differ."""
+    x, y = list(x), list(y)
+    if len(x) != len(y):
+        raise ValueError(f"dot of {len(x)} values with {len(y)}: the lengths must be equal")
+    return sum([x_i * y_i for x_i, y_i in zip(x, y, strict=True)])
+
+
+def logsumexp(values: Iterable[Any]) -> Value:
+    """log Σ exp(x_i), stable for arguments of any size; ValueError where there are no values."""
+    values = [_value(x) for x in values]
+    largest = _largest(values)
+    return _value(largest + log(sum([exp(x - largest) for x in values])))
+
+
+def softmax(values: Iterable[Any]) -> list[Value]:
+    """exp(x_i) / Σ_j exp(x_j) for each i, stable for arguments of any size; ValueError for no values."""
+    values = [_value(x) for x in values]
+    largest = _largest(values)
+    exponentials = [exp(x - largest) for x in values]
+    total = sum(exponentials)
+    return [e / total for e in exponentials]
+
+
+def _value(x: Any) -> Value:
+    return x if isinstance(x, Value) else Value(x)
+
+
+def _fold(combine: Callable[[Any, Any], Any], values: Iterable[Any], empty: float) -> Value:
+    values = list(values)
+    return _value(reduce(combine, values)) if values else Value(empty)
+
+
+def _largest(values: list[Value]) -> Value:
+    """The maximum as a constant: softmax and log-sum-exp do not change with what is subtracted from all."""
+    if not values:
+        raise ValueError("softmax and logsumexp need at least one value")
+    return stop_gradient(reduce(maximum, values))

@@ -1,0 +1,565 @@
+"""The operation table: every primitive operation once — its value, its local derivatives, how it is written.
+
+A rule is written against a namespace ``xp`` that supplies the elementary functions. With the module's
+:data:`FLOATS` it drives the eager engine; with :data:`NUMPY` (or another array library) it drives compiled
+programs; with SymPy it gives the derivation; with Values it gives derivatives of derivatives::
+
+    value(xp, *operands, *constants)           the result y
+    partials(xp, y, *operands, *constants)     one local derivative ∂y/∂operand for each operand
+
+``partials`` receives the result y as it stands in the graph: rules differentiate the operation, never the
+numerically stable formula that happens to compute it (through exp(-|x|), the third derivative of the
+sigmoid at 0 would come out 0 instead of -1/8).
+
+Rules are free to divide by zero or to overflow. Python's floats raise there; :func:`evaluate` and
+:func:`differentiate` then repeat the rule in IEEE 754 arithmetic, so that a partial may be infinite (sqrt at
+0) or not a number. Both branches of ``where`` are always evaluated, so a rule makes the branch that is not
+taken safe first.
+
+At a kink the derivative is the one PyTorch gives: 0 for relu and abs at 0, the slope of the left branch for
+leaky_relu and elu, one half to each of two equal operands of maximum and minimum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final
+
+import numpy as np
+
+# How tightly an operation binds when it is written down; an operand that binds less tightly gets parentheses.
+SUM: Final = 1
+PRODUCT: Final = 2
+SIGN: Final = 3
+POWER_OF: Final = 4
+ATOM: Final = 5
+
+
+class Operation:
+    """One primitive operation.
+
+    Attributes:
+        name: its name in the table, and of the function and method that apply it.
+        value: ``value(xp, *operands, *constants)``, the result.
+        partials: ``partials(xp, y, *operands, *constants)``, a tuple with ∂y/∂operand for each operand.
+        text: how it is written in plain text, with ``{0}``, ``{1}`` … for operands, then constants.
+        latex: how it is written in LaTeX, likewise.
+        precedence: SUM, PRODUCT, SIGN, POWER_OF or ATOM: how tightly the notation binds.
+        symbol: what a drawing shows, micrograd's ``_op``; may hold ``{0}`` for the first constant.
+        constants: the names of trailing operands that are plain numbers, part of the operation: the exponent
+            of ``x**k``, the slope of a leaky relu. Nothing is differentiated with respect to them.
+        defaults: the constants' values where the caller gives none; empty where they must be given.
+        arity: the number of operands that are Values; None where any number will do.
+        domain: what the operands must satisfy, for error messages ("an operand > 0").
+        analytic: whether the rule holds for complex operands, so that the complex step applies.
+    """
+
+    __slots__ = ("analytic", "arity", "constants", "defaults", "domain", "latex", "name", "partials",
+                 "precedence", "symbol", "text", "value")  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        value: Callable[..., Any],
+        partials: Callable[..., tuple[Any, ...]],
+        text: str,
+        latex: str,
+        precedence: int,
+        symbol: str,
+        constants: tuple[str, ...],
+        defaults: tuple[float, ...],
+        arity: int | None,
+        domain: str,
+        analytic: bool,
+    ) -> None:
+        self.name = name
+        self.value = value
+        self.partials = partials
+        self.text = text
+        self.latex = latex
+        self.precedence = precedence
+        self.symbol = symbol
+        self.constants = constants
+        self.defaults = defaults
+        self.arity = arity
+        self.domain = domain
+        self.analytic = analytic
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return lookup, (self.name,)
+
+
+TABLE: Final[dict[str, Operation]] = {}
+
+
+def lookup(name: str) -> Operation:
+    """The operation of that name; KeyError names what is missing and lists what there is."""
+    if name not in TABLE:
+        raise KeyError(f"no operation {name!r} in the table; registered are {', '.join(sorted(TABLE))}")
+    return TABLE[name]
+
+
+def operation(
+    name: str,
+    value: Callable[..., Any],
+    partials: Callable[..., tuple[Any, ...]],
+    *,
+    text: str = "",
+    latex: str = "",
+    precedence: int = ATOM,
+    symbol: str = "",
+    constants: tuple[str, ...] = (),
+    defaults: tuple[float, ...] = (),
+    arity: int | None = 1,
+    domain: str = "",
+    analytic: bool = False,
+) -> Operation:
+    """Add an operation to the table and return it. The arguments are :class:`Operation`'s attributes.
+
+    Raises ValueError where the name is taken or is no identifier, or where the arity is no positive number.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"an operation's name must be an identifier, not {name!r}")
+    if name in TABLE:
+        raise ValueError(f"there is an operation {name!r} already; choose another name")
+    if arity is not None and arity < 1:
+        raise ValueError(f"operation {name!r}: arity must be at least 1, or None for any number; got {arity}")
+    slots = ", ".join(f"{{{i}}}" for i in range((arity or 0) + len(constants))) or "…"
+    made = Operation(
+        name,
+        value,
+        partials,
+        text or f"{name}({slots})",
+        latex or rf"\operatorname{{{name}}}\left({slots}\right)".replace("_", r"\_"),
+        precedence,
+        symbol or name,
+        constants,
+        defaults,
+        arity,
+        domain,
+        analytic,
+    )
+    TABLE[name] = made
+    for xp in _NAMESPACES:
+        _complete(xp, made)
+    return made
+
+
+# ---------------------------------------------------------------------------------------------- namespaces
+
+
+_NAMESPACES: Final[list[SimpleNamespace]] = []
+
+
+def namespace(name: str, **functions: Callable[..., Any]) -> SimpleNamespace:
+    """Elementary functions on one kind of number, for rules to be written against.
+
+    Args:
+        name: what kind of number.
+        functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, abs,
+            pow, maximum, minimum, where, and choose(index, values), by name. An operation that is not among
+            them, now or registered later, is computed by its own rule.
+    """
+    made = SimpleNamespace(name=name, **functions)
+    _NAMESPACES.append(made)
+    for op in TABLE.values():
+        _complete(made, op)
+    return made
+
+
+def _complete(xp: SimpleNamespace, op: Operation) -> None:
+    if not hasattr(xp, op.name):
+        setattr(xp, op.name, partial(op.value, xp))
+
+
+def _float_pow(x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except ValueError:
+        if x == 0.0:
+            raise ZeroDivisionError(f"0.0 cannot be raised to the power {y}") from None
+        raise
+
+
+def _float_maximum(x: float, y: float) -> float:
+    return x if x > y or x != x else y
+
+
+def _float_minimum(x: float, y: float) -> float:
+    return x if x < y or x != x else y
+
+
+def _float_where(condition: Any, x: Any, y: Any) -> Any:
+    return x if condition else y
+
+
+def _float_take(index: float, values: tuple[float, ...]) -> float:
+    return values[int(index)] if index == index else math.nan
+
+
+#: The eager engine's functions, on Python floats. They raise as :mod:`math` does.
+FLOATS: Final = namespace(
+    "floats",
+    exp=math.exp,
+    expm1=math.expm1,
+    log=math.log,
+    log1p=math.log1p,
+    sqrt=math.sqrt,
+    sin=math.sin,
+    cos=math.cos,
+    tan=math.tan,
+    asin=math.asin,
+    acos=math.acos,
+    atan=math.atan,
+    sinh=math.sinh,
+    cosh=math.cosh,
+    tanh=math.tanh,
+    erf=math.erf,
+    abs=math.fabs,
+    pow=_float_pow,
+    maximum=_float_maximum,
+    minimum=_float_minimum,
+    where=_float_where,
+    choose=_float_take,
+)
+
+
+def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
+    stacked = np.stack(np.broadcast_arrays(*values))
+    position = np.broadcast_to(np.asarray(index, dtype=np.intp), stacked.shape[1:])
+    return np.take_along_axis(stacked, position[np.newaxis], axis=0)[0]
+
+
+def _numpy_erf(x: Any) -> Any:
+    """erf, elementwise; NumPy has none of its own, and SciPy is no dependency of the core."""
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
+#: The same functions on NumPy arrays, in IEEE 754 arithmetic (silence its warnings with ``np.errstate``).
+NUMPY: Final = namespace(
+    "numpy",
+    exp=np.exp,
+    expm1=np.expm1,
+    log=np.log,
+    log1p=np.log1p,
+    sqrt=np.sqrt,
+    sin=np.sin,
+    cos=np.cos,
+    tan=np.tan,
+    asin=np.arcsin,
+    acos=np.arccos,
+    atan=np.arctan,
+    sinh=np.sinh,
+    cosh=np.cosh,
+    tanh=np.tanh,
+    erf=_numpy_erf,
+    abs=np.abs,
+    pow=np.power,
+    maximum=np.maximum,
+    minimum=np.minimum,
+    where=np.where,
+    choose=_numpy_choose,
+)
+
+
+def evaluate(op: Operation, *operands: float) -> float:
+    """The operation's value on plain floats as IEEE 754 has it: infinities and NaN instead of exceptions."""
+    with np.errstate(all="ignore"):
+        return float(op.value(NUMPY, *[np.float64(x) for x in operands]))
+
+
+def differentiate(op: Operation, y: float, *operands: float) -> tuple[float, ...]:
+    """The local derivatives on plain floats as IEEE 754 has them: infinities and NaN, no exceptions."""
+    with np.errstate(all="ignore"):
+        arguments = [np.float64(x) for x in operands]
+        return tuple(float(d) for d in op.partials(NUMPY, np.float64(y), *arguments))
+
+
+# ---------------------------------------------------------------------------------------------- arithmetic
+
+ADD: Final = operation(
+    "add", lambda xp, x, y: x + y, lambda xp, z, x, y: (1.0, 1.0),
+    arity=2, text="{0} + {1}", latex="{0} + {1}", precedence=SUM, symbol="+", analytic=True,
+)  # fmt: skip
+
+SUBTRACT: Final = operation(
+    "subtract", lambda xp, x, y: x - y, lambda xp, z, x, y: (1.0, -1.0),
+    arity=2, text="{0} - {1}", latex="{0} - {1}", precedence=SUM, symbol="-", analytic=True,
+)  # fmt: skip
+
+MULTIPLY: Final = operation(
+    "multiply", lambda xp, x, y: x * y, lambda xp, z, x, y: (y, x),
+    arity=2, text="{0}*{1}", latex=r"{0} \cdot {1}", precedence=PRODUCT, symbol="*", analytic=True,
+)  # fmt: skip
+
+DIVIDE: Final = operation(
+    "divide", lambda xp, x, y: x / y, lambda xp, z, x, y: (1.0 / y, -z / y),
+    arity=2, text="{0}/{1}", latex=r"\frac{{{0}}}{{{1}}}", precedence=PRODUCT, symbol="/",
+    domain="a divisor other than 0", analytic=True,
+)  # fmt: skip
+
+NEGATIVE: Final = operation(
+    "negative", lambda xp, x: -x, lambda xp, y, x: (-1.0,),
+    text="-{0}", latex="-{0}", precedence=SIGN, symbol="neg", analytic=True,
+)  # fmt: skip
+
+
+def _power_partials(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    # An exponent 0 makes the power constant in x; a base 0 makes it constant in y ≥ 0, where log x is -inf.
+    flat_in_x = xp.equal(y, 0.0)
+    flat_in_y = xp.equal(x, 0.0) * xp.greater_equal(y, 0.0)
+    base = xp.where(flat_in_y, 1.0, x)
+    return (
+        xp.where(flat_in_x, 0.0, y * xp.power(xp.where(flat_in_x, 1.0, x), y - 1.0)),
+        xp.where(flat_in_y, 0.0, z * xp.log(base)),
+    )
+
+
+POWER: Final = operation(
+    "power", lambda xp, x, y: xp.pow(x, y), _power_partials,
+    arity=2, text="{0}**{1}", latex="{{{0}}}^{{{1}}}", precedence=POWER_OF, symbol="**",
+    domain="a base > 0 (or a whole exponent, and a base other than 0 under a negative one)", analytic=True,
+)  # fmt: skip
+
+CONSTANT_POWER: Final = operation(
+    "constant_power", lambda xp, x, k: xp.pow(x, k),
+    lambda xp, y, x, k: (k * xp.constant_power(x, k - 1.0) if k else 0.0,),
+    constants=("exponent",), text="{0}**{1}", latex="{{{0}}}^{{{1}}}", precedence=POWER_OF, symbol="**{0}",
+    domain="a base > 0 (or a whole exponent, and a base other than 0 under a negative one)", analytic=True,
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------- exponentials and logarithms
+
+EXP: Final = operation(
+    "exp", lambda xp, x: xp.exp(x), lambda xp, y, x: (y,),
+    latex="e^{{{0}}}", precedence=POWER_OF, analytic=True,
+)  # fmt: skip
+
+EXPM1: Final = operation(
+    "expm1", lambda xp, x: xp.expm1(x), lambda xp, y, x: (xp.exp(x),),
+    latex="e^{{{0}}} - 1", precedence=SUM, analytic=True,
+)  # fmt: skip
+
+LOG: Final = operation(
+    "log", lambda xp, x: xp.log(x), lambda xp, y, x: (1.0 / x,),
+    latex=r"\ln\left({0}\right)", domain="an operand > 0", analytic=True,
+)  # fmt: skip
+
+LOG1P: Final = operation(
+    "log1p", lambda xp, x: xp.log1p(x), lambda xp, y, x: (1.0 / (1.0 + x),),
+    latex=r"\ln\left(1 + {0}\right)", domain="an operand > -1", analytic=True,
+)  # fmt: skip
+
+
+def _xlogy(xp: Any, x: Any, y: Any) -> Any:
+    nothing = xp.equal(x, 0.0)
+    return xp.where(nothing, 0.0 * y, x * xp.log(xp.where(nothing, 1.0, y)))
+
+
+def _xlogy_partials(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    nothing = xp.equal(x, 0.0)
+    return xp.log(y), xp.where(nothing, 0.0, x / xp.where(nothing, 1.0, y))
+
+
+# x·log y with 0·log 0 = 0, as cross-entropy means it.
+XLOGY: Final = operation(
+    "xlogy", _xlogy, _xlogy_partials,
+    arity=2, text="{0}*log({1})", latex=r"{0} \ln\left({1}\right)", precedence=PRODUCT, symbol="x log y",
+    domain="a second operand > 0",
+)  # fmt: skip
+
+SQRT: Final = operation(
+    "sqrt", lambda xp, x: xp.sqrt(x), lambda xp, y, x: (0.5 / y,),
+    latex=r"\sqrt{{{0}}}", domain="an operand >= 0", analytic=True,
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------- trigonometry
+
+SIN: Final = operation(
+    "sin", lambda xp, x: xp.sin(x), lambda xp, y, x: (xp.cos(x),),
+    latex=r"\sin\left({0}\right)", domain="a finite operand", analytic=True,
+)  # fmt: skip
+
+COS: Final = operation(
+    "cos", lambda xp, x: xp.cos(x), lambda xp, y, x: (-xp.sin(x),),
+    latex=r"\cos\left({0}\right)", domain="a finite operand", analytic=True,
+)  # fmt: skip
+
+TAN: Final = operation(
+    "tan", lambda xp, x: xp.tan(x), lambda xp, y, x: (1.0 + y * y,),
+    latex=r"\tan\left({0}\right)", domain="a finite operand", analytic=True,
+)  # fmt: skip
+
+ASIN: Final = operation(
+    "asin", lambda xp, x: xp.asin(x), lambda xp, y, x: (1.0 / xp.sqrt((1.0 - x) * (1.0 + x)),),
+    latex=r"\arcsin\left({0}\right)", domain="an operand from -1 to 1", analytic=True,
+)  # fmt: skip
+
+ACOS: Final = operation(
+    "acos", lambda xp, x: xp.acos(x), lambda xp, y, x: (-1.0 / xp.sqrt((1.0 - x) * (1.0 + x)),),
+    latex=r"\arccos\left({0}\right)", domain="an operand from -1 to 1", analytic=True,
+)  # fmt: skip
+
+ATAN: Final = operation(
+    "atan", lambda xp, x: xp.atan(x), lambda xp, y, x: (1.0 / (1.0 + x * x),),
+    latex=r"\arctan\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+SINH: Final = operation(
+    "sinh", lambda xp, x: xp.sinh(x), lambda xp, y, x: (xp.cosh(x),),
+    latex=r"\sinh\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+COSH: Final = operation(
+    "cosh", lambda xp, x: xp.cosh(x), lambda xp, y, x: (xp.sinh(x),),
+    latex=r"\cosh\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+TANH: Final = operation(
+    "tanh", lambda xp, x: xp.tanh(x), lambda xp, y, x: (1.0 - y * y,),
+    latex=r"\tanh\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+ERF: Final = operation(
+    "erf", lambda xp, x: xp.erf(x), lambda xp, y, x: (2.0 / math.sqrt(math.pi) * xp.exp(-(x * x)),),
+    latex=r"\operatorname{{erf}}\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+# -------------------------------------------------------------------------------------------- activations
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    e = xp.exp(-xp.abs(x))  # at most 1, so that nothing overflows for arguments of any size
+    return xp.where(xp.greater_equal(x, 0.0), 1.0, e) / (1.0 + e)
+
+
+SIGMOID: Final = operation(
+    "sigmoid", _sigmoid, lambda xp, y, x: (y * (1.0 - y),),
+    latex=r"\sigma\left({0}\right)", symbol="sigmoid",
+)  # fmt: skip
+
+SOFTPLUS: Final = operation(
+    "softplus", lambda xp, x: xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x))),
+    lambda xp, y, x: (xp.sigmoid(x),),
+    latex=r"\ln\left(1 + e^{{{0}}}\right)",
+)  # fmt: skip
+
+RELU: Final = operation(
+    "relu", lambda xp, x: xp.maximum(x, 0.0), lambda xp, y, x: (xp.greater(x, 0.0),),
+    latex=r"\max\left(0, {0}\right)", symbol="ReLU",
+)  # fmt: skip
+
+LEAKY_RELU: Final = operation(
+    "leaky_relu", lambda xp, x, k: xp.where(xp.greater(x, 0.0), x, k * x),
+    lambda xp, y, x, k: (xp.where(xp.greater(x, 0.0), 1.0, k),),
+    constants=("slope",), defaults=(0.01,), latex=r"\operatorname{{leaky}}_{{{1}}}\left({0}\right)",
+)  # fmt: skip
+
+
+def _elu(xp: Any, x: Any, alpha: Any) -> Any:
+    positive = xp.greater(x, 0.0)
+    return xp.where(positive, x, alpha * xp.expm1(xp.where(positive, 0.0, x)))
+
+
+def _elu_partials(xp: Any, y: Any, x: Any, alpha: Any) -> tuple[Any]:
+    positive = xp.greater(x, 0.0)
+    return (xp.where(positive, 1.0, alpha * xp.exp(xp.where(positive, 0.0, x))),)
+
+
+ELU: Final = operation(
+    "elu", _elu, _elu_partials,
+    constants=("alpha",), defaults=(1.0,), latex=r"\operatorname{{elu}}_{{{1}}}\left({0}\right)",
+)  # fmt: skip
+
+GELU: Final = operation(
+    "gelu", lambda xp, x: 0.5 * x * (1.0 + xp.erf(x * math.sqrt(0.5))),
+    lambda xp, y, x: (
+        0.5 * (1.0 + xp.erf(x * math.sqrt(0.5))) + x * xp.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi),
+    ),
+    latex=r"{0} \, \Phi\left({0}\right)", precedence=PRODUCT, analytic=True,
+)  # fmt: skip
+
+
+def _silu_partials(xp: Any, y: Any, x: Any) -> tuple[Any]:
+    s = xp.sigmoid(x)
+    return (s + y * (1.0 - s),)
+
+
+SILU: Final = operation(
+    "silu", lambda xp, x: x * xp.sigmoid(x), _silu_partials,
+    latex=r"{0} \, \sigma\left({0}\right)", precedence=PRODUCT,
+)  # fmt: skip
+
+# --------------------------------------------------------------------------------------- pieces and choices
+
+ABS: Final = operation(
+    "abs", lambda xp, x: xp.abs(x), lambda xp, y, x: (xp.sign(x),),
+    text="|{0}|", latex=r"\left|{0}\right|",
+)  # fmt: skip
+
+SIGN_OF: Final = operation(
+    "sign", lambda xp, x: xp.greater(x, 0.0) - xp.less(x, 0.0), lambda xp, y, x: (0.0,),
+)  # fmt: skip
+
+
+def _extremum_partials(xp: Any, first_wins: Any, tie: Any) -> tuple[Any, Any]:
+    first = xp.where(tie, 0.5, first_wins)
+    return first, 1.0 - first
+
+
+MAXIMUM: Final = operation(
+    "maximum", lambda xp, x, y: xp.maximum(x, y),
+    lambda xp, z, x, y: _extremum_partials(xp, xp.greater(x, y), xp.equal(x, y)),
+    arity=2, text="max({0}, {1})", latex=r"\max\left({0}, {1}\right)", symbol="max",
+)  # fmt: skip
+
+MINIMUM: Final = operation(
+    "minimum", lambda xp, x, y: xp.minimum(x, y),
+    lambda xp, z, x, y: _extremum_partials(xp, xp.less(x, y), xp.equal(x, y)),
+    arity=2, text="min({0}, {1})", latex=r"\min\left({0}, {1}\right)", symbol="min",
+)  # fmt: skip
+
+
+def _comparison(name: str, sign: str, latex: str, holds: Callable[[Any, Any], Any]) -> Operation:
+    """A comparison that is a node: 1 where it holds and 0 where not, with derivative 0."""
+    return operation(
+        name,
+        lambda xp, x, y: xp.where(holds(x, y), 1.0, 0.0),
+        lambda xp, z, x, y: (0.0, 0.0),
+        arity=2,
+        text=f"[{{0}} {sign} {{1}}]",
+        latex=rf"\left[{{0}} {latex} {{1}}\right]",
+        symbol=sign,
+    )
+
+
+GREATER: Final = _comparison("greater", ">", ">", lambda x, y: x > y)
+GREATER_EQUAL: Final = _comparison("greater_equal", ">=", r"\geq", lambda x, y: x >= y)
+LESS: Final = _comparison("less", "<", "<", lambda x, y: x < y)
+LESS_EQUAL: Final = _comparison("less_equal", "<=", r"\leq", lambda x, y: x <= y)
+EQUAL: Final = _comparison("equal", "==", "=", lambda x, y: x == y)
+NOT_EQUAL: Final = _comparison("not_equal", "!=", r"\neq", lambda x, y: x != y)
+
+WHERE: Final = operation(
+    "where", lambda xp, c, x, y: xp.where(c, x, y),
+    lambda xp, z, c, x, y: (0.0, xp.not_equal(c, 0.0), xp.equal(c, 0.0)),
+    arity=3, text="where({0}, {1}, {2})",
+    latex=r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}",
+)  # fmt: skip
+
+TAKE: Final = operation(
+    "take", lambda xp, i, *values: xp.choose(i, values),
+    lambda xp, y, i, *values: (0.0, *[xp.equal(i, float(k)) for k in range(len(values))]),
+    arity=None,
+)  # fmt: skip
+
+STOP_GRADIENT: Final = operation(
+    "stop_gradient", lambda xp, x: x, lambda xp, y, x: (0.0,),
+    text="stop({0})", latex=r"\operatorname{{stop}}\left({0}\right)", symbol="stop",
+)  # fmt: skip
