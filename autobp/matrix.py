@@ -110,11 +110,6 @@ def _times_log(y: Array, a: Array) -> Array:
     return y * np.log(a, out=np.zeros_like(a), where=y != 0)
 
 
-def _log_sum_exp(z: Array) -> Array:
-    top = z.max(axis=-1, keepdims=True)
-    return np.asarray(top + np.log(np.exp(z - top).sum(axis=-1, keepdims=True)), dtype=np.float64)
-
-
 #: By name, (C_x, ∇_a C_x). The two on logits want a linear last layer: there a = z and σ' = 1, so that BP1 as
 #: it stands gives the well-known δ = σ(z) - y, however saturated. At its kink hinge has derivative 0.
 COSTS: dict[str, Cost] = {
@@ -128,7 +123,7 @@ COSTS: dict[str, Cost] = {
         lambda z, y: _sigmoid(z) - y,
     ),
     "softmax_cross_entropy": (
-        lambda z, y: (y * (_log_sum_exp(z) - z)).sum(axis=-1),
+        lambda z, y: (y * (np.logaddexp.reduce(z, axis=-1, keepdims=True) - z)).sum(axis=-1),
         lambda z, y: y.sum(axis=-1, keepdims=True) * _softmax(z) - y,
     ),
     "hinge": (
@@ -177,9 +172,10 @@ def forward(W: Sequence[ArrayLike], b: Biases, X: ArrayLike, activations: Activa
 
 def _forward(W: Layers, b: Sequence[Array | None], X: Array, sigma: Sequence[Activation]) -> Forward:
     z, a = [X], [X]
-    with np.errstate(all="ignore"):  # what overflows is caught, and named, by _checked
+    with np.errstate(all="ignore"):  # what overflows is caught, and named, by _real
         for l in range(len(W)):
-            z.append(_weighted_input(a[l], W[l], b[l], l + 1))
+            bias = b[l] if b[l] is not None else 0.0
+            z.append(_real(f"z[{l + 1}]", a[l] @ W[l].T + bias))
             a.append(_activation(sigma, z, l + 1))
     return Forward(tuple(z), tuple(a))
 
@@ -204,8 +200,9 @@ def backprop(
     cost: a name in `COSTS`, or a tuple of functions of a and y, (m, K) each: C_x, (m,), and ∂C_x/∂a, (m, K).
     Cross-entropy targets lie in 0..1, and for softmax add up to 1 in each row; the hinge's are ±1.
 
-    BP1 is computed as it is written, ∇_a C ⊙ σ'(z). A sigmoid that has saturated to exactly 0 or 1 on the
-    wrong side makes binary cross-entropy infinite: that raises, and the cost on logits is the one to take.
+    BP1 is computed as it is written, ∇_a C ⊙ σ'(z). Near saturation 1 - a has few digits, and a sigmoid that
+    is exactly 0 or 1 on the wrong side makes binary cross-entropy infinite: that raises. The cost on logits
+    has neither trouble.
 
     Raises ValueError for shapes that do not fit, values out of range and results that are not finite, and
     TypeError for what is not numbers or functions. Source: the study note on Nielsen's chapter 2 and the
@@ -311,7 +308,7 @@ def accumulate(
         for i in range(m):
             z, a = [inputs[i]], [_with_unit(inputs[i])]
             for l in range(depth):
-                z.append(_checked(f"z[{l + 1}] of sample {i}", Theta[l] @ a[l], (len(Theta[l]),)))
+                z.append(_real(f"z[{l + 1}] of sample {i}", Theta[l] @ a[l]))
                 a.append(_with_unit(_activation(sigma, z, l + 1)))
             a[depth] = a[depth][1:]  # the output layer has no bias unit
 
@@ -388,7 +385,7 @@ def brawer(
             if h_1 == 0 or not math.isfinite(h_1):
                 raise ValueError(f"activations[{l - 1}] has h(1) = {h_1}, by which Brawer's (7) divides")
             C.append(np.where(not_bias[l], 1.0, 1 / h_1) * np.ones_like(theta_0[l]))  # (7)
-            z.append(_weighted_input(h[l], theta_0[l] * C[l], None, l + 1))  # (5), and with it (8)
+            z.append(_real(f"z[{l + 1}]", h[l] @ (theta_0[l] * C[l]).T))  # (5), and with it (8)
             h.append(_activation(h_of, z, l + 1))
         Psi = [_derivative(h_of, z, l) for l in range(depth + 1)]  # (15)
         M = [theta_0[l] * C[l] * Psi[l][:, None, :] for l in range(depth)]  # (31)
@@ -416,16 +413,13 @@ def logistic_regression(theta: ArrayLike, X: ArrayLike, y: ArrayLike) -> tuple[f
     cost = "binary_cross_entropy_with_logits"
     targets = _targets(_numbers("y", y, 1)[:, None], (len(x), 1), cost, _LINEAR)
     with np.errstate(all="ignore"):
-        z = _weighted_input(x, row, None, 1)
-        cost_x, error = _cost_and_nabla(cost, z, targets)  # error = h(z) - y
-        return float(cost_x.mean()), (error * x).mean(axis=0)
+        cost_x, error = _cost_and_nabla(cost, _real("z", x @ row.T), targets)  # error = h(z) - y
+        J, gradient = cost_x.mean(), (error * x).mean(axis=0)
+    _all_finite(J=[J], gradient=[gradient])
+    return float(J), gradient
 
 
 # -- steps that the formulations share, and checks --------------------------------------------------------
-
-def _weighted_input(a: Array, W: Array, b: Array | None, l: int) -> Array:
-    return _checked(f"z[{l}]", a @ W.T if b is None else a @ W.T + b, (len(a), len(W)))
-
 
 def _activation(sigma: Sequence[Activation], z: Sequence[Array], l: int) -> Array:
     return _checked(f"a[{l}], the activation's value,", sigma[l][0](z[l]), z[l].shape)

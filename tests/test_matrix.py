@@ -540,7 +540,7 @@ GOOD = {
     ({"Y": np.ones((2, 4))}, ValueError, r"Y has shape \(2, 4\), expected \(4, 2\)"),
     ({"Y": np.ones(4)}, ValueError, "Y has shape .*rows are samples"),
     ({"Y": np.full((4, 2), np.inf)}, ValueError, "Y is inf"),
-    ({"Y": np.full((4, 2), 1.5), "cost": "binary_cross_entropy"}, ValueError, "Y goes from 1.5 to 1.5.* 0..1"),
+    ({"Y": np.full((4, 2), 1.5), "cost": "binary_cross_entropy"}, ValueError, "Y goes from 1.5 to.* 0..1"),
     ({"Y": np.full((4, 2), -1), "cost": LOGITS[0], "activations": "linear"}, ValueError, "targets in 0..1"),
     ({"Y": np.ones((4, 2)), "cost": LOGITS[1], "activations": "linear"}, ValueError, r"Y\[0\] adds up to 2"),
     ({"Y": np.zeros((4, 2)), "cost": "hinge"}, ValueError, "hinge needs targets 1 or -1"),
