@@ -1,8 +1,20 @@
 """autobp: write scalars, see every derivative, run at matrix speed."""
 
+from autobp import check as check
+from autobp import costs as costs
 from autobp import matrix as matrix
+from autobp import nn as nn
+from autobp import optim as optim
 from autobp.engine import Value as Value
 from autobp.functions import *  # noqa: F403
+from autobp.nn import MLP as MLP
+from autobp.nn import Layer as Layer
+from autobp.nn import Module as Module
+from autobp.nn import Neuron as Neuron
 from autobp.ops import operation as operation
+from autobp.training import History as History
+from autobp.training import accuracy as accuracy
+from autobp.training import fit as fit
+from autobp.training import predict as predict
 
 __version__ = "0.1.0"

@@ -1,0 +1,410 @@
+"""The scalar graph against the matrix formulas, equation by equation.
+
+:func:`compare` computes one network's cost and gradients twice, by the graph of Values and by BP1-BP4 in
+NumPy (or by a function of the caller's), and reports the largest difference in each equation of each layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autobp import costs, matrix
+from autobp.functions import mean
+from autobp.nn import MLP
+
+#: The largest difference that rounding can explain, as a part of the witness's largest entry.
+TOLERANCE = 1e-12
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of one layer, by both ways.
+
+    Attributes:
+        equation: "forward", "cost", "BP1", "BP2", "BP3" or "BP4".
+        quantity: its name, such as "delta2" or "dW1"; layers count from 1, the first after the input.
+        graph, witness: both arrays, of one shape, a sample in each row for z, a and delta.
+        absolute: the largest absolute difference.
+        relative: the same divided by the witness's largest absolute entry.
+    """
+
+    equation: str
+    quantity: str
+    graph: Array
+    witness: Array
+    absolute: float
+    relative: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the largest difference is at most 1e-12 of the witness's largest entry."""
+        return self.relative <= TOLERANCE
+
+    @property
+    def where(self) -> tuple[int, ...]:
+        """The index of the largest difference."""
+        difference = np.abs(self.graph - self.witness)
+        difference[np.isnan(difference)] = np.inf
+        return tuple(int(i) for i in np.unravel_index(int(np.argmax(difference)), difference.shape))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`compare` found. ``str(report)`` is a table, and says what differs and where.
+
+    Attributes:
+        rows: one for each equation and layer, in the order in which they are computed.
+        against: what the graph was compared with, for the table's head.
+        sizes: the network's layer sizes.
+        n_samples: m.
+        causes: what may be wrong, the likeliest first, where something differs.
+    """
+
+    rows: tuple[Row, ...]
+    against: str
+    sizes: tuple[int, ...]
+    n_samples: int
+    causes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every equation agrees."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def first_failure(self) -> Row | None:
+        """The first row that does not agree, in the order of computation; None where all do."""
+        return next((row for row in self.rows if not row.ok), None)
+
+    def __str__(self) -> str:
+        network = "-".join(str(size) for size in self.sizes)
+        samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
+        lines = [
+            f"The scalar graph against {self.against}: network {network}, {samples}",
+            "",
+            f"{'equation':9} {'quantity':9} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
+            f"{'relative':>10}",
+        ]
+        for row in self.rows:
+            shape = "×".join(str(n) for n in row.witness.shape) or "scalar"
+            largest = np.max(np.abs(row.witness))
+            mark = "ok" if row.ok else "DIFFERS"
+            lines.append(
+                f"{row.equation:9} {row.quantity:9} {shape:>10} {largest:14.6g} "
+                f"{row.absolute:10.2e} {row.relative:10.2e}  {mark}"
+            )
+        lines.append("")
+        failed = self.first_failure
+        if failed is None:
+            lines.append(f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry.")
+            return "\n".join(lines)
+        index = ",".join(str(i) for i in failed.where)
+        n_failed = sum(not row.ok for row in self.rows)
+        lines.append(
+            f"{n_failed} of {len(self.rows)} differ. The first is {failed.equation}: "
+            f"{failed.quantity}[{index}] is {failed.graph[failed.where]:.10g} by the graph "
+            f"and {failed.witness[failed.where]:.10g} by {self.against}."
+        )
+        lines.extend(f"Likely cause: {cause}." for cause in self.causes)
+        return "\n".join(lines)
+
+
+def compare(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    cost: str = "quadratic",
+    l2: float = 0.0,
+    against: Callable[..., Any] | None = None,
+) -> Report:
+    """Compare the graph's z, a, δ and gradients with the matrix formulas'.
+
+    Args:
+        net: a network whose activations are given by name.
+        X: the inputs, (m, n), a sample in each row.
+        Y: the targets, (m, K).
+        cost: a name in ``costs.COSTS``.
+        l2: λ of the penalty λ/(2m) Σ w², at least 0.
+        against: a function to put to the test instead of :func:`autobp.matrix.backprop`, called as
+            ``against(W, b, X, Y, activations=…, cost=…, l2=…)`` with W a list of (n_out, n_in) arrays and b
+            one of (n_out,) arrays, or None. It returns (dW, db), two lists of arrays, or an object or a
+            dict that has dW and db and may have delta (a list with each layer's δ, (m, n_out), of each
+            sample's own cost; the input's may come first).
+
+    The gradients in the network's parameters are left as they were.
+
+    Raises:
+        ValueError: shapes, targets or names do not fit. TypeError: ``against`` returns something else.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    Y = np.asarray(Y, dtype=np.float64)
+    names = []
+    for activation in net.activations:
+        if not isinstance(activation, str):
+            raise ValueError(f"{activation!r} is a function; the matrix formulas know activations by name")
+        names.append(activation)
+    witness = matrix.backprop(net.W, net.b, X, Y, activations=names, cost=cost, l2=l2)
+    graph = _by_graph(net, X, Y, cost, l2)
+    depth, m = len(net.layers), len(X)
+    if against is None:
+        rows = [_row("cost", "C", graph["cost"], np.array(witness.cost))]
+        for layer in range(1, depth + 1):
+            rows.append(_row("forward", f"z{layer}", graph["z"][layer], witness.z[layer]))
+            rows.append(_row("forward", f"a{layer}", graph["a"][layer], witness.a[layer]))
+        rows += _gradient_rows(graph, list(witness.delta[1:]), list(witness.dW), list(witness.db))
+        return Report(tuple(rows), "BP1-BP4 in matrices", tuple(net.sizes), m)
+
+    name = getattr(against, "__name__", type(against).__name__)
+    theirs, transposed = _result_of(against, name, net, X, Y, names, cost, l2)
+    rows = _gradient_rows(graph, *theirs)
+    report = Report(tuple(rows), name, tuple(net.sizes), m)
+    if report.ok:
+        return report
+    causes = transposed or _likely_causes(against, name, net, X, Y, names, cost, l2, witness, theirs)
+    return Report(tuple(rows), name, tuple(net.sizes), m, tuple(causes))
+
+
+def _by_graph(net: MLP, X: Array, Y: Array, cost: str, l2: float) -> dict[str, Any]:
+    """Everything the graph knows of the mean cost, as arrays; δ is each sample's own."""
+    parameters = net.parameters()
+    before = [parameter.grad for parameter in parameters]
+    net.zero_grad()
+    traces = [net.trace(x) for x in X]
+    cost_of = costs.named(cost)
+    C = mean([cost_of(trace.output, list(y)) for trace, y in zip(traces, Y, strict=True)])
+    if l2:
+        C = C + costs.l2(net, l2, len(X))
+    C.backward()
+    m, depth = len(X), len(net.layers)
+
+    def stack(attribute: str, part: str) -> list[Array]:
+        return [
+            np.array([[getattr(v, attribute) for v in getattr(trace, part)[layer]] for trace in traces])
+            for layer in range(depth + 1)
+        ]
+
+    found: dict[str, Any] = {
+        "cost": np.array(C.data),
+        "z": stack("data", "z"),
+        "a": stack("data", "a"),
+        "delta": [m * delta for delta in stack("grad", "z")],
+        "dW": [np.array([[w.grad for w in n.w] for n in layer.neurons]) for layer in net.layers],
+        "db": [
+            np.array([n.b.grad for n in layer.neurons if n.b is not None]) if layer.b is not None else None
+            for layer in net.layers
+        ],
+    }
+    for parameter, grad in zip(parameters, before, strict=True):
+        parameter.grad = grad
+    return found
+
+
+def _row(equation: str, quantity: str, graph: Array, witness: Array) -> Row:
+    difference = float(np.max(np.abs(graph - witness)))
+    largest = float(np.max(np.abs(witness)))
+    # Where all is 0 in truth, nothing but 0 agrees; where a number is missing, nothing does.
+    relative = 0.0 if difference == 0 else difference / largest if largest else float("inf")
+    if np.isnan(difference):
+        difference = relative = float("inf")
+    return Row(equation, quantity, graph, witness, difference, relative)
+
+
+def _gradient_rows(
+    graph: dict[str, Any],
+    delta: Sequence[Array] | None,
+    dW: Sequence[Array],
+    db: Sequence[Array | None] | None,
+) -> list[Row]:
+    depth = len(dW)
+    rows = []
+    if delta is not None:
+        for layer in range(depth, 0, -1):
+            equation = "BP1" if layer == depth else "BP2"
+            rows.append(_row(equation, f"delta{layer}", graph["delta"][layer], delta[layer - 1]))
+    for layer in range(depth, 0, -1):
+        bias = None if db is None else db[layer - 1]
+        if bias is not None:
+            rows.append(_row("BP3", f"db{layer}", graph["db"][layer - 1], bias))
+        rows.append(_row("BP4", f"dW{layer}", graph["dW"][layer - 1], dW[layer - 1]))
+    return rows
+
+
+# ------------------------------------------------------------------------------- somebody's own function
+
+
+_Gradients = tuple[list[Array] | None, list[Array], list[Array | None] | None]
+
+
+def _result_of(
+    function: Callable[..., Any],
+    name: str,
+    net: MLP,
+    X: Array,
+    Y: Array,
+    activations: list[str],
+    cost: str,
+    l2: float,
+) -> tuple[_Gradients, list[str]]:
+    """(delta, dW, db) as the function gives them, with their shapes checked, and what is transposed."""
+    transposed: list[str] = []
+    result = function(net.W, net.b, X.copy(), Y.copy(), activations=activations, cost=cost, l2=l2)
+    if isinstance(result, dict):
+        get = result.get
+    elif isinstance(result, (tuple, list)) and len(result) == 2:
+        get = {"dW": result[0], "db": result[1]}.get
+    elif hasattr(result, "dW"):
+
+        def get(key: str, default: Any = None) -> Any:
+            return getattr(result, key, default)
+    else:
+        raise TypeError(f"{name} must return (dW, db), or an object or a dict with dW and db; got {result!r}")
+    depth, m = len(net.layers), len(X)
+    dW = _arrays(name, "dW", get("dW"), [layer.W.shape for layer in net.layers], transposed)
+    if dW is None:
+        raise TypeError(f"{name} returned no dW")
+    db: list[Array | None] | None = None
+    if net.b is not None:
+        shapes = [(len(layer.neurons),) for layer in net.layers]
+        found = _arrays(name, "db", get("db"), shapes, transposed)
+        db = None if found is None else list(found)
+    delta = get("delta")
+    if delta is not None and len(delta) == depth + 1:
+        delta = delta[1:]
+    shapes_of_delta = [(m, len(layer.neurons)) for layer in net.layers]
+    return (_arrays(name, "delta", delta, shapes_of_delta, transposed), dW, db), transposed
+
+
+def _arrays(
+    name: str, what: str, arrays: Any, shapes: Sequence[tuple[int, ...]], transposed: list[str]
+) -> list[Array] | None:
+    """The arrays in the shapes they should have; one that is transposed is noted and not used."""
+    if arrays is None:
+        return None
+    if len(arrays) != len(shapes):
+        raise ValueError(f"{name}: {what} has {len(arrays)} arrays for {len(shapes)} layers")
+    result = []
+    for layer, (array, shape) in enumerate(zip(arrays, shapes, strict=True), start=1):
+        array = np.asarray(array, dtype=np.float64)
+        if array.squeeze().shape == np.empty(shape).squeeze().shape:
+            array = array.reshape(shape)  # a column for a vector, or a row for a column: the same numbers
+        elif array.shape == shape[::-1]:
+            transposed.append(f"{what}{layer} is transposed: {array.shape} for {shape}")
+            array = np.full(shape, np.nan)
+        if array.shape != shape:
+            raise ValueError(f"{name}: {what}{layer} must have the shape {shape}; got {array.shape}")
+        result.append(array)
+    return result
+
+
+def _likely_causes(
+    function: Callable[..., Any],
+    name: str,
+    net: MLP,
+    X: Array,
+    Y: Array,
+    activations: list[str],
+    cost: str,
+    l2: float,
+    truth: matrix.Backprop,
+    theirs: _Gradients,
+) -> list[str]:
+    """What common mistake gives just these numbers: each is made on purpose and compared."""
+    m = len(X)
+    found = []
+    again, _ = _result_of(function, name, net, X, Y, activations, cost, l2)
+    if not _same(again, theirs):
+        if _same_scaled(again, theirs, 2.0):
+            found.append("gradients are not set to zero first: the second call returned twice the first")
+        else:
+            found.append("two calls with the same arguments return different gradients: something is kept")
+    for cause, mistaken in _mistakes(net, X, Y, truth, l2, m):
+        if _same(mistaken, theirs):
+            found.append(cause)
+    return found
+
+
+def _same(ours: _Gradients, theirs: _Gradients, tolerance: float = 1e-9) -> bool:
+    return _same_scaled(ours, theirs, 1.0, tolerance)
+
+
+def _same_scaled(ours: _Gradients, theirs: _Gradients, factor: float, tolerance: float = 1e-9) -> bool:
+    """Whether dW and db are ``factor`` times those of theirs."""
+    for mine, other in zip(ours[1:], theirs[1:], strict=True):
+        if mine is None or other is None:
+            continue
+        for x, y in zip(mine, other, strict=True):
+            if x is None or y is None:
+                continue
+            scale = max(float(np.max(np.abs(x))), 1e-300)
+            if not np.max(np.abs(x - factor * y)) <= tolerance * scale:
+                return False
+    return True
+
+
+def _mistakes(
+    net: MLP, X: Array, Y: Array, truth: matrix.Backprop, l2: float, m: int
+) -> list[tuple[str, _Gradients]]:
+    """(cause, the gradients it leads to) for the mistakes that students make."""
+    W, depth = net.W, len(net.layers)
+
+    def backward(
+        missing: frozenset[int] = frozenset(), *, transpose: int = 0, mean: bool = True
+    ) -> tuple[list[Array], list[Array], list[Array]]:
+        """BP1-BP4 with σ' left out in some layers, or a square W not transposed."""
+        delta = [truth.nabla_a if depth in missing else truth.delta[-1]]
+        for layer in range(depth - 1, 0, -1):
+            weights = W[layer].T if transpose == layer + 1 else W[layer]
+            back = delta[0] @ weights
+            delta.insert(0, back if layer in missing else back * truth.sigma_prime[layer])
+        n = m if mean else 1
+        dW = [delta[layer].T @ truth.a[layer] / n + l2 / m * W[layer] for layer in range(depth)]
+        return delta, dW, [d.sum(axis=0) / n for d in delta]
+
+    def gradients(parts: tuple[list[Array], list[Array], list[Array]]) -> _Gradients:
+        return parts[0], parts[1], list(parts[2])
+
+    mistakes: list[tuple[str, _Gradients]] = []
+    everything = frozenset(range(1, depth + 1))
+    for layers in [frozenset({depth}), *[frozenset({layer}) for layer in range(1, depth)],
+                   frozenset(range(1, depth)), everything]:  # fmt: skip
+        if truth.sigma_prime[-1].ndim == 2 or depth not in layers:
+            named = "every layer" if layers == everything else f"layer {', '.join(map(str, sorted(layers)))}"
+            equation = "BP1" if depth in layers else "BP2"
+            mistakes.append((f"σ' is missing in {equation}, {named}", gradients(backward(layers))))
+    for layer in range(2, depth + 1):
+        if W[layer - 1].shape[0] == W[layer - 1].shape[1]:
+            mistakes.append((f"BP2 takes W{layer} for its transpose", gradients(backward(transpose=layer))))
+    mistakes.append(("the sum over the samples is not divided by m", gradients(backward(mean=False))))
+    dW, db = list(truth.dW), list(truth.db)
+    data = [g - l2 / m * w for g, w in zip(dW, W, strict=True)]
+    if l2:
+        full = [g + l2 * w for g, w in zip(data, W, strict=True)]
+        mistakes.append(("the penalty's derivative is λ/m times W, not λ times W", (None, full, db)))
+        twice = [g + 2 * l2 / m * w for g, w in zip(data, W, strict=True)]
+        mistakes.append(("the penalty is λ/(2m) Σ w²; its derivative has no 2", (None, twice, db)))
+        mistakes.append(("the penalty's derivative, λ/m times W, is missing", (None, data, db)))
+        opposite = [2 * d - g for d, g in zip(data, dW, strict=True)]
+        mistakes.append(("the penalty's derivative is subtracted, not added", (None, opposite, db)))
+        if net.b is not None:
+            shrunk: list[Array | None] = [
+                None if g is None else g + l2 / m * b for g, b in zip(db, net.b, strict=True)
+            ]
+            mistakes.append(("the biases are regularised; the penalty leaves them out", (None, dW, shrunk)))
+    negative: list[Array | None] = [None if g is None else -g for g in db]
+    mistakes.append(("the sign is the other way round", (None, [-g for g in dW], negative)))
+    square = [g.T if g.shape[0] == g.shape[1] else g for g in dW]
+    mistakes.append(("dW is transposed: BP4 is δ aᵀ, not a δᵀ", (None, square, db)))
+    if m > 1:
+        first = [d.copy() for d in (truth.delta[layer + 1][-1:] for layer in range(depth))]
+        dW_last = [first[layer].T @ truth.a[layer][-1:] / m + l2 / m * W[layer] for layer in range(depth)]
+        db_last: list[Array | None] = [d[0] / m for d in first]
+        mistakes.append(("Δ is overwritten by each sample, not added to", (None, dW_last, db_last)))
+    return mistakes

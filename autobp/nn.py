@@ -1,0 +1,481 @@
+"""Neurons, layers and multi-layer perceptrons built of Values.
+
+Numbering follows the documents: layers, neurons and inputs count from 1 in names, so that ``W1[2,3]`` is the
+weight of the first layer that leads from input 3 to neuron 2, and ``b1[2]`` that neuron's bias.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from mypy_extensions import mypyc_attr
+from numpy.typing import ArrayLike, NDArray
+
+from autobp.engine import Value
+from autobp.functions import softmax
+from autobp.ops import TABLE
+
+#: An activation: a name in ``ACTIVATIONS`` or a function from a Value to a Value.
+Activation: TypeAlias = str | Callable[[Value], Value]
+
+#: The activations known by name; "softmax" takes a whole layer at once, the others each z by itself.
+ACTIVATIONS = (
+    "linear",
+    "identity",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "silu",
+    "softplus",
+    "softmax",
+)
+INITIALISATIONS = ("uniform", "xavier", "he", "zeros")
+
+_FORMAT = 1  # of saved files
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Module:
+    """Something with parameters. Subclasses say which, in :meth:`named_parameters` or :meth:`parameters`."""
+
+    def named_parameters(self) -> list[tuple[str, Value]]:
+        """(name, Value) of each parameter; the name is the parameter's label."""
+        return [(parameter.label, parameter) for parameter in self.parameters()]
+
+    def parameters(self) -> list[Value]:
+        """The parameters, in a fixed order."""
+        return []
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to 0."""
+        for parameter in self.parameters():
+            parameter.grad = 0.0
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Neuron(Module):
+    """a = σ(Σ w_i x_i + b).
+
+    Args:
+        nin: the number of inputs, at least 1.
+        nonlin: micrograd's switch, where no activation is given: relu if true, else linear.
+        activation: σ, a name in ``ACTIVATIONS`` (not softmax) or a function of a Value.
+        bias: whether there is a b; it starts at 0.
+        init: how the weights start. "uniform": from -1 to 1, as in micrograd; "xavier": uniform within
+            ±√(6 / (nin + nout)); "he": normal with standard deviation √(2 / nin); "zeros".
+        nout: the number of neurons in the layer, for "xavier".
+        rng: where random numbers come from; the module :mod:`random` itself if left out, as in micrograd.
+        name: what goes before the indices in the labels, "1[2," for the second neuron of the first layer.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        *,
+        activation: Activation | None = None,
+        bias: bool = True,
+        init: str = "uniform",
+        nout: int = 1,
+        rng: random.Random | None = None,
+        name: str = "[",
+    ) -> None:
+        if nin < 1:
+            raise ValueError(f"a neuron needs at least one input; got nin = {nin}")
+        if activation is None:
+            activation = "relu" if nonlin else "linear"
+        if activation == "softmax":
+            raise ValueError("softmax is the activation of a whole layer, not of one neuron")
+        self.activation: Activation = _known(activation)
+        self.nonlin = activation not in ("linear", "identity")
+        draw = _sampler(init, nin, nout, rng)
+        self.w: list[Value] = [Value(draw(), label=f"w{name}{i + 1}]") for i in range(nin)]
+        self.b: Value | None = Value(0.0, label=f"b{name}".rstrip(",[")) if bias else None
+
+    def weighted_input(self, x: Sequence[Any]) -> Value:
+        """z = b + Σ w_i x_i; ValueError where x has not as many elements as the neuron has weights."""
+        if len(x) != len(self.w):
+            raise ValueError(f"a neuron of {len(self.w)} inputs was given {len(x)}")
+        z = self.b
+        for w_i, x_i in zip(self.w, x, strict=True):
+            product: Value = w_i * x_i
+            z = product if z is None else z + product
+        assert z is not None
+        return z
+
+    def __call__(self, x: Sequence[Any]) -> Value:
+        """The activation a for the inputs x, ``nin`` Values or numbers."""
+        return _activate(self.activation, self.weighted_input(x))
+
+    def parameters(self) -> list[Value]:
+        """The weights, then the bias."""
+        return [*self.w, self.b] if self.b is not None else list(self.w)
+
+    def __repr__(self) -> str:
+        return f"{_title(self.activation)}Neuron({len(self.w)})"
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Layer(Module):
+    """``nout`` neurons that share their ``nin`` inputs.
+
+    Args:
+        nin, nout: the numbers of inputs and neurons, at least 1 each.
+        nonlin, activation, bias, init, rng: as for :class:`Neuron`; the activation may also be "softmax".
+        index: the layer's number in names.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        nonlin: bool = True,
+        *,
+        activation: Activation | None = None,
+        bias: bool = True,
+        init: str = "uniform",
+        rng: random.Random | None = None,
+        index: int = 1,
+    ) -> None:
+        if nout < 1:
+            raise ValueError(f"a layer needs at least one neuron; got nout = {nout}")
+        if activation is None:
+            activation = "relu" if nonlin else "linear"
+        self.activation: Activation = _known(activation)
+        self.nin = nin
+        own: Activation = "linear" if activation == "softmax" else activation
+        self.neurons: list[Neuron] = [
+            Neuron(nin, activation=own, bias=bias, init=init, nout=nout, rng=rng) for _ in range(nout)
+        ]
+        for j, neuron in enumerate(self.neurons, start=1):
+            for i, w_i in enumerate(neuron.w, start=1):
+                w_i.label = f"W{index}[{j},{i}]"
+            if neuron.b is not None:
+                neuron.b.label = f"b{index}[{j}]"
+
+    def weighted_inputs(self, x: Sequence[Any]) -> list[Value]:
+        """z of each neuron for the inputs x."""
+        return [neuron.weighted_input(x) for neuron in self.neurons]
+
+    def activations(self, z: Sequence[Value]) -> list[Value]:
+        """a of each neuron from all their z."""
+        if self.activation == "softmax":
+            return softmax(z)
+        return [_activate(self.activation, z_j) for z_j in z]
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """The activations for the inputs x: a list, or one Value of one neuron, as in micrograd."""
+        a = self.activations(self.weighted_inputs(_values(x)))
+        return a[0] if len(a) == 1 else a
+
+    def parameters(self) -> list[Value]:
+        """The parameters of each neuron in turn."""
+        return [parameter for neuron in self.neurons for parameter in neuron.parameters()]
+
+    @property
+    def W(self) -> NDArray[np.float64]:
+        """The weights as a new array, (nout, nin). Can be set; ValueError where the shape differs."""
+        return np.array([[w_i.data for w_i in neuron.w] for neuron in self.neurons])
+
+    @W.setter
+    def W(self, weights: ArrayLike) -> None:
+        array = _finite("W", weights, (len(self.neurons), self.nin))
+        for neuron, row in zip(self.neurons, array, strict=True):
+            for w_i, number in zip(neuron.w, row, strict=True):
+                w_i.data = float(number)
+
+    @property
+    def b(self) -> NDArray[np.float64] | None:
+        """The biases as a new array, (nout,), or None. Can be set; ValueError where it does not fit."""
+        if self.neurons[0].b is None:
+            return None
+        return np.array([neuron.b.data for neuron in self.neurons if neuron.b is not None])
+
+    @b.setter
+    def b(self, biases: ArrayLike) -> None:
+        if self.neurons[0].b is None:
+            raise ValueError("the layer was made without biases, bias=False; they cannot be set")
+        array = _finite("b", biases, (len(self.neurons),))
+        for neuron, number in zip(self.neurons, array, strict=True):
+            assert neuron.b is not None
+            neuron.b.data = float(number)
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
+
+
+class Trace:
+    """The Values of one forward pass through an MLP.
+
+    After ``backward()`` from one sample's cost, ``z[l][j].grad`` is δ of neuron j; under the mean over m
+    samples it is δ/m.
+
+    Attributes:
+        a: ``a[0]`` the inputs, ``a[l]`` the activations of layer l, a list each.
+        z: ``z[l]`` the weighted inputs of layer l; ``z[0]`` is empty: the input layer has none.
+    """
+
+    def __init__(self, x: list[Value]) -> None:
+        self.a: list[list[Value]] = [x]
+        self.z: list[list[Value]] = [[]]
+
+    @property
+    def output(self) -> list[Value]:
+        """The last layer's activations."""
+        return self.a[-1]
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MLP(Module):
+    """A multi-layer perceptron: fully connected layers one after another.
+
+    Args:
+        nin: the number of inputs.
+        nouts: the number of neurons of each layer, the output layer last.
+        activation: one for every layer, the output too, or a sequence with one for each layer. A name in
+            ``ACTIVATIONS`` or a function of a Value; "softmax" for the output only. Left out: relu, and a
+            linear output, as in micrograd.
+        bias: whether the neurons have biases.
+        init: "uniform" (-1 to 1, as in micrograd), "xavier", "he" or "zeros"; see :class:`Neuron`.
+        seed: for the random numbers of the initialisation; left out, they come from :mod:`random`.
+        weights: arrays to start from instead, ``weights[l]`` of shape (nouts[l], inputs of layer l).
+        biases: likewise, ``biases[l]`` of shape (nouts[l],).
+
+    Raises:
+        ValueError: a size below 1, an unknown name, arrays that do not fit. The message says which.
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: Activation | Sequence[Activation] | None = None,
+        *,
+        bias: bool = True,
+        init: str = "uniform",
+        seed: int | None = None,
+        weights: Sequence[ArrayLike] | None = None,
+        biases: Sequence[ArrayLike] | None = None,
+    ) -> None:
+        if isinstance(nouts, int):
+            raise TypeError(f"nouts is a list with the size of each layer: MLP({nin}, [{nouts}])")
+        sizes = [nin, *nouts]
+        if len(sizes) < 2:
+            raise ValueError("an MLP needs at least one layer: nouts is empty")
+        activations = _activation_of_each_layer(activation, len(nouts))
+        if "softmax" in activations[:-1]:
+            raise ValueError("softmax is for the output layer; a hidden layer cannot have it")
+        rng = None if seed is None else random.Random(seed)
+        self.layers: list[Layer] = [
+            Layer(sizes[i], nout, activation=activations[i], bias=bias, init=init, rng=rng, index=i + 1)
+            for i, nout in enumerate(nouts)
+        ]
+        if weights is not None:
+            self.W = weights
+        if biases is not None:
+            self.b = biases
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of inputs, then of each layer's neurons."""
+        return [self.layers[0].nin, *[len(layer.neurons) for layer in self.layers]]
+
+    @property
+    def activations(self) -> list[Activation]:
+        """Each layer's activation, as it was given."""
+        return [layer.activation for layer in self.layers]
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        """The output for the inputs x: a list, or one Value where there is one output, as in micrograd."""
+        a = self.trace(x).output
+        return a[0] if len(a) == 1 else a
+
+    def trace(self, x: Sequence[Any]) -> Trace:
+        """The forward pass with every z and a at hand. ValueError where x has not ``nin`` elements."""
+        inputs = _values(x)
+        if len(inputs) != self.layers[0].nin:
+            raise ValueError(f"a network of {self.layers[0].nin} inputs was given {len(inputs)}")
+        trace = Trace(inputs)
+        for layer in self.layers:
+            trace.z.append(layer.weighted_inputs(trace.a[-1]))
+            trace.a.append(layer.activations(trace.z[-1]))
+        return trace
+
+    def parameters(self) -> list[Value]:
+        """The parameters of each layer in turn: of each neuron its weights, then its bias."""
+        return [parameter for layer in self.layers for parameter in layer.parameters()]
+
+    def weights(self) -> list[Value]:
+        """The parameters that are weights and not biases, those that an L2 penalty is for."""
+        return [w_i for layer in self.layers for neuron in layer.neurons for w_i in neuron.w]
+
+    @property
+    def W(self) -> list[NDArray[np.float64]]:
+        """Each layer's weights as a new array, (nout, nin). Can be set; ValueError where one does not fit."""
+        return [layer.W for layer in self.layers]
+
+    @W.setter
+    def W(self, weights: Sequence[ArrayLike]) -> None:
+        arrays = [
+            _finite(f"W[{i}]", array, (len(layer.neurons), layer.nin))
+            for i, (layer, array) in enumerate(_paired(self.layers, weights, "weights"))
+        ]
+        for layer, array in zip(self.layers, arrays, strict=True):
+            layer.W = array
+
+    @property
+    def b(self) -> list[NDArray[np.float64]] | None:
+        """Each layer's biases as a new array, (nout,), or None without. Can be set, as ``W``."""
+        found = [layer.b for layer in self.layers]
+        return None if found[0] is None else [b for b in found if b is not None]
+
+    @b.setter
+    def b(self, biases: Sequence[ArrayLike]) -> None:
+        if self.b is None:
+            raise ValueError("the network was made without biases, bias=False; they cannot be set")
+        arrays = [
+            _finite(f"b[{i}]", array, (len(layer.neurons),))
+            for i, (layer, array) in enumerate(_paired(self.layers, biases, "biases"))
+        ]
+        for layer, array in zip(self.layers, arrays, strict=True):
+            layer.b = array
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole network to an ``.npz`` file, which :meth:`load` and plain NumPy read.
+
+        A file that is there already is replaced only once the new one is complete.
+        Raises ValueError where an activation is a function: give it a name to save it by.
+        """
+        for i, activation in enumerate(self.activations, start=1):
+            if not isinstance(activation, str):
+                raise ValueError(
+                    f"layer {i}'s activation {activation!r} is a function; only named ones can be saved"
+                )
+        arrays: dict[str, Any] = {"format": np.array(_FORMAT), "activations": np.array(self.activations)}
+        for i, layer in enumerate(self.layers, start=1):
+            arrays[f"W{i}"] = layer.W
+            if layer.b is not None:
+                arrays[f"b{i}"] = layer.b
+        target = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> MLP:
+        """The network that :meth:`save` wrote. ValueError where the file is not one of those."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                found = dict(file)
+        except (ValueError, EOFError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{os.fspath(path)} is not a saved network: {error}") from error
+        if "activations" not in found or int(found.get("format", 0)) != _FORMAT:
+            raise ValueError(
+                f"{os.fspath(path)} is not a network saved in format {_FORMAT}: "
+                f"it holds {', '.join(sorted(found))}"
+            )
+        activations = [str(name) for name in found["activations"]]
+        depth = len(activations)
+        missing = [f"W{i + 1}" for i in range(depth) if f"W{i + 1}" not in found]
+        if missing:
+            raise ValueError(f"{os.fspath(path)} is damaged: {', '.join(missing)} missing")
+        W = [found[f"W{i + 1}"] for i in range(depth)]
+        b = [found[f"b{i + 1}"] for i in range(depth) if f"b{i + 1}" in found]
+        net = cls(W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros")
+        net.W = W
+        if b:
+            net.b = b
+        return net
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _activation_of_each_layer(
+    activation: Activation | Sequence[Activation] | None, depth: int
+) -> list[Activation]:
+    if activation is None:
+        return [*["relu"] * (depth - 1), "linear"]
+    if isinstance(activation, str) or callable(activation):
+        return [activation] * depth
+    if len(activation) != depth:
+        raise ValueError(f"{depth} layers need as many activations, or one for all; got {len(activation)}")
+    return list(activation)
+
+
+def _known(activation: Activation) -> Activation:
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"unknown activation {activation!r}; known are {known}, or a function")
+    elif not callable(activation):
+        raise TypeError(f"an activation is a name or a function of a Value; got {activation!r}")
+    return activation
+
+
+def _activate(activation: Activation, z: Value) -> Value:
+    if not isinstance(activation, str):
+        return activation(z)
+    if activation in ("linear", "identity"):
+        return z
+    result: Value = getattr(z, activation)()
+    return result
+
+
+def _title(activation: Activation) -> str:
+    if not isinstance(activation, str):
+        return getattr(activation, "__name__", "Custom").title()
+    symbol = TABLE[activation].symbol if activation in TABLE else activation
+    return symbol[0].upper() + symbol[1:]
+
+
+def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Callable[[], float]:
+    uniform = random.uniform if rng is None else rng.uniform
+    if init == "uniform":
+        return lambda: uniform(-1, 1)
+    if init == "xavier":
+        bound = math.sqrt(6 / (nin + nout))
+        return lambda: uniform(-bound, bound)
+    if init == "he":
+        gauss = random.gauss if rng is None else rng.gauss
+        return lambda: gauss(0.0, math.sqrt(2 / nin))
+    if init == "zeros":
+        return lambda: 0.0
+    raise ValueError(f"unknown initialisation {init!r}; known are {', '.join(INITIALISATIONS)}")
+
+
+def _values(x: Sequence[Any]) -> list[Value]:
+    """x as Values: each number becomes one leaf, shared by all the neurons that read it."""
+    return [x_i if isinstance(x_i, Value) else Value(x_i) for x_i in x]
+
+
+def _paired(layers: list[Layer], arrays: Sequence[ArrayLike], what: str) -> list[tuple[Layer, ArrayLike]]:
+    if len(arrays) != len(layers):
+        raise ValueError(f"{len(layers)} layers need as many arrays of {what}; got {len(arrays)}")
+    return list(zip(layers, arrays, strict=True))
+
+
+def _finite(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    result = np.asarray(array, dtype=np.float64)
+    if result.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}; got {result.shape}")
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name} has entries that are not finite")
+    return result

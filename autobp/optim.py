@@ -1,0 +1,119 @@
+"""Optimisers: gradient descent with momentum, and Adam.
+
+An update rule is written once, on vectors: :meth:`Optimizer.update`. ``step()`` applies it to Values, and a
+training loop on compiled programs applies it to theta.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autobp.engine import Value
+
+
+class Optimizer:
+    """An update rule for some parameters.
+
+    Args:
+        parameters: the Values to update, at least one; leaves.
+        lr: the learning rate η, greater than 0. Can be set between steps, for schedules.
+    """
+
+    def __init__(self, parameters: Iterable[Value], lr: float) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("there are no parameters to optimise")
+        if not (lr > 0 and math.isfinite(lr)):
+            raise ValueError(f"the learning rate must be greater than 0 and finite; got {lr!r}")
+        self.lr = lr
+
+    def update(self, theta: NDArray[np.float64], grad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The parameters after one step from theta against grad, (n_parameters,) each, as a new array."""
+        raise NotImplementedError
+
+    def step(self) -> None:
+        """Update the parameters' data by their grad.
+
+        Raises ValueError, and changes nothing, where a gradient is not finite; the message names it.
+        """
+        grad = np.array([parameter.grad for parameter in self.parameters], dtype=np.float64)
+        if not np.isfinite(grad).all():
+            i = int(np.argmin(np.isfinite(grad)))
+            name = self.parameters[i].label or f"parameter {i}"
+            raise ValueError(f"the gradient of {name} is {grad[i]}; no parameter was changed")
+        theta = self.update(np.array([parameter.data for parameter in self.parameters]), grad)
+        for parameter, number in zip(self.parameters, theta, strict=True):
+            parameter.data = float(number)
+
+    def zero_grad(self) -> None:
+        """Set the gradient of every parameter to 0."""
+        for parameter in self.parameters:
+            parameter.grad = 0.0
+
+
+class SGD(Optimizer):
+    """Gradient descent: v ← momentum·v + g, θ ← θ - lr·v, as PyTorch has it.
+
+    Args:
+        parameters, lr: see :class:`Optimizer`.
+        momentum: from 0 to below 1; 0 is plain gradient descent.
+    """
+
+    def __init__(self, parameters: Iterable[Value], lr: float, momentum: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be at least 0 and below 1; got {momentum!r}")
+        self.momentum = momentum
+        self._velocity = np.zeros(len(self.parameters))
+
+    def update(self, theta: NDArray[np.float64], grad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """θ - lr·v, (n_parameters,); v is kept for the next step."""
+        self._velocity = self.momentum * self._velocity + grad
+        return np.asarray(theta - self.lr * self._velocity)
+
+
+class Adam(Optimizer):
+    """Adam, with bias correction. Source: Kingma and Ba 2015, algorithm 1.
+
+    Args:
+        parameters, lr: see :class:`Optimizer`.
+        betas: the decay rates of the two moments, each from 0 to below 1.
+        eps: what keeps the division finite, greater than 0.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        for beta in betas:
+            if not 0 <= beta < 1:
+                raise ValueError(f"betas must be at least 0 and below 1; got {betas!r}")
+        if not eps > 0:
+            raise ValueError(f"eps must be greater than 0; got {eps!r}")
+        self.betas = betas
+        self.eps = eps
+        self._m = np.zeros(len(self.parameters))
+        self._v = np.zeros(len(self.parameters))
+        self._t = 0
+
+    def update(self, theta: NDArray[np.float64], grad: NDArray[np.float64]) -> NDArray[np.float64]:
+        """θ - lr·m̂ / (√v̂ + eps), (n_parameters,); the moments are kept for the next step."""
+        beta1, beta2 = self.betas
+        self._t += 1
+        self._m = beta1 * self._m + (1 - beta1) * grad
+        self._v = beta2 * self._v + (1 - beta2) * grad**2
+        m_hat = self._m / (1 - beta1**self._t)
+        v_hat = self._v / (1 - beta2**self._t)
+        return np.asarray(theta - self.lr * m_hat / (np.sqrt(v_hat) + self.eps))
+
+
+#: The optimisers by name, as ``fit`` and the command take them.
+OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}

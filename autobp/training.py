@@ -1,0 +1,237 @@
+"""The training loop: mini-batches, an optimiser, progress, and what happened epoch by epoch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autobp import costs
+from autobp.engine import Value
+from autobp.functions import mean
+from autobp.nn import MLP
+from autobp.optim import OPTIMIZERS, Optimizer
+
+Array = NDArray[np.float64]
+#: (parameters, X, Y) -> the cost, and its gradient by the parameters
+Step = Callable[[Array, Array, Array], tuple[float, Array]]
+
+
+@dataclass
+class History:
+    """What :func:`fit` saw, one entry for each epoch that was finished.
+
+    Attributes:
+        cost: the mean over the epoch's batches of the cost, the L2 penalty included.
+        validation_cost: the cost on the validation set, without the penalty; empty where there is none.
+        gradient_norm: the Euclidean norm of the gradient, its mean over the epoch's batches.
+        interrupted: whether Ctrl-C ended the training early; the network keeps what it had learned.
+    """
+
+    cost: list[float] = field(default_factory=list)
+    validation_cost: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def fit(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    cost: str | Callable[[Any, Any], Value] = "quadratic",
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: str | Optimizer = "adam",
+    lr: float = 0.01,
+    l2: float = 0.0,
+    seed: int | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    progress: bool = True,
+    compiled: bool = True,
+    on_epoch: Callable[[int, History], None] | None = None,
+) -> History:
+    """Train a network by mini-batches; its parameters are updated in place.
+
+    Args:
+        net: the network.
+        X: the inputs, (m, n), a sample in each row.
+        Y: the targets, (m, K), or (m,) for one output or for class numbers.
+        cost: a name in ``costs.COSTS``, or a function of one sample's outputs and targets.
+        epochs: how often to go through all samples, at least 1.
+        batch_size: samples for each step, at least 1; the last batch of an epoch may be smaller.
+        optimizer: "sgd", "adam" or an :class:`Optimizer` of the network's parameters (lr is then its own).
+        lr: the learning rate.
+        l2: λ of the penalty λ/(2m) Σ w² over the weights, with m the number of all samples.
+        seed: for the shuffling; left out, it differs from run to run.
+        validation: (X, Y) to watch the cost on after each epoch.
+        progress: whether to show a progress bar on standard error.
+        compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
+            false, each sample's graph is built and walked back in Values.
+        on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1.
+
+    Returns:
+        The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
+
+    Raises:
+        ValueError: shapes or values do not fit, or a gradient is no longer finite (the message says when;
+            the network keeps the last finite parameters).
+    """
+    X, Y = _samples("", X, Y, net)
+    held_out = None if validation is None else _samples("validation ", *validation, net)
+    if epochs < 1 or batch_size < 1:
+        raise ValueError(f"epochs and batch_size must be at least 1; got {epochs} and {batch_size}")
+    if not l2 >= 0:
+        raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
+    cost_of = costs.named(cost)
+    parameters = net.parameters()
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(OPTIMIZERS)}")
+        optimizer = OPTIMIZERS[optimizer](parameters, lr=lr)
+    elif [id(p) for p in optimizer.parameters] != [id(p) for p in parameters]:
+        raise ValueError("the optimizer was made for other parameters than this network's")
+
+    step = (_compiled_step if compiled else _eager_step)(net, cost_of, l2, len(X))
+    theta = np.array([parameter.data for parameter in parameters])
+    rng = random.Random(seed)
+    history = History()
+    bar = _progress_bar(epochs * -(-len(X) // batch_size), progress)
+    try:
+        for epoch in range(1, epochs + 1):
+            batch_costs, norms, sizes = [], [], []
+            for rows in _batches(len(X), batch_size, rng):
+                value, grad = step(theta, X[rows], Y[rows])
+                if not (np.isfinite(value) and np.isfinite(grad).all()):
+                    raise ValueError(
+                        f"in epoch {epoch} the cost is {value} and its gradient "
+                        f"{'' if np.isfinite(grad).all() else 'not '}finite; try a smaller learning rate "
+                        f"than {optimizer.lr:g}, or a cost on logits"
+                    )
+                theta = optimizer.update(theta, grad)
+                batch_costs.append(value)
+                norms.append(float(np.linalg.norm(grad)))
+                sizes.append(len(rows))
+                bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
+                bar.set_postfix(cost=f"{value:.4f}", refresh=False)
+                bar.update()
+            history.cost.append(float(np.average(batch_costs, weights=sizes)))
+            history.gradient_norm.append(float(np.average(norms, weights=sizes)))
+            _write(theta, parameters)
+            if held_out is not None:
+                history.validation_cost.append(mean_cost(net, *held_out, cost=cost_of))
+            if on_epoch is not None:
+                on_epoch(epoch, history)
+    except KeyboardInterrupt:
+        history.interrupted = True
+    finally:
+        bar.close()
+        _write(theta, parameters)
+    return history
+
+
+def predict(net: MLP, X: ArrayLike) -> Array:
+    """The network's outputs for each row of X, (m, n), as an array (m, K)."""
+    inputs = _inputs("", X, net)
+    rows = []
+    for x in inputs:
+        rows.append([a_k.data for a_k in net.trace(x).output])
+    return np.array(rows)
+
+
+def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float = 0.5) -> float:
+    """The part of the samples that are classified rightly, from 0 to 1.
+
+    With several outputs the largest is the network's answer, and Y is one-hot, (m, K), or class numbers,
+    (m,). With one output the answer is whether it exceeds the threshold (0.5 for a probability, 0 for a logit
+    or for targets ±1), and so is the target.
+    """
+    outputs = predict(net, X)
+    targets = np.asarray(Y, dtype=np.float64)
+    if len(targets) != len(outputs):
+        raise ValueError(f"{len(outputs)} samples, but targets for {len(targets)}")
+    if outputs.shape[1] == 1:
+        return float(np.mean((outputs[:, 0] > threshold) == (targets.reshape(len(outputs)) > threshold)))
+    classes = targets if targets.ndim == 1 else np.argmax(targets, axis=1)
+    return float(np.mean(np.argmax(outputs, axis=1) == classes))
+
+
+def mean_cost(net: MLP, X: ArrayLike, Y: ArrayLike, *, cost: str | Callable[[Any, Any], Value]) -> float:
+    """The mean cost over the rows of X and Y, without a penalty."""
+    X, Y = _samples("", X, Y, net)
+    cost_of = costs.named(cost)
+    total = 0.0
+    for x, y in zip(X, Y, strict=True):
+        total += cost_of(net.trace(x).output, _target(y)).data
+    return total / len(X)
+
+
+def _compiled_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int) -> Step:
+    return _eager_step(net, cost_of, l2, m)
+
+
+def _eager_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int) -> Step:
+    """Cost and gradient by the graph of each sample, walked back in Values."""
+    parameters = net.parameters()
+
+    def step(theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
+        _write(theta, parameters)
+        net.zero_grad()
+        loss = mean([cost_of(net.trace(x).output, _target(y)) for x, y in zip(X, Y, strict=True)])
+        if l2:
+            loss = loss + costs.l2(net, l2, m)
+        loss.backward()
+        return loss.data, np.array([parameter.grad for parameter in parameters])
+
+    return step
+
+
+def _target(y: Any) -> Any:
+    """One sample's target as the costs take it: a list, or a number."""
+    return y.tolist() if isinstance(y, np.ndarray) else float(y)
+
+
+def _write(theta: Array, parameters: list[Value]) -> None:
+    for parameter, number in zip(parameters, theta, strict=True):
+        parameter.data = float(number)
+
+
+def _batches(m: int, size: int, rng: random.Random) -> Iterator[list[int]]:
+    order = list(range(m))
+    rng.shuffle(order)
+    for start in range(0, m, size):
+        yield order[start : start + size]
+
+
+def _inputs(what: str, X: ArrayLike, net: MLP) -> Array:
+    inputs = np.asarray(X, dtype=np.float64)
+    if inputs.ndim != 2 or inputs.shape[1] != net.layers[0].nin or not len(inputs):
+        raise ValueError(
+            f"{what}X must have the shape (m, {net.layers[0].nin}), a sample in each row; got {inputs.shape}"
+        )
+    if not np.isfinite(inputs).all():
+        row, column = np.argwhere(~np.isfinite(inputs))[0]
+        raise ValueError(f"{what}X[{row}, {column}] is {inputs[row, column]}; every input must be finite")
+    return inputs
+
+
+def _samples(what: str, X: ArrayLike, Y: ArrayLike, net: MLP) -> tuple[Array, Array]:
+    inputs = _inputs(what, X, net)
+    targets = np.asarray(Y, dtype=np.float64)
+    if len(targets.shape) not in (1, 2) or len(targets) != len(inputs):
+        raise ValueError(
+            f"{what}Y must have a row for each of the {len(inputs)} samples; got {targets.shape}"
+        )
+    if not np.isfinite(targets).all():
+        raise ValueError(f"{what}Y has entries that are not finite")
+    return inputs, targets
+
+
+def _progress_bar(total: int, shown: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, disable=not shown, unit="step", leave=True)
