@@ -6,6 +6,13 @@ from autobp import matrix as matrix
 from autobp import nn as nn
 from autobp import optim as optim
 from autobp.engine import Value as Value
+from autobp.functional import grad as grad
+from autobp.functional import hessian as hessian
+from autobp.functional import hvp as hvp
+from autobp.functional import jacobian as jacobian
+from autobp.functional import jvp as jvp
+from autobp.functional import value_and_grad as value_and_grad
+from autobp.functional import vjp as vjp
 from autobp.functions import *  # noqa: F403
 from autobp.nn import MLP as MLP
 from autobp.nn import Layer as Layer

@@ -48,13 +48,16 @@ from autobp.ops import (
     SINH,
     SOFTPLUS,
     SQRT,
+    STOP_GRADIENT,
     SUBTRACT,
     TABLE,
+    TAKE,
     TAN,
     TANH,
     Operation,
     differentiate,
     evaluate,
+    namespace,
     operation,
 )
 
@@ -558,6 +561,10 @@ class Value:
         """x where x > 0, else alpha·(e**x - 1)."""
         return apply(ELU, (self,), (_number(alpha),))
 
+    def detach(self) -> Value:
+        """The same number, through which no derivative passes."""
+        return unary(STOP_GRADIENT, self)
+
     def maximum(self, other: Any) -> Value:
         """The larger of two; of equals, each has the derivative one half."""
         return apply(MAXIMUM, (self, other))
@@ -582,33 +589,30 @@ class Value:
 
     # -------------------------------------------------------------------------------------- derivatives
 
-    def backward(self, gradient: float = 1.0) -> None:
+    def backward(self, gradient: float = 1.0, create_graph: bool = False) -> None:
         """Compute ∂self/∂node for every node that self depends on, into its ``grad``.
 
         Computed nodes start from zero at each call; leaves accumulate, as in PyTorch, so that gradients of
         several roots add up until ``zero_grad()``. Everything is multiplied by ``gradient``.
 
+        With ``create_graph`` the grad of each leaf is a Value, computed as a graph of its own, which can be
+        differentiated again; non-finite derivatives then pass, as they always do. A leaf that holds such a
+        grad and the graph of that grad refer to each other: set ``grad`` to 0 to let go of both.
+
         Raises:
-            TypeError: a node was made by hand without a derivative.
+            TypeError: a node was made by hand without a derivative (with ``create_graph``, or a rule).
         """
         order = topological_order(self)
+        if create_graph:
+            _accumulate_graphs(order, gradient)
+            return
         for node in order:
             if node._operation is not None:
                 node._grad = 0.0
             if node._details is not None:
                 node._details.derivative = None
         self._grad += _number(gradient)
-        for i in range(len(order) - 1, -1, -1):
-            node = order[i]
-            parent = node._parent
-            if parent is not None:
-                grad = node._grad
-                parent._grad += node._partial * grad
-                parent = node._parent2
-                if parent is not None:
-                    parent._grad += node._partial2 * grad
-            elif node._details is not None:
-                node._propagate()
+        _walk_back(order)
 
     def _propagate(self) -> None:
         details = self._details
@@ -622,8 +626,10 @@ class Value:
                 f"{self!r} was made by hand and has no derivative: set its _backward, or give its local "
                 "derivatives, Value(data, children, (partial, …))"
             )
+        selects = self._operation is not None and self._operation.selects
         for parent, partial in zip(parents, partials, strict=True):
-            parent._grad += partial * self._grad
+            if partial != 0.0 or not selects:  # what was not selected gets 0, and not 0·∞
+                parent._grad += partial * self._grad
 
 
 def _number(data: Any) -> float:
@@ -645,6 +651,11 @@ def _number(data: Any) -> float:
 
 def _describe(value: Value) -> str:
     return f"Value {value.label} = {value._data!r}" if value.label else f"Value {value._data!r}"
+
+
+def is_traced() -> bool:
+    """Whether this thread's reads of data are watched, since its graphs will be run on other numbers."""
+    return _state.on_read is not None
 
 
 def _announce_read(value: Value, what: str) -> None:
@@ -845,3 +856,170 @@ def topological_order(root: Value) -> list[Value]:
                     if parent._mark < opened:
                         stack.append(parent)
     return order
+
+
+def _walk_back(order: list[Value]) -> None:
+    """The chain rule, from the last node of a topological order to the first: grads flow to the parents."""
+    for i in range(len(order) - 1, -1, -1):
+        node = order[i]
+        parent = node._parent
+        if parent is not None:
+            grad = node._grad
+            if grad - grad != 0.0:
+                node._propagate()
+                continue
+            parent._grad += node._partial * grad
+            parent = node._parent2
+            if parent is not None:
+                parent._grad += node._partial2 * grad
+        elif node._details is not None:
+            node._propagate()
+
+
+def gradients(root: Value, wrt: list[Value]) -> list[float]:
+    """∂root/∂x for each x of ``wrt``, as numbers. Every node's ``grad`` is left as it was."""
+    order = topological_order(root)
+    known = {id(node) for node in order}
+    before = [node._grad for node in order]
+    derivatives = [(node._details, node._details.derivative) for node in order if node._details is not None]
+    for node in order:
+        node._grad = 0.0
+    for details, _ in derivatives:
+        details.derivative = None
+    try:
+        root._grad = 1.0
+        _walk_back(order)
+        return [x._grad if id(x) in known else 0.0 for x in wrt]
+    finally:
+        for i in range(len(order)):
+            order[i]._grad = before[i]
+        for details, derivative in derivatives:
+            details.derivative = derivative
+
+
+# ------------------------------------------------------------------------------- derivatives of derivatives
+
+
+def _node_maker(xp: Any, op: Operation) -> Callable[..., Value]:
+    def make(*arguments: Any) -> Value:
+        return call(op, arguments, {})
+
+    return make
+
+
+#: The operations on Values: a rule evaluated on them gives a partial that is a graph and has derivatives.
+VALUES: Final = namespace(
+    "values",
+    _node_maker,
+    pow=_node_maker(None, POWER),
+    choose=lambda index, values: apply(TAKE, (index, *values)),
+)
+
+
+def partials_as_values(node: Value) -> tuple[Any, ...]:
+    """The local derivatives ∂node/∂parent as Values, or floats where they are constant.
+
+    Raises TypeError where the node was made by hand: it has no rule to differentiate.
+    """
+    assert node._operation is not None
+    partials: tuple[Any, ...] = node._operation.partials(VALUES, node, *node.parents, *node.constants)
+    return partials
+
+
+def pull_back(order: list[Value], cotangents: dict[int, Any], wrt: list[Value]) -> None:
+    """The chain rule from the last node of a topological order to the first, on Values.
+
+    Args:
+        order: what :func:`topological_order` gave.
+        cotangents: by id, the cotangents of some nodes to begin with, and of all in the end that something
+            reached. Only what depends on ``wrt`` takes part, and nothing goes beyond ``wrt``.
+    """
+    depends = {id(node) for node in wrt}
+    stops = set(depends)
+    for node in order:
+        if id(node) not in depends:
+            for parent in node.parents:
+                if id(parent) in depends:
+                    depends.add(id(node))
+                    break
+    with ieee():
+        for i in range(len(order) - 1, -1, -1):
+            node = order[i]
+            if id(node) not in cotangents or id(node) not in depends or id(node) in stops:
+                continue
+            cotangent = cotangents[id(node)]
+            for parent, partial in zip(node.parents, partials_as_values(node), strict=True):
+                if id(parent) not in depends or _passes_nothing(node, partial, cotangent):
+                    continue
+                term = cotangent if _is_no_value(partial, 1.0) else cotangent * partial
+                before = cotangents.get(id(parent))
+                cotangents[id(parent)] = term if before is None else before + term
+
+
+def push_forward(order: list[Value], tangents: dict[int, Any], on_values: bool) -> None:
+    """Forward mode: each node and its tangent are a dual number, pushed through the operation table.
+
+    Args:
+        order: what :func:`topological_order` gave.
+        tangents: by id, the tangents to begin with, and in the end those of all nodes that depend on them.
+        on_values: whether tangents are Values, with derivatives of their own, or floats.
+
+    Raises TypeError where a node that the tangents reach was made by hand without local derivatives.
+    """
+    with ieee():
+        for node in order:
+            if id(node) in tangents or node._operation is None:
+                continue
+            parents = node.parents
+            reached = False
+            for parent in parents:
+                if id(parent) in tangents:
+                    reached = True
+            if not reached:
+                continue
+            partials = partials_as_values(node) if on_values else node.partials
+            if len(partials) != len(parents):
+                raise TypeError(f"{node!r} was made by hand without the local derivatives forward mode needs")
+            total: Any = None
+            for parent, partial in zip(parents, partials, strict=True):
+                tangent = tangents.get(id(parent))
+                if tangent is None or _passes_nothing(node, partial, tangent):
+                    continue
+                term = tangent if _is_no_value(partial, 1.0) else tangent * partial
+                total = term if total is None else total + term
+            if total is not None:
+                tangents[id(node)] = total
+
+
+def _is_no_value(x: Any, number: float) -> bool:
+    return not isinstance(x, Value) and bool(x == number)
+
+
+def _passes_nothing(node: Value, partial: Any, flow: Any) -> bool:
+    """Whether a cotangent or tangent ends here: at what an operation did not select, even ∞ counts for 0."""
+    assert node._operation is not None
+    if not node._operation.selects:
+        return False
+    if not isinstance(partial, Value):
+        return bool(partial == 0.0)
+    arriving: float = flow._data if isinstance(flow, Value) else flow
+    return partial._data == 0.0 and not math.isfinite(arriving) and _state.on_read is None
+
+
+def _accumulate_graphs(order: list[Value], gradient: Any) -> None:
+    """backward(create_graph=True) over a topological order."""
+    seed = gradient if isinstance(gradient, Value) else Value(gradient)
+    cotangents: dict[int, Any] = {id(order[len(order) - 1]): seed}
+    leaves = [node for node in order if node._operation is None]
+    pull_back(order, cotangents, leaves)
+    for node in order:
+        if node._operation is not None:
+            found = cotangents.get(id(node))
+            node._grad = 0.0 if found is None else found._data
+        elif id(node) in cotangents:
+            grad = node.grad
+            total = cotangents[id(node)] if _is_no_value(grad, 0.0) else grad + cotangents[id(node)]
+            if node._details is None:
+                node._details = Details()
+            node._details.derivative = total
+            node._grad = total._data

@@ -55,10 +55,12 @@ class Operation:
         arity: the number of operands that are Values; None where any number will do.
         domain: what the operands must satisfy, for error messages ("an operand > 0").
         analytic: whether the rule holds for complex operands, so that the complex step applies.
+        selects: whether it chooses among its operands: a partial 0 then means that one was not chosen, and
+            stops even an infinite gradient, where 0·∞ would not be a number.
     """
 
     __slots__ = ("analytic", "arity", "constants", "defaults", "domain", "latex", "name", "partials",
-                 "precedence", "symbol", "text", "value")  # fmt: skip
+                 "precedence", "selects", "symbol", "text", "value")  # fmt: skip
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Operation:
         arity: int | None,
         domain: str,
         analytic: bool,
+        selects: bool,
     ) -> None:
         self.name = name
         self.value = value
@@ -87,6 +90,7 @@ class Operation:
         self.arity = arity
         self.domain = domain
         self.analytic = analytic
+        self.selects = selects
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -119,6 +123,7 @@ def operation(
     arity: int | None = 1,
     domain: str = "",
     analytic: bool = False,
+    selects: bool = False,
 ) -> Operation:
     """Add an operation to the table and return it. The arguments are :class:`Operation`'s attributes.
 
@@ -126,6 +131,8 @@ def operation(
     """
     if not name.isidentifier():
         raise ValueError(f"an operation's name must be an identifier, not {name!r}")
+    if name in ("name", "pow", "choose"):
+        raise ValueError(f"{name!r} means something else in a namespace; choose another name")
     if name in TABLE:
         raise ValueError(f"there is an operation {name!r} already; choose another name")
     if arity is not None and arity < 1:
@@ -144,38 +151,51 @@ def operation(
         arity,
         domain,
         analytic,
+        selects,
     )
     TABLE[name] = made
-    for xp in _NAMESPACES:
-        _complete(xp, made)
+    for xp, complete in _NAMESPACES:
+        _complete(xp, complete, made)
     return made
 
 
 # ---------------------------------------------------------------------------------------------- namespaces
 
 
-_NAMESPACES: Final[list[SimpleNamespace]] = []
+_NAMESPACES: Final[list[tuple[SimpleNamespace, Callable[[Any, Operation], Callable[..., Any]]]]] = []
 
 
-def namespace(name: str, **functions: Callable[..., Any]) -> SimpleNamespace:
+def _by_its_rule(xp: Any, op: Operation) -> Callable[..., Any]:
+    return partial(op.value, xp)
+
+
+def namespace(
+    name: str,
+    complete: Callable[[Any, Operation], Callable[..., Any]] = _by_its_rule,
+    **functions: Callable[..., Any],
+) -> SimpleNamespace:
     """Elementary functions on one kind of number, for rules to be written against.
 
     Args:
         name: what kind of number.
+        complete: ``complete(xp, op)`` gives the function for an operation that is not among ``functions``;
+            by default the operation's own rule.
         functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, abs,
-            pow, maximum, minimum, where, and choose(index, values), by name. An operation that is not among
-            them, now or registered later, is computed by its own rule.
+            pow, maximum, minimum, where, and choose(index, values), by name. Operations that are not among
+            them, now or registered later, come from ``complete``.
     """
     made = SimpleNamespace(name=name, **functions)
-    _NAMESPACES.append(made)
+    _NAMESPACES.append((made, complete))
     for op in TABLE.values():
-        _complete(made, op)
+        _complete(made, complete, op)
     return made
 
 
-def _complete(xp: SimpleNamespace, op: Operation) -> None:
+def _complete(
+    xp: SimpleNamespace, complete: Callable[[Any, Operation], Callable[..., Any]], op: Operation
+) -> None:
     if not hasattr(xp, op.name):
-        setattr(xp, op.name, partial(op.value, xp))
+        setattr(xp, op.name, complete(xp, op))
 
 
 def _float_pow(x: float, y: float) -> float:
@@ -452,7 +472,7 @@ SOFTPLUS: Final = operation(
 
 RELU: Final = operation(
     "relu", lambda xp, x: xp.maximum(x, 0.0), lambda xp, y, x: (xp.greater(x, 0.0),),
-    latex=r"\max\left(0, {0}\right)", symbol="ReLU",
+    latex=r"\max\left(0, {0}\right)", symbol="ReLU", selects=True,
 )  # fmt: skip
 
 LEAKY_RELU: Final = operation(
@@ -504,7 +524,7 @@ ABS: Final = operation(
 )  # fmt: skip
 
 SIGN_OF: Final = operation(
-    "sign", lambda xp, x: xp.greater(x, 0.0) - xp.less(x, 0.0), lambda xp, y, x: (0.0,),
+    "sign", lambda xp, x: xp.greater(x, 0.0) - xp.less(x, 0.0), lambda xp, y, x: (0.0,), selects=True,
 )  # fmt: skip
 
 
@@ -517,12 +537,14 @@ MAXIMUM: Final = operation(
     "maximum", lambda xp, x, y: xp.maximum(x, y),
     lambda xp, z, x, y: _extremum_partials(xp, xp.greater(x, y), xp.equal(x, y)),
     arity=2, text="max({0}, {1})", latex=r"\max\left({0}, {1}\right)", symbol="max",
+    selects=True,
 )  # fmt: skip
 
 MINIMUM: Final = operation(
     "minimum", lambda xp, x, y: xp.minimum(x, y),
     lambda xp, z, x, y: _extremum_partials(xp, xp.less(x, y), xp.equal(x, y)),
     arity=2, text="min({0}, {1})", latex=r"\min\left({0}, {1}\right)", symbol="min",
+    selects=True,
 )  # fmt: skip
 
 
@@ -536,6 +558,7 @@ def _comparison(name: str, sign: str, latex: str, holds: Callable[[Any, Any], An
         text=f"[{{0}} {sign} {{1}}]",
         latex=rf"\left[{{0}} {latex} {{1}}\right]",
         symbol=sign,
+        selects=True,
     )
 
 
@@ -550,16 +573,17 @@ WHERE: Final = operation(
     "where", lambda xp, c, x, y: xp.where(c, x, y),
     lambda xp, z, c, x, y: (0.0, xp.not_equal(c, 0.0), xp.equal(c, 0.0)),
     arity=3, text="where({0}, {1}, {2})",
-    latex=r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}",
+    selects=True, latex=r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}",
 )  # fmt: skip
 
 TAKE: Final = operation(
     "take", lambda xp, i, *values: xp.choose(i, values),
     lambda xp, y, i, *values: (0.0, *[xp.equal(i, float(k)) for k in range(len(values))]),
-    arity=None,
+    arity=None, selects=True,
 )  # fmt: skip
 
 STOP_GRADIENT: Final = operation(
     "stop_gradient", lambda xp, x: x, lambda xp, y, x: (0.0,),
     text="stop({0})", latex=r"\operatorname{{stop}}\left({0}\right)", symbol="stop",
+    selects=True,
 )  # fmt: skip
