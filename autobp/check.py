@@ -6,7 +6,7 @@ NumPy (or by a function of the caller's), and reports the largest difference in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,7 +240,8 @@ def _gradient_rows(
 # ------------------------------------------------------------------------------- somebody's own function
 
 
-_Gradients = tuple[list[Array] | None, list[Array], list[Array | None] | None]
+#: delta, dW and db, a layer each
+_Gradients = tuple[Sequence[Array] | None, Sequence[Array], Sequence[Array | None] | None]
 
 
 def _result_of(
@@ -317,7 +318,6 @@ def _likely_causes(
     theirs: _Gradients,
 ) -> list[str]:
     """What common mistake gives just these numbers: each is made on purpose and compared."""
-    m = len(X)
     found = []
     again, _ = _result_of(function, name, net, X, Y, activations, cost, l2)
     if not _same(again, theirs):
@@ -325,8 +325,9 @@ def _likely_causes(
             found.append("gradients are not set to zero first: the second call returned twice the first")
         else:
             found.append("two calls with the same arguments return different gradients: something is kept")
-    for cause, mistaken in _mistakes(net, X, Y, truth, l2, m):
-        if _same(mistaken, theirs):
+    right: _Gradients = (None, list(truth.dW), list(truth.db))
+    for cause, mistaken in _mistakes(net, truth, l2, len(X)):
+        if _same(mistaken, theirs) and not _same(mistaken, right):
             found.append(cause)
     return found
 
@@ -349,62 +350,56 @@ def _same_scaled(ours: _Gradients, theirs: _Gradients, factor: float, tolerance:
     return True
 
 
-def _mistakes(
-    net: MLP, X: Array, Y: Array, truth: matrix.Backprop, l2: float, m: int
-) -> list[tuple[str, _Gradients]]:
+def _mistakes(net: MLP, truth: matrix.Backprop, l2: float, m: int) -> Iterator[tuple[str, _Gradients]]:
     """(cause, the gradients it leads to) for the mistakes that students make."""
-    W, depth = net.W, len(net.layers)
+    W, b, depth = net.W, net.b, len(net.layers)
+    right_dW, right_db = list(truth.dW), list(truth.db)
+    penalty = [l2 / m * w for w in W]
 
-    def backward(
-        missing: frozenset[int] = frozenset(), *, transpose: int = 0, mean: bool = True
-    ) -> tuple[list[Array], list[Array], list[Array]]:
-        """BP1-BP4 with σ' left out in some layers, or a square W not transposed."""
-        delta = [truth.nabla_a if depth in missing else truth.delta[-1]]
+    def propagate(
+        without_sigma_prime: Iterable[int] = (), as_they_stand: Iterable[int] = (), n: int = m
+    ) -> _Gradients:
+        """BP1-BP4 with σ' left out in some layers, some W not transposed, and n for m."""
+        delta = [truth.nabla_a if depth in without_sigma_prime else truth.delta[-1]]
         for layer in range(depth - 1, 0, -1):
-            weights = W[layer].T if transpose == layer + 1 else W[layer]
-            back = delta[0] @ weights
-            delta.insert(0, back if layer in missing else back * truth.sigma_prime[layer])
-        n = m if mean else 1
-        dW = [delta[layer].T @ truth.a[layer] / n + l2 / m * W[layer] for layer in range(depth)]
+            back = delta[0] @ (W[layer].T if layer + 1 in as_they_stand else W[layer])
+            delta.insert(0, back if layer in without_sigma_prime else back * truth.sigma_prime[layer])
+        dW = [delta[layer].T @ truth.a[layer] / n + penalty[layer] for layer in range(depth)]
         return delta, dW, [d.sum(axis=0) / n for d in delta]
 
-    def gradients(parts: tuple[list[Array], list[Array], list[Array]]) -> _Gradients:
-        return parts[0], parts[1], list(parts[2])
+    hidden = range(1, depth)
+    softmax = truth.sigma_prime[-1].ndim > 2
+    if not softmax:
+        yield f"σ' is missing in BP1, layer {depth}", propagate([depth])
+        yield "σ' is missing in BP1 and BP2, every layer", propagate([*hidden, depth])
+    for layers in [[layer] for layer in hidden] + [list(hidden)]:
+        yield f"σ' is missing in BP2, layer {', '.join(map(str, layers))}", propagate(layers)
+    square = [layer for layer in range(2, depth + 1) if W[layer - 1].shape[0] == W[layer - 1].shape[1]]
+    for layers in [[layer] for layer in square] + [square]:
+        names = ", ".join(f"W{layer}" for layer in layers)
+        yield f"BP2 multiplies by {names}, not by its transpose", propagate((), layers)
+    yield "the sum over the samples is not divided by m", propagate(n=1)
 
-    mistakes: list[tuple[str, _Gradients]] = []
-    everything = frozenset(range(1, depth + 1))
-    for layers in [frozenset({depth}), *[frozenset({layer}) for layer in range(1, depth)],
-                   frozenset(range(1, depth)), everything]:  # fmt: skip
-        if truth.sigma_prime[-1].ndim == 2 or depth not in layers:
-            named = "every layer" if layers == everything else f"layer {', '.join(map(str, sorted(layers)))}"
-            equation = "BP1" if depth in layers else "BP2"
-            mistakes.append((f"σ' is missing in {equation}, {named}", gradients(backward(layers))))
-    for layer in range(2, depth + 1):
-        if W[layer - 1].shape[0] == W[layer - 1].shape[1]:
-            mistakes.append((f"BP2 takes W{layer} for its transpose", gradients(backward(transpose=layer))))
-    mistakes.append(("the sum over the samples is not divided by m", gradients(backward(mean=False))))
-    dW, db = list(truth.dW), list(truth.db)
-    data = [g - l2 / m * w for g, w in zip(dW, W, strict=True)]
-    if l2:
-        full = [g + l2 * w for g, w in zip(data, W, strict=True)]
-        mistakes.append(("the penalty's derivative is λ/m times W, not λ times W", (None, full, db)))
-        twice = [g + 2 * l2 / m * w for g, w in zip(data, W, strict=True)]
-        mistakes.append(("the penalty is λ/(2m) Σ w²; its derivative has no 2", (None, twice, db)))
-        mistakes.append(("the penalty's derivative, λ/m times W, is missing", (None, data, db)))
-        opposite = [2 * d - g for d, g in zip(data, dW, strict=True)]
-        mistakes.append(("the penalty's derivative is subtracted, not added", (None, opposite, db)))
-        if net.b is not None:
-            shrunk: list[Array | None] = [
-                None if g is None else g + l2 / m * b for g, b in zip(db, net.b, strict=True)
-            ]
-            mistakes.append(("the biases are regularised; the penalty leaves them out", (None, dW, shrunk)))
-    negative: list[Array | None] = [None if g is None else -g for g in db]
-    mistakes.append(("the sign is the other way round", (None, [-g for g in dW], negative)))
-    square = [g.T if g.shape[0] == g.shape[1] else g for g in dW]
-    mistakes.append(("dW is transposed: BP4 is δ aᵀ, not a δᵀ", (None, square, db)))
-    if m > 1:
-        first = [d.copy() for d in (truth.delta[layer + 1][-1:] for layer in range(depth))]
-        dW_last = [first[layer].T @ truth.a[layer][-1:] / m + l2 / m * W[layer] for layer in range(depth)]
-        db_last: list[Array | None] = [d[0] / m for d in first]
-        mistakes.append(("Δ is overwritten by each sample, not added to", (None, dW_last, db_last)))
-    return mistakes
+    for cause, factor in [
+        ("the penalty's derivative is λ/m times W, not λ times W", m),
+        ("the penalty is λ/(2m) Σ w²; its derivative has no 2", 2),
+        ("the penalty's derivative, λ/m times W, is missing", 0),
+        ("the penalty's derivative is subtracted, not added", -1),
+    ]:
+        dW = [g + (factor - 1) * p for g, p in zip(right_dW, penalty, strict=True)]
+        yield cause, (None, dW, right_db)
+    if b is not None:
+        shrunk = [g + l2 / m * b_l for g, b_l in zip(_all(right_db), b, strict=True)]
+        yield "the biases are regularised; the penalty leaves them out", (None, right_dW, [*shrunk])
+
+    negative = None if b is None else [-g for g in _all(right_db)]
+    yield "the sign is the other way round", (None, [-g for g in right_dW], negative)
+    transposed = [g.T if g.shape[0] == g.shape[1] else g for g in right_dW]
+    yield "dW is transposed: BP4 is δ aᵀ, not a δᵀ", (None, transposed, right_db)
+    last = [truth.delta[layer + 1][-1:] for layer in range(depth)]
+    dW = [last[layer].T @ truth.a[layer][-1:] / m + penalty[layer] for layer in range(depth)]
+    yield "Δ is overwritten by each sample, not added to", (None, dW, [d[0] / m for d in last])
+
+
+def _all(arrays: Iterable[Array | None]) -> list[Array]:
+    return [array for array in arrays if array is not None]

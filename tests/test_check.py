@@ -1,0 +1,204 @@
+"""compare(): the graph against the matrices, and students' functions with their usual mistakes."""
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import MLP, check, costs, matrix
+from autobp.nn import ACTIVATIONS
+
+rng = np.random.default_rng(1)
+X = rng.normal(size=(6, 4))
+ONE_HOT = np.eye(3)[rng.integers(3, size=6)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+@pytest.mark.parametrize("hidden", [name for name in ACTIVATIONS if name not in ("identity", "softmax")])
+@pytest.mark.parametrize(
+    ("cost", "output"),
+    [
+        ("quadratic", "sigmoid"),
+        ("quadratic", "softmax"),
+        ("binary_cross_entropy", "sigmoid"),
+        ("binary_cross_entropy_with_logits", "linear"),
+        ("softmax_cross_entropy", "linear"),
+        ("hinge", "tanh"),
+    ],
+)
+def test_graph_and_matrices_agree_in_every_equation(cost, output, hidden, l2, bias):
+    net = MLP(4, [5, 3, 3], [hidden, hidden, output], bias=bias, seed=3, init="xavier")
+    Y = 2 * ONE_HOT - 1 if cost == "hinge" else ONE_HOT
+    report = check.compare(net, X, Y, cost=cost, l2=l2)
+    assert report.ok, str(report)
+    equations = [row.equation for row in report.rows]
+    assert equations.count("BP1") == 1
+    assert equations.count("BP2") == 2
+    assert equations.count("BP3") == (3 if bias else 0)
+    assert equations.count("BP4") == 3
+    assert "All" in str(report)
+
+
+def test_gradients_that_were_there_stay():
+    net = MLP(4, [3], "sigmoid", seed=0)
+    for i, p in enumerate(net.parameters()):
+        p.grad = float(i)
+    check.compare(net, X, ONE_HOT)
+    assert [p.grad for p in net.parameters()] == [float(i) for i in range(15)]
+
+
+def test_a_wrong_rule_in_the_graph_is_found_and_placed(monkeypatch):
+    tanh = autobp.ops.TABLE["tanh"]
+    net = MLP(4, [3, 3], ["tanh", "sigmoid"], seed=0)
+    monkeypatch.setattr(tanh, "partials", lambda xp, y, x: (1.0 + y * y,))
+    report = check.compare(net, X, ONE_HOT)
+    assert not report.ok
+    assert report.first_failure.equation == "BP2"
+    assert report.first_failure.quantity == "delta1"
+    assert "BP2: delta1[" in str(report)
+    assert "DIFFERS" in str(report)
+
+
+def test_missing_numbers_never_agree():
+    row = check._row("BP4", "dW1", np.array([np.nan, 1.0]), np.array([0.0, 1.0]))
+    assert not row.ok
+    assert row.where == (0,)
+    assert not check._row("BP4", "dW1", np.array([1e-300]), np.array([0.0])).ok
+    assert check._row("BP4", "dW1", np.array([0.0]), np.array([0.0])).ok
+
+
+# --- a student's backprop, written with loops, and its mistakes ------------------------------------------
+
+
+def sigma(z):
+    return 1 / (1 + np.exp(-z))
+
+
+class Student:
+    """Backprop for sigmoid layers under the quadratic cost, one sample at a time, with room for mistakes."""
+
+    def __init__(self, mistake=None):
+        self.mistake = mistake
+        self.kept = None
+
+    def __call__(self, W, b, X, Y, *, activations, cost, l2):
+        is_ = self.mistake
+        m, depth = len(X), len(W)
+        dW, db = [np.zeros_like(w) for w in W], [np.zeros_like(v) for v in b]
+        if is_ == "not zeroed" and self.kept is not None:
+            dW, db = self.kept
+        deltas = [np.zeros((m, len(w))) for w in W]
+        for i in range(m):
+            a, z = [X[i]], [None]
+            for w, v in zip(W, b, strict=True):
+                z.append(w @ a[-1] + v)
+                a.append(sigma(z[-1]))
+            prime = [None, *[sigma(zl) * (1 - sigma(zl)) for zl in z[1:]]]
+            delta = a[-1] - Y[i]
+            if is_ != "no σ' at the output":
+                delta = delta * prime[-1]
+            for layer in range(depth, 0, -1):
+                deltas[layer - 1][i] = delta
+                if is_ == "overwritten":
+                    dW[layer - 1] = np.outer(delta, a[layer - 1])
+                    db[layer - 1] = delta
+                else:
+                    dW[layer - 1] += np.outer(delta, a[layer - 1])
+                    db[layer - 1] += delta
+                if layer > 1:
+                    back = W[layer - 1] if is_ == "W not transposed" else W[layer - 1].T
+                    delta = back @ delta
+                    if is_ != "no σ' inside":
+                        delta = delta * prime[layer - 1]
+        if is_ == "not zeroed":
+            self.kept = [g.copy() for g in dW], [g.copy() for g in db]
+        n = 1 if is_ == "sum" else m
+        factor = {"λ": l2, "2λ/m": 2 * l2 / m, "no penalty": 0.0, "minus": -l2 / m}.get(is_, l2 / m)
+        dW = [g / n + factor * w for g, w in zip(dW, W, strict=True)]
+        db = [g / n for g in db]
+        if is_ == "bias regularised":
+            db = [g + l2 / m * v for g, v in zip(db, b, strict=True)]
+        if is_ == "sign":
+            dW, db = [-g for g in dW], [-g for g in db]
+        if is_ == "transposed":
+            dW = [g.T for g in dW]
+        if is_ == "square transposed":
+            dW = [g.T if g.shape[0] == g.shape[1] else g for g in dW]
+        return {"dW": dW, "db": db, "delta": deltas} if is_ == "with delta" else (dW, db)
+
+
+def network():
+    net = MLP(4, [3, 3, 3], "sigmoid", seed=8)
+    net.b = [[0.3, -0.2, 0.1], [0.5, 0.1, 0.2], [-0.3, 0.2, 0.4]]
+    return net
+
+
+@pytest.mark.parametrize("mistake", [None, "with delta"])
+def test_a_right_function_passes(mistake):
+    report = check.compare(network(), X, ONE_HOT, l2=0.5, against=Student(mistake))
+    assert report.ok, str(report)
+    assert len(report.rows) == (9 if mistake else 6)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "equation", "cause"),
+    [
+        ("no σ' at the output", "BP3", "σ' is missing in BP1, layer 3"),
+        ("no σ' inside", "BP3", "σ' is missing in BP2, layer 1, 2"),
+        ("W not transposed", "BP3", "its transpose"),
+        ("sum", "BP3", "divided by m"),
+        ("λ", "BP4", "not λ times W"),
+        ("2λ/m", "BP4", "has no 2"),
+        ("no penalty", "BP4", "is missing"),
+        ("minus", "BP4", "subtracted"),
+        ("bias regularised", "BP3", "biases are regularised"),
+        ("not zeroed", None, "kept|zero"),
+        ("sign", "BP3", "sign"),
+        ("transposed", "BP4", "transposed"),
+        ("square transposed", "BP4", "transposed"),
+        ("overwritten", "BP3", "overwritten"),
+    ],
+)
+def test_the_usual_mistakes_are_found_and_named(mistake, equation, cause):
+    student = Student(mistake)
+    if mistake == "not zeroed":
+        student(network().W, network().b, X, ONE_HOT, activations=None, cost=None, l2=0.5)
+    report = check.compare(network(), X, ONE_HOT, l2=0.5, against=student)
+    assert not report.ok
+    if equation:
+        assert report.first_failure.equation == equation
+    assert report.causes, str(report)
+    assert any(word in report.causes[0] for word in cause.split("|")), report.causes
+    assert f"Likely cause: {report.causes[0]}." in str(report)
+
+
+def test_functions_that_return_something_else_are_told():
+    net = network()
+    with pytest.raises(TypeError, match="must return"):
+        check.compare(net, X, ONE_HOT, against=lambda *a, **k: 3)
+    with pytest.raises(ValueError, match="dW has 1 arrays for 3 layers"):
+        check.compare(net, X, ONE_HOT, against=lambda *a, **k: ([np.zeros((3, 4))], []))
+    with pytest.raises(ValueError, match=r"dW1 must have the shape \(3, 4\)"):
+        check.compare(net, X, ONE_HOT, against=lambda *a, **k: ([np.zeros((3, 5))] * 3, []))
+    with pytest.raises(TypeError, match="no dW"):
+        check.compare(net, X, ONE_HOT, against=lambda *a, **k: {"db": []})
+
+
+def test_what_the_matrices_return_can_be_put_to_the_test_too():
+    report = check.compare(network(), X, ONE_HOT, l2=0.1, against=matrix.backprop)
+    assert report.ok
+    assert len(report.rows) == 9
+
+
+def test_activations_that_are_functions_are_refused():
+    with pytest.raises(ValueError, match="by name"):
+        check.compare(MLP(4, [3], [lambda z: z]), X, ONE_HOT)
+
+
+def test_delta_is_the_gradient_of_one_samples_cost_by_z():
+    net = network()
+    trace = net.trace(X[0])
+    costs.quadratic(trace.output, ONE_HOT[0]).backward()
+    delta = matrix.backprop(net.W, net.b, X[:1], ONE_HOT[:1], activations="sigmoid", cost="quadratic").delta
+    for layer in (1, 2, 3):
+        assert [z.grad for z in trace.z[layer]] == pytest.approx(delta[layer][0], rel=1e-12)

@@ -1,0 +1,134 @@
+"""fit(): what it learns, what it tells, and what it does when stopped."""
+
+import numpy as np
+import pytest
+
+from autobp import MLP, Value, accuracy, costs, fit, optim, predict
+
+rng = np.random.default_rng(3)
+X = rng.uniform(-1, 1, (40, 2))
+Y = (X[:, :1] * X[:, 1:] > 0).astype(float)
+
+
+def network(seed=0):
+    return MLP(2, [6, 1], ["tanh", "sigmoid"], seed=seed, init="xavier")
+
+
+def test_it_learns_xor():
+    net = network()
+    history = fit(
+        net, X, Y, cost="binary_cross_entropy", epochs=60, batch_size=8, lr=0.05, seed=1, progress=False
+    )
+    assert len(history.cost) == len(history.gradient_norm) == 60
+    assert history.cost[-1] < 0.3 * history.cost[0]
+    assert accuracy(net, X, Y) >= 0.95
+
+
+def test_the_same_seed_gives_the_same_run():
+    runs = []
+    for seed in (5, 5, 6):
+        net = network()
+        fit(net, X, Y, epochs=2, seed=seed, progress=False)
+        runs.append([p.data for p in net.parameters()])
+    assert runs[0] == runs[1] != runs[2]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_one_step_on_all_samples_is_gradient_descent_on_the_whole_cost(compiled):
+    net = network()
+    loss = costs.binary_cross_entropy([net.trace(x).output for x in X], Y.tolist())
+    loss += costs.l2(net, 0.4, len(X))
+    loss.backward()
+    expected = [p.data - 0.1 * p.grad for p in net.parameters()]
+    history = fit(
+        net, X, Y, cost="binary_cross_entropy", epochs=1, batch_size=len(X), optimizer="sgd", lr=0.1, l2=0.4,
+        progress=False, compiled=compiled,
+    )  # fmt: skip
+    assert history.cost == pytest.approx([loss.data], rel=1e-13)
+    assert [p.data for p in net.parameters()] == pytest.approx(expected, rel=1e-11, abs=1e-14)
+
+
+def test_validation_and_epochs_are_reported():
+    seen = []
+    history = fit(
+        network(), X, Y, epochs=3, validation=(X[:5], Y[:5]), progress=False,
+        on_epoch=lambda epoch, h: seen.append((epoch, len(h.cost), len(h.validation_cost))),
+    )  # fmt: skip
+    assert seen == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
+    assert not history.interrupted
+
+
+def test_an_interrupt_keeps_what_was_learned():
+    net = network()
+    start = [p.data for p in net.parameters()]
+    after_two = []
+
+    def stop(epoch, history):
+        if epoch == 2:
+            after_two.extend(p.data for p in net.parameters())
+            raise KeyboardInterrupt
+
+    history = fit(net, X, Y, epochs=50, seed=0, progress=False, on_epoch=stop)
+    assert history.interrupted
+    assert len(history.cost) == 2
+    assert [p.data for p in net.parameters()] == after_two != start
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_divergence_is_told_and_the_last_finite_parameters_stay():
+    net = MLP(2, [1], "linear", seed=0)
+    with pytest.raises((ValueError, OverflowError), match=r"learning rate|overflows"):
+        fit(net, 1e6 * X, Y, epochs=200, optimizer="sgd", lr=1e3, progress=False)
+    assert all(np.isfinite(p.data) for p in net.parameters())
+
+
+def test_a_cost_of_ones_own_and_an_optimizer_of_ones_own():
+    net = MLP(2, [1], "linear", seed=0)
+    optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    def absolute(a, y):
+        return abs(a[0] - y[0])
+
+    history = fit(net, X, X[:, :1], cost=absolute, epochs=30, optimizer=optimizer, seed=0, progress=False)
+    assert history.cost[-1] < history.cost[0]
+
+
+def test_class_numbers_as_targets():
+    classes = (X[:, 0] > 0).astype(int)
+    net = MLP(2, [2], "linear", seed=0)
+    fit(net, X, classes, cost="softmax_cross_entropy", epochs=30, lr=0.1, seed=0, progress=False)
+    assert accuracy(net, X, classes) >= 0.95
+    assert accuracy(net, X, np.eye(2)[classes]) == accuracy(net, X, classes)
+    assert predict(net, X).shape == (40, 2)
+
+
+def test_the_progress_bar_shows_epochs_and_cost(capsys):
+    fit(network(), X, Y, epochs=2, batch_size=20)
+    shown = capsys.readouterr().err
+    assert "epoch 2/2" in shown
+    assert "cost=" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"X": X[:, :1]}, ["(m, 2)", "(40, 1)"]),
+        ({"X": X[0]}, ["(m, 2)", "(2,)"]),
+        ({"X": np.where(X.max() == X, np.nan, X)}, ["X[", "nan"]),
+        ({"Y": Y[:-1]}, ["40", "(39, 1)"]),
+        ({"Y": np.full_like(Y, np.inf)}, ["Y", "finite"]),
+        ({"epochs": 0}, ["epochs", "0"]),
+        ({"batch_size": 0}, ["batch_size", "0"]),
+        ({"l2": -1.0}, ["λ", "-1.0"]),
+        ({"cost": "cross"}, ["'cross'", "quadratic"]),
+        ({"optimizer": "adm"}, ["'adm'", "adam"]),
+        ({"optimizer": optim.SGD([Value(1.0)], lr=1.0)}, ["other parameters"]),
+        ({"validation": (X[:, :1], Y)}, ["validation X", "(m, 2)"]),
+    ],
+)
+def test_wrong_use_is_told(change, words):
+    arguments = {"X": X, "Y": Y, "epochs": 1, "progress": False, **change}
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        fit(network(), arguments.pop("X"), arguments.pop("Y"), **arguments)
+    for word in words:
+        assert word in str(raised.value)
