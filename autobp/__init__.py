@@ -2,6 +2,7 @@
 
 from autobp import check as check
 from autobp import costs as costs
+from autobp import datasets as datasets
 from autobp import matrix as matrix
 from autobp import nn as nn
 from autobp import optim as optim
