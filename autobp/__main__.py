@@ -1,0 +1,316 @@
+"""The ``autobp`` command: check, draw and train from the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import autobp
+from autobp import check, costs, nn, optim
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 checked and differing, 2 bad arguments."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except (ValueError, OSError, ImportError) as error:
+        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog} {options.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="autobp",
+        description="Write scalars, see every derivative, run at matrix speed.",
+        epilog="Each command has its own --help, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"autobp {autobp.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_check(commands)
+    _add_draw(commands)
+    _add_train(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, examples: str, run: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary[0].lower() + summary[1:].rstrip("."),
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+# --------------------------------------------------------------------------------------------- networks
+
+
+def _add_network_options(command: argparse.ArgumentParser, cost: str, activation: str) -> None:
+    command.add_argument(
+        "-a", "--activation", type=_names, default=[activation], metavar="NAME[,NAME…]",
+        help=f"one for all layers or one for each: {', '.join(nn.ACTIVATIONS)} (default: {activation})",
+    )  # fmt: skip
+    command.add_argument(
+        "-c", "--cost", choices=costs.COSTS, default=cost, metavar="COST",
+        help=f"{', '.join(costs.COSTS)} (default: {cost})",
+    )  # fmt: skip
+    command.add_argument("--l2", type=_at_least_zero, default=0.0, metavar="λ",
+                         help="the λ of the penalty λ/(2m) Σ w² (default: 0)")  # fmt: skip
+    command.add_argument("--no-bias", action="store_true", help="neurons without biases")
+    command.add_argument("--init", choices=nn.INITIALISATIONS, default="xavier", help="how weights start")
+    command.add_argument("--seed", type=int, default=0, help="for weights and samples (default: 0)")
+
+
+def _random_network(options: argparse.Namespace) -> nn.MLP:
+    sizes = options.sizes
+    if len(sizes) < 2:
+        raise ValueError(f"a network needs two sizes or more, inputs first and outputs last; got {sizes}")
+    activation = options.activation
+    return nn.MLP(
+        sizes[0],
+        sizes[1:],
+        activation[0] if len(activation) == 1 else activation,
+        bias=not options.no_bias,
+        init=options.init,
+        seed=options.seed,
+    )
+
+
+def _random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array, Array]:
+    """m random samples with targets that suit the cost."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(m, n))
+    if cost == "softmax_cross_entropy":
+        return X, np.eye(k)[rng.integers(k, size=m)]
+    Y = rng.integers(2, size=(m, k)).astype(np.float64)
+    return X, 2 * Y - 1 if cost == "hinge" else Y
+
+
+def _add_check(commands: Any) -> None:
+    command = _command(
+        commands,
+        "check",
+        "Compare the scalar graph's gradients with BP1-BP4 in matrices, equation by equation.",
+        "  autobp check 3 2 1\n"
+        "  autobp check 4 5 3 --activation tanh,sigmoid --cost quadratic --l2 0.5\n"
+        "  autobp check 4 8 3 -a relu,linear -c softmax_cross_entropy --samples 20 --seed 7\n\n"
+        "The exit status is 0 only when every equation agrees.",
+        _check,
+    )
+    command.add_argument(
+        "sizes", nargs="+", type=_size, metavar="SIZE", help="inputs, hidden layers, outputs"
+    )
+    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    command.add_argument("-m", "--samples", type=_size, default=5, help="how many (default: 5)")
+
+
+def _check(options: argparse.Namespace) -> int:
+    net = _random_network(options)
+    X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], options.cost, options.seed)
+    report = check.compare(net, X, Y, cost=options.cost, l2=options.l2)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _add_draw(commands: Any) -> None:
+    command = _command(
+        commands,
+        "draw",
+        "Draw a network, or the computation graph of its cost on one sample, with data and gradients.",
+        "  autobp draw 3 2 1 -o network.svg\n"
+        "  autobp draw 2 2 1 --what graph -o graph.svg\n"
+        "  autobp draw out/network.npz -o trained.pdf\n\n"
+        "The picture's format is that of the file's ending: svg, png or pdf.",
+        _draw,
+    )
+    command.add_argument("network", nargs="+", metavar="SIZE | FILE.npz",
+                         help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
+    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    command.add_argument("-w", "--what", choices=["network", "graph"], default="network",
+                         help="circles in layers, or every scalar operation (default: network)")  # fmt: skip
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
+
+
+def _draw(options: argparse.Namespace) -> int:
+    kind = _picture_format(options.output)
+    if len(options.network) == 1 and options.network[0].endswith(".npz"):
+        net = nn.MLP.load(options.network[0])
+    else:
+        options.sizes = [_parsed(_size, size) for size in options.network]
+        net = _random_network(options)
+    X, Y = _random_samples(1, net.sizes[0], net.sizes[-1], options.cost, options.seed)
+    loss = costs.named(options.cost)(net.trace(X[0]).output, Y[0].tolist())
+    loss.backward()
+    picture = autobp.draw(net if options.what == "network" else loss)
+    _write(options.output, picture.pipe(format=kind))
+    print(f"wrote {options.output}")
+    return 0
+
+
+def _add_train(commands: Any) -> None:
+    command = _command(
+        commands,
+        "train",
+        "Train a network on real data, check its gradients on real samples, and picture what it did.",
+        "  autobp train digits\n"
+        "  autobp train moons --hidden 16 16 --activation relu --epochs 60\n"
+        "  autobp train flowers.csv --target species --hidden 8 --l2 0.1 --out results\n\n"
+        "It writes network.npz, learning_curve.svg, network.svg and graph.svg into the folder given by\n"
+        "--out, replacing files of these names. Ctrl-C ends the training and keeps what was learned.",
+        _train,
+    )
+    command.add_argument("data", metavar="NAME | FILE.csv", help="a data set, or a file with a line a sample")
+    command.add_argument("--target", help="the column to predict (default: the last); files only")
+    command.add_argument("--test-size", type=float, default=0.25, help="the part to hold out (default: 0.25)")
+    command.add_argument("--hidden", type=_size, nargs="*", default=[32], metavar="SIZE",
+                         help="sizes of the hidden layers (default: 32)")  # fmt: skip
+    command.add_argument(
+        "-a", "--activation", choices=[a for a in nn.ACTIVATIONS if a != "softmax"], default="tanh",
+        metavar="NAME", help="of the hidden layers; the output is linear (default: tanh)",
+    )  # fmt: skip
+    command.add_argument("--epochs", type=_size, default=30, help="(default: 30)")
+    command.add_argument("--batch-size", type=_size, default=32, help="(default: 32)")
+    command.add_argument("--optimizer", choices=optim.OPTIMIZERS, default="adam", help="(default: adam)")
+    command.add_argument("--lr", type=_above_zero, default=0.01, help="the learning rate (default: 0.01)")
+    command.add_argument("--l2", type=_at_least_zero, default=0.1, metavar="λ",
+                         help="the λ of the penalty λ/(2m) Σ w² (default: 0.1)")  # fmt: skip
+    command.add_argument("--seed", type=int, default=0, help="for split, weights and order (default: 0)")
+    command.add_argument("--check", type=int, default=8, metavar="M", dest="n_checked",
+                         help="on how many samples to check the gradients (default: 8; 0: none)")  # fmt: skip
+    command.add_argument("--eager", action="store_true",
+                         help="build and walk every sample's graph instead of compiling it")  # fmt: skip
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="FOLDER", help="(default: out)")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from autobp import datasets, plots
+
+    data = datasets.load(options.data, test_size=options.test_size, seed=options.seed, target=options.target)
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(data)
+    net = nn.MLP(
+        data.X.shape[1],
+        [*options.hidden, data.Y.shape[1]],
+        [*[options.activation] * len(options.hidden), "linear"],
+        init="xavier",
+        seed=options.seed,
+    )
+    print(f"network {'-'.join(map(str, net.sizes))}, {len(net.parameters())} parameters, cost {data.cost}")
+    held_out = (data.X_test, data.Y_test) if len(data.X_test) else None
+    started = time.perf_counter()
+    history = autobp.fit(
+        net, data.X, data.Y, cost=data.cost, epochs=options.epochs, batch_size=options.batch_size,
+        optimizer=options.optimizer, lr=options.lr, l2=options.l2, seed=options.seed, validation=held_out,
+        progress=not options.quiet, compiled=not options.eager,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    if history.interrupted:
+        print(f"interrupted after {len(history.cost)} epochs; the network keeps what it had learned")
+    if history.cost:
+        print(f"cost {history.cost[0]:.4f} after the first epoch, {history.cost[-1]:.4f} after the last, "
+              f"in {seconds:.1f} s")  # fmt: skip
+    if data.classes and held_out is not None:
+        right = autobp.accuracy(net, *held_out, threshold=0.0 if len(data.classes) == 2 else 0.5)
+        print(f"held-out accuracy {100 * right:.1f} %")
+
+    net.save(options.out / "network.npz")
+    if history.cost:
+        plots.learning_curve(history).savefig(options.out / "learning_curve.svg")
+    loss = costs.named(data.cost)(net.trace(data.X[0]).output, data.Y[0].tolist())
+    loss.backward()
+    _write(options.out / "network.svg", autobp.draw(net).pipe(format="svg"))
+    _write(options.out / "graph.svg", autobp.draw(loss).pipe(format="svg"))
+    written = sorted(path.name for path in options.out.iterdir())
+    print(f"wrote {', '.join(written)} into {options.out}/")
+    if not options.n_checked:
+        return 0
+    n = options.n_checked
+    report = check.compare(net, data.X[:n], data.Y[:n], cost=data.cost, l2=options.l2)
+    print()
+    print(report)
+    return 0 if report.ok else 1
+
+
+# ------------------------------------------------------------------------------------ arguments and files
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _above_zero(text: str) -> float:
+    number = _number(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return number
+
+
+def _at_least_zero(text: str) -> float:
+    number = _number(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or more")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _parsed(kind: Any, text: str) -> Any:
+    try:
+        return kind(text)
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _picture_format(path: Path) -> str:
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in ("svg", "png", "pdf"):
+        raise ValueError(f"the output must end in .svg, .png or .pdf; got {path}")
+    return kind
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
