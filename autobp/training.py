@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,12 +32,15 @@ class History:
         cost: the mean over the epoch's batches of the cost, the L2 penalty included.
         validation_cost: the cost on the validation set, without the penalty; empty where there is none.
         gradient_norm: the Euclidean norm of the gradient, its mean over the epoch's batches.
+        layer_gradient_norm: for each epoch the same of each layer's part of the gradient, the first layer
+            first.
         interrupted: whether Ctrl-C ended the training early; the network keeps what it had learned.
     """
 
     cost: list[float] = field(default_factory=list)
     validation_cost: list[float] = field(default_factory=list)
     gradient_norm: list[float] = field(default_factory=list)
+    layer_gradient_norm: list[list[float]] = field(default_factory=list)
     interrupted: bool = False
 
 
@@ -69,7 +75,8 @@ def fit(
         l2: λ of the penalty λ/(2m) Σ w² over the weights, with m the number of all samples.
         seed: for the shuffling; left out, it differs from run to run.
         validation: (X, Y) to watch the cost on after each epoch.
-        progress: whether to show a progress bar on standard error.
+        progress: whether to show the progress on standard error: in a terminal one line that is kept up to
+            date, elsewhere at most ten lines in all.
         compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
             false, each sample's graph is built and walked back in Values.
         on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1.
@@ -100,10 +107,11 @@ def fit(
     theta = np.array([parameter.data for parameter in parameters])
     rng = random.Random(seed)
     history = History()
-    bar = _progress_bar(epochs * -(-len(X) // batch_size), progress)
+    starts = np.cumsum([0, *[len(layer.parameters()) for layer in net.layers[:-1]]])  # of layers in theta
+    shown = _Progress(epochs, -(-len(X) // batch_size), progress)
     try:
         for epoch in range(1, epochs + 1):
-            batch_costs, norms, sizes = [], [], []
+            total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(starts)), 0
             for rows in _batches(len(X), batch_size, rng):
                 value, grad = step(theta, X[rows], Y[rows])
                 if not (np.isfinite(value) and np.isfinite(grad).all()):
@@ -113,23 +121,24 @@ def fit(
                         f"than {optimizer.lr:g}, or a cost on logits"
                     )
                 theta = optimizer.update(theta, grad)
-                batch_costs.append(value)
-                norms.append(float(np.linalg.norm(grad)))
-                sizes.append(len(rows))
-                bar.set_description(f"epoch {epoch}/{epochs}", refresh=False)
-                bar.set_postfix(cost=f"{value:.4f}", refresh=False)
-                bar.update()
-            history.cost.append(float(np.average(batch_costs, weights=sizes)))
-            history.gradient_norm.append(float(np.average(norms, weights=sizes)))
+                total += len(rows) * value
+                norm += len(rows) * float(np.linalg.norm(grad))
+                layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, starts))
+                seen += len(rows)
+                shown.step(epoch, total / seen)
+            history.cost.append(total / seen)
+            history.gradient_norm.append(norm / seen)
+            history.layer_gradient_norm.append((layer_norms / seen).tolist())
             _write(theta, parameters)
             if held_out is not None:
                 history.validation_cost.append(mean_cost(net, *held_out, cost=cost_of))
+            shown.epoch(epoch, history)
             if on_epoch is not None:
                 on_epoch(epoch, history)
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
-        bar.close()
+        shown.close()
         _write(theta, parameters)
     return history
 
@@ -155,9 +164,20 @@ def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float = 0.5) -> fl
     if len(targets) != len(outputs):
         raise ValueError(f"{len(outputs)} samples, but targets for {len(targets)}")
     if outputs.shape[1] == 1:
-        return float(np.mean((outputs[:, 0] > threshold) == (targets.reshape(len(outputs)) > threshold)))
-    classes = targets if targets.ndim == 1 else np.argmax(targets, axis=1)
-    return float(np.mean(np.argmax(outputs, axis=1) == classes))
+        targets = targets.reshape(len(outputs), 1)
+    return float(np.mean(classes_of(outputs, threshold) == classes_of(targets, threshold)))
+
+
+def classes_of(Y: Array, threshold: float = 0.5) -> NDArray[Any]:
+    """The class number of each row of outputs or targets, (m, K), or (m,) for class numbers themselves.
+
+    The largest of several columns says the class; one column says 1 where it exceeds the threshold, else 0.
+    """
+    if Y.ndim == 1:
+        return Y
+    if Y.shape[1] == 1:
+        return (Y[:, 0] > threshold).astype(np.int64)
+    return np.asarray(np.argmax(Y, axis=1))
 
 
 def mean_cost(net: MLP, X: ArrayLike, Y: ArrayLike, *, cost: str | Callable[[Any, Any], Value]) -> float:
@@ -231,7 +251,52 @@ def _samples(what: str, X: ArrayLike, Y: ArrayLike, net: MLP) -> tuple[Array, Ar
     return inputs, targets
 
 
-def _progress_bar(total: int, shown: bool) -> Any:
-    from tqdm import tqdm
+class _Progress:
+    """The epoch, cost and validation cost on standard error.
 
-    return tqdm(total=total, disable=not shown, unit="step", leave=True)
+    A terminal has one line, rewritten. A log cannot rewrite, and gets a line at each tenth of the epochs.
+    """
+
+    def __init__(self, epochs: int, steps_per_epoch: int, shown: bool) -> None:
+        self.epochs = epochs
+        self.shown = shown and sys.stderr is not None
+        self.bar: Any = None
+        self.began = time.monotonic()
+        self.validation = ""
+        if self.shown and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(
+                total=epochs * steps_per_epoch,
+                desc=f"epoch {1:{self._width}}/{epochs}  ",
+                bar_format="{desc}|{bar}| {percentage:3.0f} %  {elapsed} < {remaining}",
+                ncols=min(100, shutil.get_terminal_size().columns),
+            )
+
+    @property
+    def _width(self) -> int:
+        return len(str(self.epochs))
+
+    def step(self, epoch: int, cost: float) -> None:
+        """After a batch; the cost is the mean over the epoch so far."""
+        if self.bar is not None:
+            self.bar.set_description_str(self._line(epoch, cost), refresh=False)
+            self.bar.update()
+
+    def epoch(self, epoch: int, history: History) -> None:
+        """After an epoch, which the history has already."""
+        if history.validation_cost:
+            self.validation = f"validation {history.validation_cost[-1]:<#10.4g}"
+        if self.bar is not None:
+            last = epoch == self.epochs
+            self.bar.set_description_str(self._line(epoch, history.cost[-1]), refresh=last)
+        elif self.shown and epoch * 10 // self.epochs > (epoch - 1) * 10 // self.epochs:
+            seconds = time.monotonic() - self.began
+            print(f"{self._line(epoch, history.cost[-1])}{seconds:.0f} s", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _line(self, epoch: int, cost: float) -> str:
+        return f"epoch {epoch:{self._width}}/{self.epochs}  cost {cost:<#10.4g}{self.validation}"
