@@ -13,8 +13,8 @@ sigmoid at 0 would come out 0 instead of -1/8).
 
 Rules are free to divide by zero or to overflow. Python's floats raise there; :func:`evaluate` and
 :func:`differentiate` then repeat the rule in IEEE 754 arithmetic, so that a partial may be infinite (sqrt at
-0) or not a number. Both branches of ``where`` are always evaluated, so a rule makes the branch that is not
-taken safe first.
+0) or not a number. Both branches of ``where`` are always evaluated; a rule may leave the one not taken
+infinite, and does so where derivatives of the partial do not exist: they are then NaN and not a plausible 0.
 
 At a kink the derivative is the one PyTorch gives: 0 for relu and abs at 0, the slope of the left branch for
 leaky_relu and elu, one half to each of two equal operands of maximum and minimum.
@@ -143,7 +143,7 @@ def operation(
         value,
         partials,
         text or f"{name}({slots})",
-        latex or rf"\operatorname{{{name}}}\left({slots}\right)".replace("_", r"\_"),
+        latex or rf"\operatorname{{{{{name}}}}}\left({slots}\right)".replace("_", r"\_"),
         precedence,
         symbol or name,
         constants,
@@ -331,13 +331,13 @@ NEGATIVE: Final = operation(
 
 
 def _power_partials(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    # An exponent 0 makes the power constant in x; a base 0 makes it constant in y ≥ 0, where log x is -inf.
-    flat_in_x = xp.equal(y, 0.0)
-    flat_in_y = xp.equal(x, 0.0) * xp.greater_equal(y, 0.0)
-    base = xp.where(flat_in_y, 1.0, x)
+    # By IEEE 754 x**0 is 1 for every x, and 0**y is 0 for every y > 0: constant, though 0·∞ comes up inside.
+    # What where() does not take is left infinite, so that no derivative of these derivatives is silently 0.
+    constant_in_x = xp.equal(y, 0.0) * (1.0 - xp.greater(xp.abs(x), 0.0))
+    constant_in_y = xp.equal(x, 0.0) * xp.greater_equal(y, 0.0)
     return (
-        xp.where(flat_in_x, 0.0, y * xp.power(xp.where(flat_in_x, 1.0, x), y - 1.0)),
-        xp.where(flat_in_y, 0.0, z * xp.log(base)),
+        xp.where(constant_in_x, 0.0, y * xp.power(x, y - 1.0)),
+        xp.where(constant_in_y, 0.0, z * xp.log(x)),
     )
 
 
@@ -379,12 +379,16 @@ LOG1P: Final = operation(
 
 def _xlogy(xp: Any, x: Any, y: Any) -> Any:
     nothing = xp.equal(x, 0.0)
-    return xp.where(nothing, 0.0 * y, x * xp.log(xp.where(nothing, 1.0, y)))
+    return xp.where(nothing, xp.where(xp.equal(y, y), 0.0, y), x * xp.log(xp.where(nothing, 1.0, y)))
 
 
 def _xlogy_partials(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    # PyTorch's 0 where log y does not exist, but 0 also towards y = 0, of which 0·log y does not depend.
     nothing = xp.equal(x, 0.0)
-    return xp.log(y), xp.where(nothing, 0.0, x / xp.where(nothing, 1.0, y))
+    return (
+        xp.where(nothing * xp.less_equal(y, 0.0), 0.0, xp.log(y)),
+        xp.where(nothing * xp.equal(y, 0.0), 0.0, x / y),
+    )
 
 
 # x·log y with 0·log 0 = 0, as cross-entropy means it.
@@ -524,7 +528,8 @@ ABS: Final = operation(
 )  # fmt: skip
 
 SIGN_OF: Final = operation(
-    "sign", lambda xp, x: xp.greater(x, 0.0) - xp.less(x, 0.0), lambda xp, y, x: (0.0,), selects=True,
+    "sign", lambda xp, x: xp.where(xp.equal(x, x), xp.greater(x, 0.0) - xp.less(x, 0.0), x),
+    lambda xp, y, x: (0.0,), selects=True,
 )  # fmt: skip
 
 
