@@ -103,6 +103,22 @@ def with_bias_vector(
     return z, a
 
 
+def cost_after(n: Any, l: int) -> Callable[[Array], Any]:
+    """C as a function of a^l alone, the layers after l following; n has w, b, sigma, cost and y."""
+
+    def cost(a: Array) -> Any:
+        for k in sorted(k for k in n.w if k > l):
+            a = n.sigma[k](n.w[k] @ a + n.b[k])
+        return n.cost(a, n.y)
+
+    return cost
+
+
+def error_by_definition(n: Any, l: int) -> Array:
+    """δ^l = ∂C/∂z^l by the complex step, through the layers from l on: no backpropagation in it."""
+    return derivative(lambda z: cost_after(n, l)(n.sigma[l](z)), n.z[l])
+
+
 def values(numbers: Array) -> Array:
     """An array of Values, leaves, of the same shape."""
     numbers = np.asarray(numbers, dtype=float)

@@ -19,9 +19,11 @@ from networks import (
     SOFTPLUS,
     TANH,
     agree,
+    cost_after,
     cross_entropy,
     derivative,
     differ,
+    error_by_definition,
     log_sum_exp,
     numbers,
     partial,
@@ -173,11 +175,12 @@ def test_bp_13_cause_and_effect(deep_net):
 def test_bp_14_chain_rule_over_the_next_layer(deep_net):
     graph, n = deep_net
     for l in range(2, n.L):
-        delta_next = partial(graph.C, graph.z[l + 1])
+        delta_next = error_by_definition(n, l + 1)
         dz_dz = derivative(lambda z, l=l: z_of(n, l + 1)(n.sigma[l](z)), n.z[l])
         for j in range(n.sizes[l - 1]):
             total = sum(delta_next[k] * dz_dz[k, j] for k in range(n.sizes[l]))
             agree(partial(graph.C, graph.z[l][j]), total)
+        agree(partial(graph.C, graph.z[l + 1]), delta_next)
 
 
 def test_bp_16_next_weighted_input_by_this(deep_net):
@@ -217,9 +220,9 @@ def test_bp_19_chain_rule_through_the_weighted_input(net):
     graph, n = net
     for l in n.sigma:
         dz_db = derivative(lambda b, l=l: z_of(n, l)(n.a[l - 1], b=b), n.b[l])
-        delta = partial(graph.C, graph.z[l])
+        dC_dz = error_by_definition(n, l)
         for j in range(n.sizes[l - 1]):
-            agree(partial(graph.C, graph.b[l][j]), delta[j] * dz_db[j, j])
+            agree(partial(graph.C, graph.b[l][j]), dC_dz[j] * dz_db[j, j], n.delta[l][j] * dz_db[j, j])
 
 
 def test_bp_20_weighted_input_by_its_bias(net):
@@ -245,7 +248,9 @@ def test_bp_23_bias_is_n_by_1(net):
     graph, n = net
     for l in n.sigma:
         shape_is_n_by_1(graph.b[l], n, l)
-        shape_is_n_by_1(n.delta[l], n, l)
+        gradient = partial(graph.C, graph.b[l])
+        shape_is_n_by_1(gradient, n, l)
+        agree(gradient, n.delta[l])
 
 
 # -------------------------------------------------------------------------------------------------- BP4
@@ -255,7 +260,7 @@ def test_bp_24_chain_rule_by_weight(net):
     graph, n = net
     for l in n.sigma:
         dz_dw = derivative(lambda w, l=l: z_of(n, l)(n.a[l - 1], w=w), n.w[l])
-        dC_da, dC_dz = partial(graph.C, graph.a[l]), partial(graph.C, graph.z[l])
+        dC_da, dC_dz = derivative(cost_after(n, l), n.a[l]), error_by_definition(n, l)
         for j, k in np.ndindex(n.w[l].shape):
             da_dz = derivative(n.sigma[l], n.z[l][j])
             gradient = partial(graph.C, graph.w[l][j, k])
@@ -288,10 +293,11 @@ def test_bp_29_small_inputs_make_small_gradients():
     for factor in (1.0, 1e-3, 1e-6):
         _, n = one_sample(*network(CASES[1], seed=0))
         W, B = {l: values(n.w[l]) for l in n.w}, {l: values(n.b[l]) for l in n.b}
-        z, a = with_bias_vector(W, B, values(factor * n.x), n.sigma)
+        _, a = with_bias_vector(W, B, values(factor * n.x), n.sigma)
         C = n.cost(a[n.L], n.y)
         gradients.append(np.abs(partial(C, W[2])).max())
-        agree(partial(C, W[2]), np.outer(partial(C, z[2]), factor * n.x))
+        dw, _ = five_steps(n, factor * n.x, n.y)
+        agree(partial(C, W[2]), dw[2])
     assert gradients[1] < 1e-2 * gradients[0]
     assert gradients[2] < 1e-2 * gradients[1]
 

@@ -523,7 +523,9 @@ def test_brawer_30_last_values_by_the_weights_before_worked_out(net):
 
 def test_brawer_u3_node_0_of_the_last_layer(net):
     graph, n = net
-    vanishes(partial(graph.z[0][n.L][0], graph.theta[n.L - 2]))
+    by_weight = partial(graph.z[0][n.L], graph.theta[n.L - 2])
+    vanishes(by_weight[0])
+    differ(by_weight[1:], np.zeros_like(by_weight[1:]))
     vanishes(two_layers_before(n, 0, lambda k, p: n.M[0][n.L - 1][k, p]))
 
 

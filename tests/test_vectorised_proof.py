@@ -22,6 +22,7 @@ from networks import (
     cross_entropy,
     derivative,
     differ,
+    error_by_definition,
     log_sum_exp,
     numbers,
     partial,
@@ -147,7 +148,7 @@ def test_slides_05_activation_vectorised(net):
 def test_slides_07_weight_of_the_output_layer(net):
     graph, n = net
     L = n.L
-    delta = partial(graph.C, graph.z[L])
+    delta = error_by_definition(n, L)
     dz_dw = derivative(lambda w: weighted_input(n, L)(n.a[L - 1], w=w), n.w[L])
     for j, i in np.ndindex(n.w[L].shape):
         agree(partial(graph.C, graph.w[L][j, i]), delta[j] * dz_dw[j, j, i])
@@ -156,7 +157,7 @@ def test_slides_07_weight_of_the_output_layer(net):
 def test_slides_08_bias_of_the_output_layer(net):
     graph, n = net
     L = n.L
-    delta = partial(graph.C, graph.z[L])
+    delta = error_by_definition(n, L)
     dz_db = derivative(lambda b: weighted_input(n, L)(n.a[L - 1], b=b), n.b[L])
     for j in range(n.n[L]):
         agree(partial(graph.C, graph.b[L][j]), delta[j] * dz_db[j, j])
@@ -226,7 +227,7 @@ def test_slides_16_sum_is_the_error_and_not_the_weighted_input(deep_net):
 def test_slides_17_terms_of_the_sum(deep_net):
     graph, n = deep_net
     for l in range(2, n.L):
-        delta_next = partial(graph.C, graph.z[l + 1])
+        delta_next = error_by_definition(n, l + 1)
         for j in range(n.n[l]):
             total = sum(delta_next[k] * (n.w[l + 1][k, j] * slope(n, l)[j]) for k in range(n.n[l + 1]))
             agree(partial(graph.C, graph.z[l][j]), total)
@@ -283,7 +284,7 @@ def test_slides_26_output_error_as_vector(net):
 def test_slides_27_chain_rule_by_weight(net):
     graph, n = net
     for l in n.sigma:
-        dC_dz = partial(graph.C, graph.z[l])
+        dC_dz = error_by_definition(n, l)
         dz_dw = derivative(lambda w, l=l: weighted_input(n, l)(n.a[l - 1], w=w), n.w[l])
         for i, j in np.ndindex(n.w[l].shape):
             agree(partial(graph.C, graph.w[l][i, j]), dC_dz[i] * dz_dw[i, i, j])
@@ -327,7 +328,7 @@ def test_slides_32_weight_gradient_as_matrix(net):
 def test_slides_33_chain_rule_by_bias(net):
     graph, n = net
     for l in n.sigma:
-        dC_dz = partial(graph.C, graph.z[l])
+        dC_dz = error_by_definition(n, l)
         dz_db = derivative(lambda b, l=l: weighted_input(n, l)(n.a[l - 1], b=b), n.b[l])
         for j in range(n.n[l]):
             agree(partial(graph.C, graph.b[l][j]), dC_dz[j] * dz_db[j, j])
@@ -470,7 +471,7 @@ def test_slides_52_slope_of_the_sigmoid(sigmoid_net):
 
 def test_slides_53_output_error(sigmoid_net):
     graph, n = sigmoid_net
-    dC_da = partial(graph.C, graph.a[n.L])
+    dC_da = derivative(lambda a: cross_entropy(a, n.y), n.a[n.L])
     agree(partial(graph.C, graph.z[n.L]), dC_da * slope(n, n.L))
 
 
