@@ -1,12 +1,14 @@
 """autobp: write scalars, see every derivative, run at matrix speed."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from autobp import check as check
 from autobp import costs as costs
 from autobp import datasets as datasets
 from autobp import matrix as matrix
 from autobp import nn as nn
 from autobp import optim as optim
-from autobp import plots as plots
 from autobp.engine import Value as Value
 from autobp.functional import grad as grad
 from autobp.functional import hessian as hessian
@@ -26,4 +28,21 @@ from autobp.training import accuracy as accuracy
 from autobp.training import fit as fit
 from autobp.training import predict as predict
 
+if TYPE_CHECKING:
+    from autobp.drawing import draw as draw
+
 __version__ = "0.1.0"
+
+# Imported at first use: they bring libraries that learning and checking do not need.
+_LAZY = {"draw": "autobp.drawing"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,83 @@
+"""Pictures of a graph of scalars, of a network, and of a compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autobp.drawing.network import draw_network
+from autobp.drawing.picture import LayoutError as LayoutError
+from autobp.drawing.picture import Picture as Picture
+from autobp.drawing.scalars import down_to, draw_scalars
+from autobp.drawing.style import Style
+from autobp.drawing.summary import draw_summary
+from autobp.engine import Value, topological_order
+from autobp.nn import MLP, Layer, Neuron, Trace
+
+
+def draw(
+    what: Any,
+    *,
+    direction: str = "LR",
+    show: Sequence[str] | None = None,
+    number_format: str | None = None,
+    theme: str = "light",
+    color: str | None = None,
+    depth: int | None = None,
+    highlight: Value | Sequence[Value] = (),
+    trace: Trace | None = None,
+    max_nodes: int = 300,
+) -> Picture:
+    """Draw a Value's graph, or a network.
+
+    A graph of more than ``max_nodes`` nodes is summarised: nodes computed in the same way become one, and the
+    picture says how many each stands for. A network's wide layers are shortened likewise.
+
+    Args:
+        what: a Value, whose whole graph is drawn; or an MLP, a Layer or a Neuron.
+        direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT".
+        show: which numbers to write: any of "data", "grad" and "partials" (a graph's local derivatives, on
+            its edges). Left out: data and grad for a Value, the weights' data for a network.
+        number_format: the format specification of numbers, such as "+.2f". Left out: ".4g" for a Value, ".3g"
+            for a network.
+        theme: "light", also for print, or "dark".
+        color: what tints the nodes, blue above zero and orange below, the stronger the larger: "data", "grad"
+            or "none". Left out: grad for a Value, data for a network.
+        depth: draw a Value's graph only so many steps down from it, at least 0.
+        highlight: one Value or several, on which ``what`` depends: the paths between them, the terms of the
+            derivative, stand out, with the local derivatives that are multiplied along each.
+        trace: a forward pass, ``net.trace(x)``. It tells a network's a and δ, and finds the neurons in a
+            Value's graph; without it they are found by labels such as ``W1[1,2]``.
+        max_nodes: the largest graph to be drawn node by node, at least 1.
+
+    Returns:
+        A graphviz.Digraph, shown by notebooks, with ``.pipe(format="svg")``, ``.render()`` and
+        ``.write("graph.svg")`` (or .png, .pdf), which need no installed Graphviz.
+
+    Raises:
+        TypeError: ``what`` is nothing that can be drawn.
+        ValueError: an option is none of what it may be.
+    """
+    is_network = isinstance(what, MLP | Layer | Neuron)
+    if show is None:
+        show = ("data",) if is_network else ("data", "grad")
+    style = Style(
+        direction,
+        (show,) if isinstance(show, str) else tuple(show),
+        number_format or (".3g" if is_network else ".4g"),
+        theme,
+        color or ("data" if is_network else "grad"),
+    )
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth must be at least 0; got {depth}")
+    if max_nodes < 1:
+        raise ValueError(f"max_nodes must be at least 1; got {max_nodes}")
+    if is_network:
+        return draw_network(what, style, trace)
+    if not isinstance(what, Value):
+        raise TypeError(f"cannot draw {what!r}: give a Value, or a network (MLP, Layer, Neuron)")
+    order = topological_order(what)
+    highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
+    if len(order if depth is None else down_to(order, depth)) > max_nodes:
+        return draw_summary(order, style, highlight=highlighted, trace=trace, max_groups=max_nodes)
+    return draw_scalars(order, style, depth=depth, highlight=highlighted, trace=trace)

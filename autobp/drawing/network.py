@@ -1,0 +1,327 @@
+"""A network as textbooks draw it: circles in columns by layer, weights on the edges, bias units apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from graphviz import escape
+
+from autobp.drawing.picture import Picture
+from autobp.drawing.scalars import gradient, new_picture
+from autobp.drawing.style import Style, printable
+from autobp.engine import Value
+from autobp.nn import MLP, Activation, Layer, Neuron, Trace
+
+_MOST_ROWS = 10  # a layer of more neurons is shortened
+_MOST_LABELS = 60  # of edges; with more, width and colour alone tell the weights
+_CHARACTER = 6.4  # the width of a character and
+_LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
+_GAP = 16.0
+
+
+@dataclass
+class _Unit:
+    """A circle: an input, a neuron, a bias unit or (with index 0) the dots for those left out."""
+
+    id: str
+    lines: list[str]
+    index: int = 0
+    along: float = 0.0
+    across: float = 0.0
+
+
+def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Picture:
+    """A network, with the a and δ of a trace where one is given.
+
+    Raises:
+        ValueError: the trace is another network's.
+    """
+    layers = _rows(net)
+    sizes = [len(layers[0][0].w), *[len(neurons) for neurons in layers]]
+    if trace is not None and [len(a) for a in trace.a] != sizes:
+        raise ValueError(
+            f"the trace has layers of {[len(a) for a in trace.a]} values, the network of {sizes}; "
+            "give the trace that this network's trace(x) returned"
+        )
+    columns = [_column(layer, size, style, trace) for layer, size in enumerate(sizes)]
+    biases = [
+        _Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
+        for layer, neurons in enumerate(layers)
+    ]
+    edges = [
+        (source, target, weight)
+        for layer, neurons in enumerate(layers)
+        for target in columns[layer + 1]
+        if target.index
+        for source, weight in _incoming(columns[layer], biases[layer], neurons[target.index - 1])
+    ]
+    labels = _edge_labels([weight for _, _, weight in edges], style)
+    horizontal = style.direction in ("LR", "RL")
+    longest = max((len(line) for label in labels for line in label), default=0) * _CHARACTER + 8
+    height = max(map(len, labels), default=0) * _LINE + 3
+    extent = (longest, height) if horizontal else (height, longest)  # of a label, along and across the layers
+    radius = max(_radius(unit.lines) for column in columns for unit in column)
+    shares = _place(columns, biases, radius, extent if labels else None)
+
+    picture = new_picture(style, engine="neato")
+    picture.attr(inputscale="72", splines="line", outputorder="edgesfirst", forcelabels="false")
+    picture.attr("node", shape="circle", fixedsize="true", fontsize="10", style="filled", penwidth="1.2")
+    values = [_coloured(weight, style) for _, _, weight in edges]
+    largest = max(map(abs, values), default=0.0)
+    for (source, target, weight), value in zip(edges, values, strict=True):
+        tip = escape(f"{weight.label or 'weight'}: {weight.data!r}")
+        picture.edge(source.id, target.id, arrowhead="none", tooltip=tip, **_edge_look(value, largest, style))
+    colours = style.colours
+    strongest = _strongest(trace, style)
+    for layer, column in enumerate(columns):
+        for unit in column:
+            if not unit.index:
+                _text(picture, unit.id, unit.lines, unit, style, filled=True)
+                continue
+            shown = _shown_value(trace, layer, unit.index, style)
+            picture.node(
+                unit.id,
+                _centred(unit.lines),
+                id=unit.id,
+                pos=_position(unit, style),
+                width=f"{radius / 36:.4f}",
+                fillcolor=style.tint(shown, strongest),
+                color=colours.ink if layer else colours.line,
+                tooltip=escape(", ".join(unit.lines)),
+            )
+    for bias in filter(None, biases):
+        picture.node(
+            bias.id, "1", width="0.36", pos=_position(bias, style), style="filled,dashed", id=bias.id,
+            fillcolor=colours.panel, tooltip="bias unit",
+        )  # fmt: skip
+    for i, (label, (source, target, _)) in enumerate(zip(labels, edges, strict=False)):
+        share = shares[int(target.id[1:].split("_")[0])]
+        at = _Unit(
+            f"w{i}",
+            label,
+            along=target.along + (source.along - target.along) * share,
+            across=target.across + (source.across - target.across) * share,
+        )
+        _text(picture, at.id, label, at, style, filled=True)
+    _titles(picture, columns, biases, layers, net, radius, style)
+    if style.colour != "none" and largest:
+        what = "weight" if style.colour == "data" else "gradient"
+        legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
+        picture.attr(
+            label=escape(f"\n{legend} (at most {style.number(largest)})"),
+            labelloc="b",
+            fontsize="9",
+            fontcolor=colours.muted,
+        )
+    return picture
+
+
+def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
+    if isinstance(net, MLP):
+        return [layer.neurons for layer in net.layers]
+    return [net.neurons] if isinstance(net, Layer) else [[net]]
+
+
+def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[_Unit]:
+    shown: Sequence[int] = range(1, size + 1)
+    if size > _MOST_ROWS:
+        shown = [*range(1, _MOST_ROWS - 2), 0, size]
+    # before backward() every grad is 0, and there is no δ yet
+    walked = trace is not None and any(gradient(node) for nodes in [*trace.z, *trace.a] for node in nodes)
+    column = []
+    for index in shown:
+        if not index:
+            column.append(_Unit(f"u{layer}_more", ["⋮", f"{size - len(shown) + 1:,} more"]))
+            continue
+        name = f"a{layer}[{index}]" if layer else f"x[{index}]"
+        lines = [name]
+        if trace is not None:
+            a = trace.a[layer][index - 1]
+            if not layer and a.label:
+                lines = [printable(a.label, 12)]
+            lines.append(style.number(a.data))
+            if layer and walked:
+                lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
+        column.append(_Unit(f"u{layer}_{index}", lines, index))
+    return column
+
+
+def _incoming(column: list[_Unit], bias: _Unit | None, neuron: Neuron) -> list[tuple[_Unit, Value]]:
+    edges = [(unit, neuron.w[unit.index - 1]) for unit in column if unit.index]
+    if bias is not None and neuron.b is not None:
+        edges.insert(0, (bias, neuron.b))
+    return edges
+
+
+def _edge_labels(weights: list[Value], style: Style) -> list[list[str]]:
+    """The lines on each edge; none at all where there are too many edges to label."""
+    if len(weights) > _MOST_LABELS or not set(style.show) & {"data", "grad"}:
+        return []
+    return [
+        [style.number(weight.data)] * ("data" in style.show)
+        + [f"∂ {style.number(gradient(weight))}"] * ("grad" in style.show)
+        for weight in weights
+    ]
+
+
+def _radius(lines: list[str]) -> float:
+    """That of the circle around centred lines of text, in points."""
+    corners = []
+    for i, line in enumerate(lines):
+        farthest = (abs(i + 0.5 - len(lines) / 2) + 0.3) * _LINE
+        corners.append(math.hypot(len(line) * _CHARACTER / 2, farthest))
+    return max(20.0, *corners)
+
+
+def _place(
+    columns: list[list[_Unit]], biases: list[_Unit | None], radius: float, extent: tuple[float, float] | None
+) -> list[float]:
+    """Give every unit its place; the result says where on the edges into each layer their labels go.
+
+    That is a share of the edge's length, measured from the target. All labels between two layers stand side
+    by side: the largest share up to one half is taken at which none overlaps another, and the targets move
+    apart where there is none.
+    """
+    least = 2 * radius + _GAP if extent is None else max(2 * radius + _GAP, 2.2 * extent[1])
+    shares = [0.0]
+    along = 0.0
+    for layer, column in enumerate(columns):
+        spacing = least
+        if layer:
+            sources = [unit.across for unit in [*columns[layer - 1], biases[layer - 1]] if unit is not None]
+            distance = 4 * radius + 40 + 6.0 * max(len(sources), len(column)) * (extent is None)
+            share = 0.5
+            if extent is not None:
+                spacing, share = _spread(sources, len(column), least, extent[1])
+                distance = max(distance, (radius + extent[0] / 2 + 8) / share)
+            shares.append(share)
+            along += distance
+        for i, unit in enumerate(column):
+            unit.along = along
+            unit.across = (i - (len(column) - 1) / 2) * spacing
+        bias = biases[layer] if layer < len(biases) else None
+        if bias is not None:
+            bias.along = along
+            bias.across = column[0].across - least
+    return shares
+
+
+def _spread(sources: list[float], n_targets: int, least: float, extent: float) -> tuple[float, float]:
+    """The spacing of targets and the share of the edges that keep labels of an extent apart."""
+    spacing = least
+    while True:
+        targets = [(j - (n_targets - 1) / 2) * spacing for j in range(n_targets)]
+        for percent in range(50, 14, -1):
+            share = percent / 100
+            places = sorted(t + (s - t) * share for t in targets for s in sources)
+            if all(b - a >= extent for a, b in pairwise(places)):
+                return spacing, share
+        spacing *= 1.05
+
+
+def _titles(
+    picture: Picture,
+    columns: list[list[_Unit]],
+    biases: list[_Unit | None],
+    layers: list[list[Neuron]],
+    net: MLP | Layer | Neuron,
+    radius: float,
+    style: Style,
+) -> None:
+    tops = [column[0].across - radius for column in columns] + [bias.across - 14 for bias in biases if bias]
+    top = min(tops) - 24
+    for layer, column in enumerate(columns):
+        title = ["inputs"] if not layer else [f"layer {layer}", _activation_name(_activation(net, layer))]
+        unit = _Unit(f"title{layer}", title, along=column[0].along, across=top)
+        _text(picture, unit.id, unit.lines, unit, style, bold=True)
+
+
+def _activation(net: MLP | Layer | Neuron, layer: int) -> Activation:
+    return net.layers[layer - 1].activation if isinstance(net, MLP) else net.activation
+
+
+def _activation_name(activation: Activation) -> str:
+    name = activation if isinstance(activation, str) else getattr(activation, "__name__", "custom")
+    return printable(name, 20)
+
+
+def _text(
+    picture: Picture,
+    id: str,
+    lines: list[str],
+    unit: _Unit,
+    style: Style,
+    *,
+    filled: bool = False,
+    bold: bool = False,
+) -> None:
+    colours = style.colours
+    width = max(map(len, lines)) * _CHARACTER + 2
+    look = {"style": "filled", "fillcolor": colours.background} if filled else {"style": "solid"}
+    if bold:
+        look["fontcolor"] = colours.muted
+    picture.node(
+        id,
+        _centred(lines),
+        id=id,
+        shape="plaintext",
+        margin="0",
+        penwidth="0",
+        pos=_position(unit, style),
+        width=f"{width / 72:.4f}",
+        height=f"{len(lines) * (_LINE - 1) / 72:.4f}",
+        tooltip=" ",
+        **look,
+    )
+
+
+def _centred(lines: list[str]) -> str:
+    return "\n".join(escape(line) for line in lines)
+
+
+def _position(unit: _Unit, style: Style) -> str:
+    x, y = {
+        "LR": (unit.along, -unit.across),
+        "RL": (-unit.along, -unit.across),
+        "TB": (unit.across, -unit.along),
+        "BT": (unit.across, unit.along),
+    }[style.direction]
+    return f"{x:.2f},{y:.2f}!"
+
+
+def _edge_look(value: float, largest: float, style: Style) -> dict[str, str]:
+    if style.colour == "none" or not largest or not math.isfinite(value):
+        return {"penwidth": "1"}
+    strength = math.sqrt(min(1.0, abs(value) / largest))
+    look = {"penwidth": f"{0.4 + 3.2 * strength:.2f}"}
+    if value:
+        look["color"] = style.colours.positive if value > 0 else style.colours.negative
+    if value < 0:
+        look["style"] = "dashed"
+    return look
+
+
+def _coloured(value: Value, style: Style) -> float:
+    return gradient(value) if style.colour == "grad" else value.data
+
+
+def _shown_value(trace: Trace | None, layer: int, index: int, style: Style) -> float:
+    """What tints a circle: its a, or its δ where gradients are what is shown."""
+    if trace is None or style.colour == "none":
+        return 0.0
+    if style.colour == "data":
+        return trace.a[layer][index - 1].data
+    return gradient(trace.z[layer][index - 1] if layer else trace.a[0][index - 1])
+
+
+def _strongest(trace: Trace | None, style: Style) -> float:
+    if trace is None:
+        return 0.0
+    return max(
+        abs(_shown_value(trace, layer, index, style))
+        for layer, a in enumerate(trace.a)
+        for index in range(1, len(a) + 1)
+    )

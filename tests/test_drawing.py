@@ -1,0 +1,564 @@
+"""Pictures: what they say, how they are laid out, and what is folded."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import graphviz
+import pytest
+
+import autobp
+from autobp import MLP, Layer, Neuron, Value
+from autobp.drawing import LayoutError, draw, picture
+from autobp.drawing.layers import find_layers
+from autobp.drawing.style import THEMES, Style, mix
+from autobp.engine import topological_order
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def layout_engine():
+    """Everything here but the tests of its absence needs a layout engine."""
+    pytest.importorskip("pygraphviz")
+
+
+def readme_graph():
+    a, b, c, f = Value(2.0, label="a"), Value(-3.0, label="b"), Value(10.0, label="c"), Value(-2.0, label="f")
+    root = (a * b + c) * f
+    root.label = "L"
+    root.backward()
+    return root, a
+
+
+def network_cost(net=None, penalty=0.0):
+    net = net or MLP(3, [2, 1], activation="sigmoid", seed=1)
+    trace = net.trace([Value(number, label=f"x[{i + 1}]") for i, number in enumerate([1.0, 0.5, -1.0])])
+    cost = autobp.costs.quadratic(trace.output, [1.0])
+    if penalty:
+        cost = cost + penalty * autobp.sum(w * w for w in net.weights())
+    cost.label = "J"
+    cost.backward()
+    return net, trace, cost
+
+
+def svg_of(drawing):
+    return ElementTree.fromstring(drawing.pipe(format="svg"))
+
+
+def texts(element):
+    return [" ".join(text.text.split()) for text in element.iter(f"{SVG}text")]
+
+
+def group(root, id):
+    return next(g for g in root.iter(f"{SVG}g") if g.get("id") == id)
+
+
+# ----------------------------------------------------------------------- laying out
+
+
+def test_it_is_a_graphviz_digraph_rendered_with_no_dot_on_the_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    drawing = draw(readme_graph()[0])
+    assert isinstance(drawing, graphviz.Digraph)
+    assert drawing.pipe(format="svg").startswith(b"<?xml")
+    assert drawing.pipe(format="svg", encoding="utf-8").startswith("<?xml")
+    assert drawing.pipe(format="png").startswith(b"\x89PNG")
+    assert drawing.pipe(format="pdf").startswith(b"%PDF")
+    assert "<svg" in drawing._repr_mimebundle_()["image/svg+xml"]
+
+
+def test_render_puts_files_where_graphviz_does(tmp_path):
+    drawing = draw(readme_graph()[0])
+    assert drawing.render("graph", directory=tmp_path) == str(tmp_path / "graph.svg")
+    assert (tmp_path / "graph").read_text() == drawing.source
+    assert drawing.render(outfile=tmp_path / "other.png", cleanup=True) == str(tmp_path / "other.png")
+    assert (tmp_path / "other.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["graph", "graph.svg", "other.png"]
+    with pytest.raises(FileExistsError):
+        drawing.render("graph", directory=tmp_path, raise_if_result_exists=True)
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="no Graphviz installed to compare with")
+def test_render_returns_what_graphviz_itself_returns(tmp_path):
+    source = draw(readme_graph()[0]).source
+    plain = graphviz.Source(source, format="svg")
+    ours = picture.Picture(format="svg")
+    for arguments in ({"filename": "a"}, {"filename": "b", "format": "png"}, {"outfile": "c.svg"}):
+        expected = plain.render(directory=tmp_path / "theirs", **arguments)
+        found = ours.render(directory=tmp_path / "ours", **arguments)
+        assert os.path.relpath(found, tmp_path / "ours") == os.path.relpath(expected, tmp_path / "theirs")
+
+
+def test_write_takes_the_format_from_the_suffix(tmp_path):
+    drawing = draw(readme_graph()[0])
+    assert drawing.write(tmp_path / "graph.svg").read_bytes().startswith(b"<?xml")
+    assert drawing.write(tmp_path / "graph.gv").read_text() == drawing.source
+    with pytest.raises(ValueError, match=r"graph\.xyz"):
+        drawing.write(tmp_path / "graph.xyz")
+    assert not (tmp_path / "graph.xyz").exists()
+
+
+def test_nothing_is_printed(capfd):
+    draw(readme_graph()[0]).pipe(format="svg")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_any_engine_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    with pytest.raises(LayoutError, match=r"pip install pygraphviz.*dot"):
+        draw(readme_graph()[0]).pipe(format="svg")
+
+
+def test_dot_is_used_where_only_that_is_there(monkeypatch, tmp_path):
+    dot = tmp_path / "dot"
+    program = "import sys; print('laid out by', sys.argv[1:], 'digraph' in sys.stdin.read())"
+    dot.write_text(f"#!{sys.executable}\n{program}\n")
+    dot.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    assert draw(readme_graph()[0]).pipe() == b"laid out by ['-Kdot', '-Tsvg'] True\n"
+
+
+def test_autobp_imports_and_builds_pictures_without_pygraphviz():
+    program = (
+        "import sys; sys.modules['pygraphviz'] = None\n"
+        "import autobp; assert 'digraph' in autobp.draw(autobp.Value(1.0)).source"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_importing_autobp_does_not_import_what_draws():
+    program = "import sys, autobp; sys.exit('graphviz' in sys.modules or 'autobp.drawing' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("arguments", [{"format": "xyz"}, {"engine": "xyz"}])
+def test_an_unknown_format_or_engine_is_named(arguments):
+    with pytest.raises(ValueError, match="xyz"):
+        draw(Value(1.0)).pipe(**arguments)
+
+
+# ----------------------------------------------------------------------- a graph of scalars
+
+
+def test_each_node_shows_data_grad_operation_and_label():
+    root, _ = readme_graph()
+    drawing = svg_of(draw(root, number_format=".2f"))
+    order = topological_order(root)
+    for i, node in enumerate(order):
+        found = texts(group(drawing, f"n{i}"))
+        assert f"{node.data:.2f}" in found
+        assert f"{node.grad:.2f}" in found
+        assert [text for text in (node._op, node.label) if text] == found[: bool(node._op) + bool(node.label)]
+    assert len([g for g in drawing.iter(f"{SVG}g") if g.get("class") == "node"]) == len(order)
+    assert len([g for g in drawing.iter(f"{SVG}g") if g.get("class") == "edge"]) == 6
+
+
+def test_show_chooses_the_numbers():
+    root, _ = readme_graph()
+    assert "grad" not in texts(svg_of(draw(root, show="data")))
+    assert "data" not in texts(svg_of(draw(root, show=["grad"])))
+    with_partials = draw(root, show=["partials"])
+    labels = {float(text) for text in texts(svg_of(with_partials)) if re.fullmatch(r"\s*-?[\d.]+\s*", text)}
+    assert labels == {partial for node in topological_order(root) for partial in node.partials}
+
+
+def test_an_operand_used_twice_has_two_edges():
+    x = Value(3.0, label="x")
+    assert draw(x * x).source.count("n0 -> n1") == 2
+
+
+@pytest.mark.parametrize(
+    "label", ["a:b", '"quoted"', "<b>", "a & b", r"\N \G \\", "{|}", "π²", "tab\tline\nend", "%s"]
+)
+def test_any_label_is_shown_as_it_is(label):
+    x = Value(1.0, label=label)
+    shown = " ".join(c if c.isprintable() else " " for c in label).split()
+    root = svg_of(draw(x * 2.0))
+    assert "".join(texts(group(root, "n0"))[0].split()) == "".join("".join(shown).split())
+
+
+def test_a_long_label_is_cut():
+    found = texts(svg_of(draw(Value(1.0, label="long " * 100))))[0]
+    assert len(found) == 40
+    assert found.endswith("…")
+
+
+def test_numbers_that_are_not_finite_are_drawn():
+    x = Value(math.inf, label="x")
+    y = x * 2.0
+    y.backward()
+    x.grad = math.nan
+    assert {"inf", "nan"} <= set(texts(svg_of(draw(y))))
+
+
+def test_zero_has_no_sign():
+    assert "-0" not in texts(svg_of(draw(Value(-0.0))))
+
+
+def test_node_ids_are_generated_and_edges_flow_from_operand_to_result():
+    a, b = Value(1.0, label="n7"), Value(2.0, label="n7")
+    root = a + b
+    source = draw(root).source
+    assert set(re.findall(r"(n\d+) -> (n\d+)", source)) == {("n0", "n2"), ("n1", "n2")}
+
+
+@pytest.mark.parametrize("direction", ["LR", "RL", "TB", "BT"])
+def test_direction(direction):
+    root, _ = readme_graph()
+    drawing = svg_of(draw(root, direction=direction))
+    order = topological_order(root)
+
+    def place(i):
+        text = next(group(drawing, f"n{i}").iter(f"{SVG}text"))
+        return float(text.get("x")), float(text.get("y"))
+
+    (x0, y0), (x1, y1) = place(0), place(len(order) - 1)
+    along = {"LR": x1 - x0, "RL": x0 - x1, "TB": y1 - y0, "BT": y0 - y1}[direction]
+    assert along > 50
+
+
+def test_depth_keeps_what_is_near_the_root_and_counts_the_rest():
+    root, _ = readme_graph()
+    drawing = draw(root, depth=1)
+    assert "3 of 7 nodes, down to depth 1; 4 nodes folded" in drawing.source
+    nodes = [g for g in svg_of(drawing).iter(f"{SVG}g") if g.get("class") == "node"]
+    assert len(nodes) == 3 + 1  # and one … below d
+    assert "folded" not in draw(root, depth=3).source
+
+
+def test_highlight_shows_the_paths_whose_products_add_up_to_the_derivative():
+    x, y = Value(0.5, label="x"), Value(2.0, label="y")
+    root = x * y + (x + y).tanh()
+    root.backward()
+    source = draw(root, highlight=x).source
+    assert "a sum over 2 paths" in source
+    colour = THEMES["light"].highlight
+    edges = re.findall(rf'n(\d+) -> n(\d+) \[label=" (\S+) " color="{colour}"', source)
+    partials = {}
+    for tail, head, partial in edges:
+        partials.setdefault(int(tail), []).append((int(head), float(partial)))
+    order = topological_order(root)
+
+    def total(i):
+        return 1.0 if i == len(order) - 1 else sum(partial * total(head) for head, partial in partials[i])
+
+    assert total(order.index(x)) == pytest.approx(x.grad, abs=1e-3)
+    assert y not in {order[i] for i in partials}
+
+
+def test_what_the_root_does_not_depend_on_cannot_be_highlighted():
+    with pytest.raises(ValueError, match="stranger"):
+        draw(Value(1.0) * 2.0, highlight=Value(1.0, label="stranger"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"direction": "up"}, "direction"),
+        ({"show": ["size"]}, "show"),
+        ({"number_format": "q"}, "number_format"),
+        ({"theme": "pink"}, "theme"),
+        ({"color": "red"}, "color"),
+        ({"depth": -1}, "depth"),
+        ({"max_nodes": 0}, "max_nodes"),
+    ],
+)
+def test_a_wrong_option_is_named(options, named):
+    with pytest.raises(ValueError, match=named):
+        draw(Value(1.0), **options)
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(TypeError, match=r"3\.5"):
+        draw(3.5)
+
+
+def test_a_chain_deeper_than_the_recursion_limit_can_be_drawn():
+    x = Value(1.0)
+    for _ in range(3000):
+        x = x + 1.0
+    assert "node" in draw(x, depth=2).source
+
+
+def test_a_node_made_by_hand_is_drawn_with_its_own_operation():
+    x = Value(2.0, label="x")
+    out = Value(8.0, (x,), "cube")
+    assert "cube" in texts(svg_of(draw(out, highlight=x)))
+
+
+# ----------------------------------------------------------------------- neurons in a graph
+
+
+@pytest.mark.parametrize("with_trace", [False, True])
+def test_neurons_are_clusters_with_z_a_and_delta_marked(with_trace):
+    _, trace, cost = network_cost()
+    drawing = svg_of(draw(cost, trace=trace if with_trace else None, number_format=".6f"))
+    order = topological_order(cost)
+    for layer in (1, 2):
+        for j, (z, a) in enumerate(zip(trace.z[layer], trace.a[layer], strict=True), start=1):
+            found = texts(group(drawing, f"n{order.index(z)}"))
+            assert f"z{layer}[{j}]" in found
+            assert found[-2:] == ["δ = grad", f"{z.grad:.6f}"]
+            assert f"a{layer}[{j}]" in texts(group(drawing, f"n{order.index(a)}"))
+    titles = [texts(g)[0] for g in drawing.iter(f"{SVG}g") if g.get("class") == "cluster"]
+    assert sorted(titles) == [
+        "inputs",
+        "layer 1",
+        "layer 2",
+        *["neuron 1 · sigmoid"] * 2,
+        "neuron 2 · sigmoid",
+    ]
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.1])
+@pytest.mark.parametrize("activation", ["relu", "linear", "tanh", ["gelu", "linear"]])
+@pytest.mark.parametrize("bias", [True, False])
+def test_labels_tell_the_same_neurons_as_a_trace(activation, bias, penalty):
+    net = MLP(3, [4, 2, 1], activation=activation if isinstance(activation, str) else [*activation, "relu"],
+              bias=bias, seed=3)  # fmt: skip
+    _, trace, cost = network_cost(net, penalty)
+    order = topological_order(cost)
+    found = {(n.layer, n.index): n for n in find_layers(order).neurons}
+    known = {(n.layer, n.index): n for n in find_layers(order, trace).neurons}
+    assert found.keys() == known.keys() == {(1, j) for j in (1, 2, 3, 4)} | {(2, 1), (2, 2), (3, 1)}
+    for key, neuron in found.items():
+        assert neuron.z is known[key].z is trace.z[key[0]][key[1] - 1]
+        assert set(neuron.inside) == set(known[key].inside) or neuron.a is None
+        if neuron.a is not None:
+            assert neuron.a is trace.a[key[0]][key[1] - 1]
+
+
+def test_softmax_neurons_share_their_sum():
+    net = MLP(2, [3], activation="softmax", seed=1)
+    trace = net.trace([1.0, -1.0])
+    cost = autobp.sum(a.log() for a in trace.output)
+    layers = find_layers(topological_order(cost), trace)
+    assert [neuron.a for neuron in layers.neurons] == trace.output
+    assert sum(node.operation is not None and node.operation.name == "exp" for node in layers.shared[1]) == 3
+
+
+def test_a_scaled_weight_is_no_neuron():
+    w = [Value(1.0, label="W1[1,1]"), Value(2.0, label="W1[1,2]")]
+    assert find_layers(topological_order(w[0] * 2.0 + w[1] * w[1])).neurons == []
+
+
+# ----------------------------------------------------------------------- too large to draw
+
+
+def batch_cost(n_samples=20):
+    net = MLP(2, [16, 16, 1], seed=1)
+    cost = Value(0.0)
+    for k in range(n_samples):
+        x = [Value(math.sin(3 * k + i), label=f"x{k + 1}[{i + 1}]") for i in range(2)]
+        cost = cost + (1 - net(x) * (-1) ** k).relu()
+    cost = cost / n_samples + 1e-4 * autobp.sum(w * w for w in net.weights())
+    cost.backward()
+    return net, cost
+
+
+def test_a_large_graph_is_summarised_by_layer_and_every_node_is_counted():
+    _, cost = batch_cost()
+    order = topological_order(cost)
+    drawing = draw(cost)
+    assert f"{len(order):,} nodes in " in drawing.source
+    tips = re.findall(r'id=g\d+ tooltip="([\d,]+) nodes?"', drawing.source)
+    assert sum(int(tip.replace(",", "")) for tip in tips) == len(order)
+    assert len(tips) <= 30
+    found = texts(svg_of(drawing))
+    assert {"layer 1", "layer 2", "layer 3", "z1", "a1", "z3", "W2 16 × 16", "δ = grad"} <= set(found)
+
+
+def test_a_group_shows_the_range_of_its_members():
+    net, cost = batch_cost()
+    numbers = [w.data for neuron in net.layers[1].neurons for w in neuron.w]
+    drawing = draw(cost, number_format=".6f")
+    assert f"{min(numbers):.6f} … {max(numbers):.6f}" in texts(svg_of(drawing))
+
+
+def test_repetition_that_never_repeats_exactly_is_folded_into_a_loop():
+    x = Value(0.5, label="x")
+    for _ in range(2000):
+        x = (x * 0.9 + 0.1).sin()
+    drawing = draw(x)
+    assert f"{5 * 2000 + 1:,} nodes in" in drawing.source
+    assert "repetition" in drawing.source
+    assert drawing.source.count("->") < 60
+
+
+def test_a_summary_highlights_what_lies_on_the_paths():
+    net, cost = batch_cost()
+    weight = net.layers[2].neurons[0].w[0]
+    source = draw(cost, highlight=weight).source
+    lit = re.findall(rf'(g\d+) -> (g\d+) \[color="{THEMES["light"].highlight}"', source)
+    assert lit
+    assert len(lit) < source.count("->")
+
+
+def test_one_hundred_thousand_nodes_are_summarised():
+    rows = [Value(float(i % 7), label=f"x[{i + 1}]") for i in range(20_000)]
+    root = autobp.sum((x * 2.0 + 1.0).tanh() for x in rows)
+    assert len(topological_order(root)) > 100_000
+    assert draw(root).source.count("->") < 20
+
+
+def test_max_nodes_decides():
+    root, _ = readme_graph()
+    assert "too many" in draw(root, max_nodes=6).source
+    assert "too many" not in draw(root, max_nodes=7).source
+
+
+# ----------------------------------------------------------------------- a network
+
+
+def boxes(drawing):
+    """The bounding box of each text, with widths measured by the layout engine's own font."""
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(10)
+    found = []
+    for text in drawing.iter(f"{SVG}text"):
+        size = float(text.get("font-size"))
+        width = font.getlength(text.text) * size / 10
+        x, y = float(text.get("x")), float(text.get("y"))
+        left = {"middle": x - width / 2, "start": x, "end": x - width}[text.get("text-anchor", "start")]
+        found.append((left, y - 0.75 * size, left + width, y + 0.1 * size, text.text))
+    return found
+
+
+def overlapping(drawing):
+    found = boxes(drawing)
+    return [
+        (a[4], b[4])
+        for i, a in enumerate(found)
+        for b in found[i + 1 :]
+        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    ]
+
+
+@pytest.mark.parametrize("direction", ["LR", "RL", "TB", "BT"])
+@pytest.mark.parametrize("shape", [(3, [2, 1]), (1, [1]), (2, [4, 4, 2]), (12, [3]), (4, [5, 4, 3])])
+@pytest.mark.parametrize("show", [("data",), ("data", "grad")])
+def test_no_text_of_a_network_overlaps_another(shape, direction, show):
+    pytest.importorskip("PIL")
+    net = MLP(*shape, activation="tanh", seed=2)
+    trace = net.trace([0.123 * (-1) ** i for i in range(shape[0])])
+    autobp.sum(trace.output).backward()
+    assert overlapping(svg_of(draw(net, trace=trace, direction=direction, show=show))) == []
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB"])
+def test_no_text_of_a_graph_overlaps_another(direction):
+    pytest.importorskip("PIL")
+    net, trace, cost = network_cost()
+    weight = net.layers[0].neurons[0].w[0]
+    drawing = draw(
+        cost, trace=trace, direction=direction, highlight=weight, show=("data", "grad", "partials")
+    )
+    assert overlapping(svg_of(drawing)) == []
+
+
+def test_a_network_has_a_circle_for_each_unit_and_bias_units_apart():
+    net, trace, _ = network_cost()
+    drawing = svg_of(draw(net, trace=trace, number_format=".5f"))
+    for layer, column in enumerate(trace.a):
+        for j, a in enumerate(column, start=1):
+            found = texts(group(drawing, f"u{layer}_{j}"))
+            expected = [f"a{layer}[{j}]" if layer else f"x[{j}]", f"{a.data:.5f}"]
+            assert found == expected + ([f"δ {trace.z[layer][j - 1].grad:.5f}"] if layer else [])
+    weights = [f"{parameter.data:.5f}" for parameter in net.parameters()]
+    shown = [
+        text for g in drawing.iter(f"{SVG}g") if re.fullmatch(r"w\d+", g.get("id", "")) for text in texts(g)
+    ]
+    assert sorted(shown) == sorted(weights)
+    assert [texts(group(drawing, f"bias{layer}")) for layer in (0, 1)] == [["1"], ["1"]]
+    assert texts(group(drawing, "title1")) == ["layer 1", "sigmoid"]
+
+
+def test_columns_are_layers():
+    net, _, _ = network_cost()
+    drawing = svg_of(draw(net))
+
+    def centre(id):
+        ellipse = next(group(drawing, id).iter(f"{SVG}ellipse"))
+        return float(ellipse.get("cx")), float(ellipse.get("cy"))
+
+    assert (
+        centre("u0_1")[0] == centre("u0_3")[0] == centre("bias0")[0] < centre("u1_1")[0] == centre("u1_2")[0]
+    )
+    assert centre("bias0")[1] < centre("u0_1")[1] < centre("u0_2")[1] < centre("u0_3")[1]
+
+
+def test_a_network_without_biases_has_no_bias_units():
+    assert "bias" not in draw(MLP(2, [2], bias=False)).source
+
+
+def test_edges_tell_sign_and_size():
+    net = MLP(2, [1], activation="linear", weights=[[[2.0, -0.5]]])
+    source = draw(net).source
+    edges = dict(re.findall(r"u0_(\d) -> u1_1 \[(.*?)\]\n", source))
+    assert THEMES["light"].positive in edges["1"]
+    assert THEMES["light"].negative in edges["2"]
+    assert "dashed" in edges["2"]
+    assert "dashed" not in edges["1"]
+    widths = {index: float(re.search(r"penwidth=([\d.]+)", edge)[1]) for index, edge in edges.items()}
+    assert widths["1"] > widths["2"]
+
+
+def test_a_wide_layer_is_shortened_and_counted():
+    found = texts(svg_of(draw(MLP(784, [30, 10], seed=1))))
+    assert "x[784]" in found
+    assert "776 more" in found
+    assert "22 more" in found
+    assert "a2[10]" in found
+    assert sum(re.fullmatch(r"x\[\d+\]", text) is not None for text in found) == 784 - 776
+
+
+def test_delta_is_shown_only_after_a_backward_pass():
+    net = MLP(2, [1], seed=1)
+    assert "δ" not in draw(net, trace=net.trace([1.0, 2.0])).source
+
+
+def test_layers_and_neurons_are_networks_too():
+    assert "u1_3" in draw(Layer(2, 3)).source
+    assert "u1_1" in draw(Neuron(2)).source
+
+
+def test_another_networks_trace_is_refused():
+    with pytest.raises(ValueError, match=r"\[2, 1\]"):
+        draw(MLP(3, [2, 1]), trace=MLP(2, [1]).trace([1.0, 2.0]))
+
+
+# ----------------------------------------------------------------------- colours
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(a, b):
+    lighter, darker = sorted([luminance(a), luminance(b)], reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_every_tint(theme):
+    style = Style("LR", ("data",), ".4g", theme, "grad")
+    colours = style.colours
+    fills = [style.tint(sign * size, 1.0) for sign in (-1, 1) for size in (0, 0.01, 0.3, 1)]
+    for fill in [*fills, colours.node, colours.panel, colours.inner_panel, colours.background]:
+        assert contrast(colours.ink, fill) >= 4.5
+    for fill in [colours.panel, colours.inner_panel, colours.background]:
+        assert contrast(colours.muted, fill) >= 4.5
+
+
+def test_mix():
+    assert mix("#000000", "#ff8000", 0.5) == "#804000"
