@@ -120,7 +120,7 @@ COSTS: dict[str, Cost] = {
     ),
     "binary_cross_entropy_with_logits": (
         lambda z, y: (y * np.logaddexp(0.0, -z) + (1.0 - y) * np.logaddexp(0.0, z)).sum(axis=-1),
-        lambda z, y: _sigmoid(z) - y,
+        lambda z, y: (1.0 - y) * _sigmoid(z) - y * _sigmoid(-z),  # σ(z) - y, with no digits cancelled
     ),
     "softmax_cross_entropy": (
         lambda z, y: (y * (np.logaddexp.reduce(z, axis=-1, keepdims=True) - z)).sum(axis=-1),
