@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any, Final
 
+import numpy as np
 from mypy_extensions import mypyc_attr
 
 from autobp.ops import (
@@ -76,6 +77,7 @@ _state: Final = _State()
 _watchers: int = 0  # threads in which on_read is set; 0 keeps reads of data fast
 _watchers_lock: Final = threading.Lock()
 _epochs: Final = count(1)  # each walk over a graph marks nodes with numbers of its own
+_walking: Final = threading.RLock()  # a walk writes marks and grads, and threads may share nodes
 
 
 class ieee:
@@ -381,10 +383,8 @@ class Value:
                 f"{_describe(self)} == {other!r} compares a Value with a number: == between Values means the "
                 "same node. Use v.data == number, or autobp.equal(v, number) for a node that is 1 or 0"
             )
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+        # what is no Value decides for itself: an array compares its elements, and its numbers raise as above
+        return self is other if isinstance(other, Value) else NotImplemented
 
     def __lt__(self, other: Any) -> bool:
         return self._data < _compared(self, other, "<")
@@ -566,11 +566,14 @@ class Value:
         return unary(STOP_GRADIENT, self)
 
     def maximum(self, other: Any) -> Value:
-        """The larger of two; of equals, each has the derivative one half."""
+        """The larger of two; of equals, each has the derivative one half.
+
+        (Python's max and np.maximum pick an operand by comparing, so that of equals one has all of it.)
+        """
         return apply(MAXIMUM, (self, other))
 
     def minimum(self, other: Any) -> Value:
-        """The smaller of two; of equals, each has the derivative one half."""
+        """The smaller of two; of equals, each has the derivative one half. See :meth:`maximum`."""
         return apply(MINIMUM, (self, other))
 
     # NumPy calls these on each element of an object array: np.arcsin(a) calls v.arcsin()
@@ -587,6 +590,10 @@ class Value:
         """atan, by NumPy's name."""
         return unary(ATAN, self)
 
+    def conjugate(self) -> Value:
+        """The Value itself, which is real; np.var and np.std ask for it."""
+        return self
+
     # -------------------------------------------------------------------------------------- derivatives
 
     def backward(self, gradient: float = 1.0, create_graph: bool = False) -> None:
@@ -602,17 +609,18 @@ class Value:
         Raises:
             TypeError: a node was made by hand without a derivative (with ``create_graph``, or a rule).
         """
-        order = topological_order(self)
-        if create_graph:
-            _accumulate_graphs(order, gradient)
-            return
-        for node in order:
-            if node._operation is not None:
-                node._grad = 0.0
-            if node._details is not None:
-                node._details.derivative = None
-        self._grad += _number(gradient)
-        _walk_back(order)
+        with _walking:
+            order = topological_order(self)
+            if create_graph:
+                _accumulate_graphs(order, gradient)
+                return
+            for node in order:
+                if node._operation is not None:
+                    node._grad = 0.0
+                if node._details is not None:
+                    node._details.derivative = None
+            self._grad += _number(gradient)
+            _walk_back(order)
 
     def _propagate(self) -> None:
         details = self._details
@@ -636,7 +644,7 @@ def _number(data: Any) -> float:
     """data as a float; TypeError where it is no real number."""
     if isinstance(data, float):
         return float(data)
-    if isinstance(data, numbers.Real):
+    if isinstance(data, (numbers.Real, np.bool_)):
         try:
             return float(data)
         except OverflowError:
@@ -819,15 +827,21 @@ def _check(
     shown = [f"{x.label} = {x._data!r}" if x.label else repr(x._data) for x in operands]
     shown.extend([f"{name} = {constant!r}" for name, constant in zip(op.constants, constants, strict=True)])
     call = f"{op.name}({', '.join(shown)})"
+    needs = f": {op.name} needs {op.domain}" if op.domain else ""
     if isinstance(error, ZeroDivisionError):
-        raise ZeroDivisionError(f"{call} divides by zero: {op.name} needs {op.domain}")
+        raise ZeroDivisionError(f"{call} divides by zero{needs}")
     if isinstance(error, ValueError):
-        raise ValueError(f"{call} is not defined: {op.name} needs {op.domain}")
+        raise ValueError(f"{call} is not defined{needs}")
     raise OverflowError(f"{call} overflows: the result is too large for a float")
 
 
 def topological_order(root: Value) -> list[Value]:
     """All nodes that root depends on, root included and last, every node after its parents."""
+    with _walking:
+        return _in_order(root)
+
+
+def _in_order(root: Value) -> list[Value]:
     # A node is unseen, then open (its parents are on the stack above it), then done. With two states only, a
     # node met on two paths would be emitted before its own parents.
     epoch = next(_epochs)
@@ -878,23 +892,25 @@ def _walk_back(order: list[Value]) -> None:
 
 def gradients(root: Value, wrt: list[Value]) -> list[float]:
     """∂root/∂x for each x of ``wrt``, as numbers. Every node's ``grad`` is left as it was."""
-    order = topological_order(root)
-    known = {id(node) for node in order}
-    before = [node._grad for node in order]
-    derivatives = [(node._details, node._details.derivative) for node in order if node._details is not None]
-    for node in order:
-        node._grad = 0.0
-    for details, _ in derivatives:
-        details.derivative = None
-    try:
-        root._grad = 1.0
-        _walk_back(order)
-        return [x._grad if id(x) in known else 0.0 for x in wrt]
-    finally:
-        for i in range(len(order)):
-            order[i]._grad = before[i]
-        for details, derivative in derivatives:
-            details.derivative = derivative
+    with _walking:
+        order = topological_order(root)
+        known = {id(node) for node in order}
+        before = [node._grad for node in order]
+        details_of = [node._details for node in order if node._details is not None]
+        derivatives = [(details, details.derivative) for details in details_of]
+        for node in order:
+            node._grad = 0.0
+        for details, _ in derivatives:
+            details.derivative = None
+        try:
+            root._grad = 1.0
+            _walk_back(order)
+            return [x._grad if id(x) in known else 0.0 for x in wrt]
+        finally:
+            for i in range(len(order)):
+                order[i]._grad = before[i]
+            for details, derivative in derivatives:
+                details.derivative = derivative
 
 
 # ------------------------------------------------------------------------------- derivatives of derivatives

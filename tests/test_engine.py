@@ -3,6 +3,7 @@
 import gc
 import math
 import random
+import sys
 import threading
 
 import numpy as np
@@ -91,10 +92,26 @@ def test_numpy_object_arrays_of_values():
         function = getattr(np, name)
         assert [v.data for v in function(x)] == pytest.approx(function([0.5, 0.25]), rel=1e-15)
     v = x[0]
-    for k in (np.float64(3), np.float32(3), np.int64(3), 3):
+    for k in (np.float64(3), np.float32(3), np.int64(3), np.bool_(True), 3):
         for result in (k * v, v * k, k + v, v - k, k - v, k / v, v / k, v**k, k**v):
             assert isinstance(result, Value)
     assert (2**v).data == pytest.approx(math.sqrt(2))
+    assert Value(np.bool_(True)).data == autobp.where(np.bool_(True), 1, v).data == 1.0
+    assert np.var(x).data == np.var([0.5, 0.25])
+    assert np.std(x).data == np.std([0.5, 0.25])
+
+
+def test_comparing_a_value_with_an_array_compares_with_each_element():
+    x, y = Value(1.0), Value(1.0)
+    assert (x == np.array([x, y])).tolist() == [True, False]
+    assert (x != np.array([x, y])).tolist() == [False, True]
+    assert not x == None  # noqa: E711, SIM201
+    assert x != "x"
+    for number in (np.array([1.0, 2.0]), np.array(1.0), np.bool_(True)):
+        with pytest.raises(TypeError, match=r"v.data == number"):
+            x == number  # noqa: B015
+        with pytest.raises(TypeError, match=r"v.data == number"):
+            x != number  # noqa: B015
 
 
 @pytest.mark.parametrize(
@@ -187,6 +204,37 @@ def test_reads_of_data_can_be_watched_in_one_thread_alone():
     assert seen == [(x, ".data"), (x, "<"), (y, "<"), (y, "bool()")]
 
 
+def in_threads(work, n=4):
+    """work() in n threads at once, with far more switches between them than usual."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def test_threads_may_walk_back_over_nodes_that_they_share():
+    for _ in range(30):
+        leaves = [Value(i) for i in range(50)]
+        shared = [x * x for x in leaves]
+        in_threads(lambda shared=shared: sum(shared).backward())
+        assert [x.grad for x in leaves] == [4 * 2 * x.data for x in leaves]
+
+
+def test_threads_may_differentiate_functions_of_the_same_parameters():
+    parameters = [Value(i) for i in range(50)]
+    derivative = autobp.grad(lambda x: autobp.sum([p * x * x for p in parameters]))
+    found = []
+    in_threads(lambda: found.extend(derivative(3.0) for _ in range(20)))
+    assert found == [6.0 * sum(range(50))] * 80
+    assert [p.grad for p in parameters] == [0.0] * 50
+
+
 def test_stable_functions_at_a_thousand():
     x = Value(1000.0)
     probabilities = [p.data for p in autobp.softmax([x, -x, 999.0])]
@@ -245,3 +293,9 @@ def test_format_and_repr():
     assert f"{x:.2f}" == "1.23"
     assert repr(x) == "Value(data=1.23456, grad=0.0, label='x')"
     assert "op='**2'" in repr(x**2)
+
+
+def test_an_error_of_an_operation_that_states_no_domain_ends_there(monkeypatch):
+    monkeypatch.setattr(TABLE["log"], "domain", "")
+    with pytest.raises(ValueError, match=r"^log\(-1\.0\) is not defined$"):
+        Value(-1).log()
