@@ -139,7 +139,7 @@ def pytorch_differs(name, constants, x, path):
         return "the derivative is 0 there; PyTorch's is NaN"
     if name == "constant_power" and constants[0] % 1.0 == 0.5 and x[0] in (-math.inf, 0.0):
         return "by IEEE 754 (-∞)**0.5 is ∞ and (-0)**-0.5 too; PyTorch takes a square root"
-    if name == "xlogy" and 0 < order and x[0] == 0.0 and x[1] == 0.0:
+    if name == "xlogy" and order > 0 and x[0] == 0.0 and x[1] == 0.0:
         return "0·log y is 0 for every y, so its derivative by y is 0; PyTorch's is NaN at y = 0"
     if name == "power" and order > 1 and x[1] in (0.0, 1.0, 2.0) and (0 in path) and (1 in path):
         return "PyTorch takes x**0 for constant in the exponent as well"
