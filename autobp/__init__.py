@@ -19,6 +19,7 @@ from autobp.functional import jvp as jvp
 from autobp.functional import value_and_grad as value_and_grad
 from autobp.functional import vjp as vjp
 from autobp.functions import *  # noqa: F403
+from autobp.gradient_check import check_grad as check_grad
 from autobp.nn import MLP as MLP
 from autobp.nn import Layer as Layer
 from autobp.nn import Module as Module

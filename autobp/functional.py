@@ -30,8 +30,32 @@ __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 # ------------------------------------------------------------------------------------------- structures
 
 
+class Structure:
+    """How numbers stand in lists, tuples, dicts and arrays."""
+
+    def build(self, scalars: Iterator[Any]) -> Any:
+        """The structure, with a scalar for each number in it."""
+        raise NotImplementedError
+
+    def leaves(self) -> Iterator[_Scalar | _Array]:
+        """The single numbers and the arrays in it, in order."""
+        raise NotImplementedError
+
+    def fill(self, parts: Iterator[Any]) -> Any:
+        """The structure, with a part for each of its leaves."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """In words: lists and tuples alike, "·" for a number, a shape for an array."""
+        raise NotImplementedError
+
+    def names(self, name: str) -> Iterator[str]:
+        """What to call each number in it, where the whole is called ``name``."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class _Scalar:
+class _Scalar(Structure):
     """Where one number stands."""
 
     shape = ()
@@ -45,9 +69,15 @@ class _Scalar:
     def fill(self, parts: Iterator[Any]) -> Any:
         return next(parts)
 
+    def describe(self) -> str:
+        return "·"
+
+    def names(self, name: str) -> Iterator[str]:
+        yield name
+
 
 @dataclass(frozen=True)
-class _Array:
+class _Array(Structure):
     """Where a NumPy array stands."""
 
     shape: tuple[int, ...]
@@ -61,14 +91,21 @@ class _Array:
     def fill(self, parts: Iterator[Any]) -> Any:
         return next(parts)
 
+    def describe(self) -> str:
+        return "·" if self.shape == () else f"array{list(self.shape)}"
+
+    def names(self, name: str) -> Iterator[str]:
+        for index in np.ndindex(self.shape):
+            yield f"{name}[{', '.join(map(str, index))}]" if index else name
+
 
 @dataclass(frozen=True)
-class _Container:
+class _Container(Structure):
     """Where a list, tuple or dict stands, and what it holds."""
 
     kind: Any
     keys: tuple[Any, ...] | None
-    parts: tuple[_Structure, ...]
+    parts: tuple[Structure, ...]
 
     def build(self, scalars: Iterator[Any]) -> Any:
         return self._made([part.build(scalars) for part in self.parts])
@@ -80,13 +117,21 @@ class _Container:
     def fill(self, parts: Iterator[Any]) -> Any:
         return self._made([part.fill(parts) for part in self.parts])
 
+    def describe(self) -> str:
+        parts = [part.describe() for part in self.parts]
+        if self.keys is not None:
+            return "{" + ", ".join(f"{k!r}: {p}" for k, p in zip(self.keys, parts, strict=True)) + "}"
+        return "[" + ", ".join(parts) + "]"
+
+    def names(self, name: str) -> Iterator[str]:
+        keys = range(len(self.parts)) if self.keys is None else self.keys
+        for key, part in zip(keys, self.parts, strict=True):
+            yield from part.names(f"{name}[{key!r}]")
+
     def _made(self, parts: list[Any]) -> Any:
         if self.keys is not None:
             return dict(zip(self.keys, parts, strict=True))
         return self.kind(*parts) if hasattr(self.kind, "_fields") else self.kind(parts)
-
-
-_Structure = _Scalar | _Array | _Container
 
 
 def _size(leaf: _Scalar | _Array) -> int:
@@ -105,13 +150,13 @@ def _array(scalars: list[Any], shape: tuple[int, ...]) -> Any:
     return made.reshape(shape)
 
 
-def _flatten(tree: Any, what: str) -> tuple[list[Any], _Structure]:
+def flatten(tree: Any, what: str) -> tuple[list[Any], Structure]:
     """All numbers and Values in order, and the structure they stood in; TypeError names what is neither."""
     scalars: list[Any] = []
     return scalars, _collect(tree, what, scalars)
 
 
-def _collect(tree: Any, what: str, scalars: list[Any]) -> _Structure:
+def _collect(tree: Any, what: str, scalars: list[Any]) -> Structure:
     if isinstance(tree, (Value, numbers.Real)):
         scalars.append(tree)
         return _Scalar()
@@ -136,14 +181,19 @@ def _collect(tree: Any, what: str, scalars: list[Any]) -> _Structure:
     )
 
 
-def _holds_values(tree: Any) -> bool:
+def _values_in(tree: Any) -> Iterator[Value]:
     if isinstance(tree, Value):
-        return True
-    if isinstance(tree, np.ndarray):
-        return tree.dtype == object and any(isinstance(x, Value) for x in tree.flat)
-    if isinstance(tree, dict):
-        return any(_holds_values(part) for part in tree.values())
-    return isinstance(tree, (list, tuple)) and any(_holds_values(part) for part in tree)
+        yield tree
+    elif isinstance(tree, np.ndarray):
+        if tree.dtype == object:
+            yield from [x for x in tree.flat if isinstance(x, Value)]
+    elif isinstance(tree, (list, tuple, dict)):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _values_in(part)
+
+
+def _holds_values(tree: Any) -> bool:
+    return any(True for _ in _values_in(tree))
 
 
 def _as_numbers(tree: Any) -> Any:
@@ -152,7 +202,7 @@ def _as_numbers(tree: Any) -> Any:
         return tree.data
     if isinstance(tree, (list, tuple, dict, np.ndarray)) and _holds_values(tree):
         try:
-            scalars, structure = _flatten(tree, "")
+            scalars, structure = flatten(tree, "")
         except TypeError:  # an auxiliary result may hold anything at all
             return tree
         return structure.build(iter([x.data if isinstance(x, Value) else x for x in scalars]))
@@ -177,7 +227,7 @@ class _Record:
     """A function's graph, recorded at one point: its inputs, and what it returned."""
 
     inputs: list[Value]
-    structures: list[_Structure]
+    structures: list[Structure]
     result: Any
     aux: Any
     symbolic: bool
@@ -200,8 +250,8 @@ class _Record:
             f"({type(result).__name__}); use jacobian, vjp or jvp for several, has_aux=True for (value, more)"
         )
 
-    def outputs(self) -> tuple[list[Value], _Structure]:
-        scalars, structure = _flatten(self.result, "the function's result")
+    def outputs(self) -> tuple[list[Value], Structure]:
+        scalars, structure = flatten(self.result, "the function's result")
         return [x if isinstance(x, Value) else Value(x) for x in scalars], structure
 
     def gradient(self, root: Value) -> list[Any]:
@@ -261,10 +311,10 @@ def _record(
 ) -> _Record:
     symbolic = symbolic or _nesting.depth > 0 or is_traced() or _holds_values([*args, kwargs])
     inputs: list[Value] = []
-    structures: list[_Structure] = []
+    structures: list[Structure] = []
     replaced = list(args)
     for i in argnums:
-        scalars, structure = _flatten(args[i], f"argument {i}")
+        scalars, structure = flatten(args[i], f"argument {i}")
         mine = [_input(x) for x in scalars]
         inputs.extend(mine)
         structures.append(structure)
@@ -274,12 +324,28 @@ def _record(
         result = f(*replaced, **kwargs)
     finally:
         _nesting.depth -= 1
+    if _nesting.depth == 0 and not is_traced():
+        _check_that_inputs_are_used([s for i in argnums for s in flatten(args[i], "")[0]], inputs, result)
     aux = None
     if has_aux:
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError(f"with has_aux=True the function must return (result, aux); got {result!r:.80}")
         result, aux = result
     return _Record(inputs, structures, result, aux, symbolic)
+
+
+def _check_that_inputs_are_used(originals: list[Any], inputs: list[Value], result: Any) -> None:
+    """Raise where the result depends on a Value that was passed, but not on the argument in its place."""
+    pairs = [(given, x) for given, x in zip(originals, inputs, strict=True) if isinstance(given, Value)]
+    if not pairs:
+        return
+    present = {id(node) for node in _order(_values_in(result))}
+    for given, x in pairs:
+        if id(given) in present and id(x) not in present:
+            raise ValueError(
+                f"the function uses {given!r} itself and not its argument, which stands for it: the "
+                "derivative would be 0. Let it compute with its argument, or use backward()"
+            )
 
 
 def _positions(argnums: int | Sequence[int], args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -299,7 +365,7 @@ def _positions(argnums: int | Sequence[int], args: tuple[Any, ...]) -> tuple[int
     return tuple(positions)
 
 
-def _built(structures: list[_Structure], scalars: Iterable[Any], argnums: int | Sequence[int]) -> Any:
+def _built(structures: list[Structure], scalars: Iterable[Any], argnums: int | Sequence[int]) -> Any:
     """Derivatives in the structure of the arguments: of the one, or a tuple where argnums is a sequence."""
     remaining = iter(scalars)
     built = tuple([structure.build(remaining) for structure in structures])
@@ -374,7 +440,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     outputs, structure = record.outputs()
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
-        scalars, given = _flatten(cotangent, "the cotangent")
+        scalars, given = flatten(cotangent, "the cotangent")
         _check_structure(given, structure, "the cotangent", "the function's result")
         symbolic = record.symbolic or _nesting.depth > 0 or is_traced() or _holds_values(cotangent)
         return tuple(_built(record.structures, record.pull(outputs, scalars, symbolic), ()))
@@ -410,7 +476,7 @@ def jvp(
     record = _record(f, tuple(primals), {}, tuple(range(len(primals))), has_aux, _holds_values(tangents))
     directions: list[Any] = []
     for i, tangent in enumerate(tangents):
-        scalars, structure = _flatten(tangent, f"tangent {i}")
+        scalars, structure = flatten(tangent, f"tangent {i}")
         _check_structure(structure, record.structures[i], f"tangent {i}", f"argument {i}")
         directions.extend(scalars)
     outputs, structure = record.outputs()
@@ -419,21 +485,9 @@ def jvp(
     return (result, pushed, record.finish(record.aux)) if has_aux else (result, pushed)
 
 
-def _check_structure(given: _Structure, wanted: _Structure, what: str, like: str) -> None:
-    if _shape_of(given) != _shape_of(wanted):
-        raise ValueError(f"{what} has the structure {_shape_of(given)}, {like} {_shape_of(wanted)}")
-
-
-def _shape_of(structure: _Structure) -> str:
-    """A structure in words: lists and tuples alike, "·" for a number, a shape for an array."""
-    if isinstance(structure, _Scalar):
-        return "·"
-    if isinstance(structure, _Array):
-        return "·" if structure.shape == () else f"array{list(structure.shape)}"
-    parts = [_shape_of(part) for part in structure.parts]
-    if structure.keys is not None:
-        return "{" + ", ".join(f"{k!r}: {p}" for k, p in zip(structure.keys, parts, strict=True)) + "}"
-    return "[" + ", ".join(parts) + "]"
+def _check_structure(given: Structure, wanted: Structure, what: str, like: str) -> None:
+    if given.describe() != wanted.describe():
+        raise ValueError(f"{what} has the structure {given.describe()}, {like} {wanted.describe()}")
 
 
 def jacobian(
@@ -507,7 +561,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     """
     _check_function(f, "hvp")
     record = _record(f, (x,), {}, (0,), symbolic=_holds_values(v))
-    scalars, given = _flatten(v, "v")
+    scalars, given = flatten(v, "v")
     _check_structure(given, record.structures[0], "v", "x")
     outputs = record.pull([record.scalar()], [1.0], symbolic=True)
     return record.structures[0].build(iter(record.push(outputs, scalars, _order(outputs))))
@@ -518,7 +572,7 @@ def _unit(n: int, j: int) -> list[float]:
 
 
 def _blocks(
-    rows: list[list[Any]], outputs: _Structure, inputs: list[_Structure], argnums: int | Sequence[int]
+    rows: list[list[Any]], outputs: Structure, inputs: list[Structure], argnums: int | Sequence[int]
 ) -> Any:
     """A matrix of derivatives, cut up into the structure of the outputs, and within it that of the inputs."""
 

@@ -258,6 +258,8 @@ def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
 
 def _numpy_erf(x: Any) -> Any:
     """erf, elementwise; NumPy has none of its own, and SciPy is no dependency of the core."""
+    if np.iscomplexobj(x):
+        raise TypeError("erf of complex numbers needs SciPy's: scipy.special.erf")
     return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
