@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import random
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -367,41 +367,48 @@ class MLP(Module):
             if layer.b is not None:
                 arrays[f"b{i}"] = layer.b
         target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
+        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 np.savez(file, **arrays)
             os.replace(temporary, target)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MLP:
-        """The network that :meth:`save` wrote. ValueError where the file is not one of those."""
+        """The network that :meth:`save` wrote.
+
+        Raises ValueError where the file is not one of those or is damaged, and FileNotFoundError where there
+        is none.
+        """
+        name = os.fspath(path)
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = dict(file)
-        except (ValueError, EOFError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(f"{os.fspath(path)} is not a saved network: {error}") from error
-        if "activations" not in found or int(found.get("format", 0)) != _FORMAT:
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # NumPy and zipfile raise many kinds on what they cannot read
+            raise ValueError(f"{name} is not a saved network: {error}") from error
+        if "activations" not in found or "format" not in found or found["format"].tolist() != _FORMAT:
             raise ValueError(
-                f"{os.fspath(path)} is not a network saved in format {_FORMAT}: "
-                f"it holds {', '.join(sorted(found))}"
+                f"{name} is not a network saved in format {_FORMAT}: it holds {', '.join(sorted(found))}"
             )
-        activations = [str(name) for name in found["activations"]]
-        depth = len(activations)
-        missing = [f"W{i + 1}" for i in range(depth) if f"W{i + 1}" not in found]
-        if missing:
-            raise ValueError(f"{os.fspath(path)} is damaged: {', '.join(missing)} missing")
-        W = [found[f"W{i + 1}"] for i in range(depth)]
-        b = [found[f"b{i + 1}"] for i in range(depth) if f"b{i + 1}" in found]
-        net = cls(W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros")
-        net.W = W
-        if b:
-            net.b = b
+        try:
+            activations = [str(activation) for activation in found["activations"]]
+            numbers = range(1, len(activations) + 1)
+            missing = [f"W{i}" for i in numbers if f"W{i}" not in found]
+            if missing:
+                raise ValueError(f"{', '.join(missing)} missing")
+            W = [found[f"W{i}"] for i in numbers]
+            b = [found[f"b{i}"] for i in numbers if f"b{i}" in found]
+            net = cls(W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros")
+            net.W = W
+            if b:
+                net.b = b
+        except (ValueError, TypeError, IndexError) as error:
+            raise ValueError(f"{name} is damaged: {error}") from error
         return net
 
     def __repr__(self) -> str:

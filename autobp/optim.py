@@ -38,16 +38,21 @@ class Optimizer:
     def step(self) -> None:
         """Update the parameters' data by their grad.
 
-        Raises ValueError, and changes nothing, where a gradient is not finite; the message names it.
+        Raises ValueError, and changes no parameter, where a gradient or what it leads to is not finite; the
+        message names it.
         """
         grad = np.array([parameter.grad for parameter in self.parameters], dtype=np.float64)
-        if not np.isfinite(grad).all():
-            i = int(np.argmin(np.isfinite(grad)))
-            name = self.parameters[i].label or f"parameter {i}"
-            raise ValueError(f"the gradient of {name} is {grad[i]}; no parameter was changed")
+        self._check("the gradient of {}", grad)
         theta = self.update(np.array([parameter.data for parameter in self.parameters]), grad)
+        self._check("after this step {}", theta)
         for parameter, number in zip(self.parameters, theta, strict=True):
             parameter.data = float(number)
+
+    def _check(self, what: str, numbers: NDArray[np.float64]) -> None:
+        if not np.isfinite(numbers).all():
+            i = int(np.argmin(np.isfinite(numbers)))
+            name = what.format(self.parameters[i].label or f"parameter {i}")
+            raise ValueError(f"{name} is {numbers[i]}; no parameter was changed")
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs
-from autobp.engine import Value
+from autobp.engine import Value, ieee
 from autobp.functions import mean
 from autobp.nn import MLP
 from autobp.optim import OPTIMIZERS, Optimizer
@@ -79,14 +79,15 @@ def fit(
             date, elsewhere at most ten lines in all.
         compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
             false, each sample's graph is built and walked back in Values.
-        on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1.
+        on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1. It may change the
+            network's parameters.
 
     Returns:
         The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
 
     Raises:
-        ValueError: shapes or values do not fit, or a gradient is no longer finite (the message says when;
-            the network keeps the last finite parameters).
+        ValueError: shapes or values do not fit, or the cost, a gradient or a parameter is no longer finite
+            (the message says when; the network keeps the last finite parameters).
     """
     X, Y = _samples("", X, Y, net)
     held_out = None if validation is None else _samples("validation ", *validation, net)
@@ -120,7 +121,13 @@ def fit(
                         f"{'' if np.isfinite(grad).all() else 'not '}finite; try a smaller learning rate "
                         f"than {optimizer.lr:g}, or a cost on logits"
                     )
-                theta = optimizer.update(theta, grad)
+                updated = optimizer.update(theta, grad)
+                if not np.isfinite(updated).all():
+                    raise ValueError(
+                        f"in epoch {epoch} a step leads to parameters that are not finite; try a smaller "
+                        f"learning rate than {optimizer.lr:g}"
+                    )
+                theta = updated
                 total += len(rows) * value
                 norm += len(rows) * float(np.linalg.norm(grad))
                 layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, starts))
@@ -131,10 +138,12 @@ def fit(
             history.layer_gradient_norm.append((layer_norms / seen).tolist())
             _write(theta, parameters)
             if held_out is not None:
-                history.validation_cost.append(mean_cost(net, *held_out, cost=cost_of))
+                with ieee():  # infinite is a cost too, and no reason to stop
+                    history.validation_cost.append(mean_cost(net, *held_out, cost=cost_of))
             shown.epoch(epoch, history)
             if on_epoch is not None:
                 on_epoch(epoch, history)
+                theta = np.array([parameter.data for parameter in parameters])
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
@@ -158,11 +167,13 @@ def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float = 0.5) -> fl
     With several outputs the largest is the network's answer, and Y is one-hot, (m, K), or class numbers,
     (m,). With one output the answer is whether it exceeds the threshold (0.5 for a probability, 0 for a logit
     or for targets ±1), and so is the target.
+
+    Raises ValueError where X or Y has another shape.
     """
     outputs = predict(net, X)
     targets = np.asarray(Y, dtype=np.float64)
-    if len(targets) != len(outputs):
-        raise ValueError(f"{len(outputs)} samples, but targets for {len(targets)}")
+    if targets.shape not in (outputs.shape, outputs.shape[:1]):
+        raise ValueError(f"Y must have the shape {outputs.shape} or {outputs.shape[:1]}; got {targets.shape}")
     if outputs.shape[1] == 1:
         targets = targets.reshape(len(outputs), 1)
     return float(np.mean(classes_of(outputs, threshold) == classes_of(targets, threshold)))
@@ -201,9 +212,10 @@ def _eager_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: in
     def step(theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
         _write(theta, parameters)
         net.zero_grad()
-        loss = mean([cost_of(net.trace(x).output, _target(y)) for x, y in zip(X, Y, strict=True)])
-        if l2:
-            loss = loss + costs.l2(net, l2, m)
+        with ieee():  # fit tells what is not finite, and when
+            loss = mean([cost_of(net.trace(x).output, _target(y)) for x, y in zip(X, Y, strict=True)])
+            if l2:
+                loss = loss + costs.l2(net, l2, m)
         loss.backward()
         return loss.data, np.array([parameter.grad for parameter in parameters])
 

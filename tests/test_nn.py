@@ -194,6 +194,54 @@ def test_loading_what_is_no_network_says_so(tmp_path):
         MLP.load(tmp_path / "missing.npz")
 
 
+def test_a_file_cut_short_or_with_a_bit_changed_loads_the_same_network_or_says_so(tmp_path):
+    net, path = MLP(2, [2, 1], seed=0), tmp_path / "net.npz"
+    net.save(path)
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    for length in [0, 1, 4, 30, len(whole) // 2, len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"net\.npz is not a saved network"):
+            MLP.load(path)
+    for _ in range(200):
+        changed = bytearray(whole)
+        changed[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        try:
+            again = MLP.load(path)
+        except ValueError:
+            continue
+        assert [p.data for p in again.parameters()] == [p.data for p in net.parameters()]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"W1": np.zeros(3)},
+        {"W1": np.array([["a"]])},
+        {"W1": np.zeros((2, 2)), "b1": np.zeros(3)},
+        {"W1": np.zeros((0, 2))},
+        {"W1": np.zeros((2, 2)), "activations": np.array("relu")},
+        {"W1": np.zeros((2, 2)), "activations": np.array(["no such thing"])},
+        {"activations": np.array([], dtype=str)},
+    ],
+)
+def test_arrays_that_make_no_network_are_told_with_the_files_name(tmp_path, arrays):
+    path = tmp_path / "net.npz"
+    np.savez(path, **{"format": 1, "activations": np.array(["relu"]), **arrays})
+    with pytest.raises(ValueError, match=r"net\.npz is damaged"):
+        MLP.load(path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"array\.npy is not a saved network"):
+        MLP.load(tmp_path / "array.npy")
+
+
+def test_a_saved_file_has_the_permissions_of_any_other(tmp_path):
+    (tmp_path / "other").write_text("")
+    MLP(1, [1], seed=0).save(tmp_path / "net.npz")
+    assert (tmp_path / "net.npz").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_code_written_for_micrograd_runs_with_only_its_imports_changed():
     code = """
 import random

@@ -61,6 +61,15 @@ def test_a_gradient_that_is_not_finite_changes_nothing_and_is_named():
     assert (x.data, y.data) == (1.0, 2.0)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_step_to_infinity_is_not_taken():
+    x, y = Value(1.0, label="x"), Value(2.0, label="y")
+    x.grad, y.grad = 1.0, 1e300
+    with pytest.raises(ValueError, match="after this step y is -inf"):
+        optim.SGD([x, y], lr=1e10).step()
+    assert (x.data, y.data) == (1.0, 2.0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

@@ -74,12 +74,40 @@ def test_an_interrupt_keeps_what_was_learned():
     assert [p.data for p in net.parameters()] == after_two != start
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
-def test_divergence_is_told_and_the_last_finite_parameters_stay():
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_divergence_is_told_and_the_last_finite_parameters_stay(compiled):
     net = MLP(2, [1], "linear", seed=0)
-    with pytest.raises((ValueError, OverflowError), match=r"learning rate|overflows"):
-        fit(net, 1e6 * X, Y, epochs=200, optimizer="sgd", lr=1e3, progress=False)
+    with pytest.raises(ValueError, match=r"epoch \d+ the cost is .* smaller learning rate than 1000"):
+        fit(net, 1e6 * X, Y, epochs=200, optimizer="sgd", lr=1e3, progress=False, compiled=compiled)
     assert all(np.isfinite(p.data) for p in net.parameters())
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_step_to_infinity_is_not_taken():
+    net = MLP(2, [1], "linear", seed=0)
+    before = [p.data for p in net.parameters()]
+    with pytest.raises(ValueError, match="epoch 1 a step leads to parameters that are not finite"):
+        fit(net, 1e6 * X, Y, epochs=1, batch_size=len(X), optimizer="sgd", lr=1e308, progress=False)
+    assert [p.data for p in net.parameters()] == before
+
+
+def test_an_infinite_validation_cost_is_kept_and_stops_nothing():
+    history = fit(
+        MLP(1, [1], "sigmoid", seed=0), [[0.0], [0.1]], [[0.0], [1.0]], cost="binary_cross_entropy",
+        epochs=2, validation=([[1e6], [-1e6]], [[1.0], [1.0]]), progress=False,
+    )  # fmt: skip
+    assert history.validation_cost == [np.inf, np.inf]
+
+
+def test_parameters_set_between_epochs_are_trained_on():
+    net = network()
+
+    def start_again(epoch, history):
+        net.W = [np.zeros((6, 2)), np.zeros((1, 6))]
+
+    fit(net, X, Y, epochs=1, progress=False, on_epoch=start_again)
+    assert not any(w.data for w in net.weights())
 
 
 def test_a_cost_of_ones_own_and_an_optimizer_of_ones_own():
@@ -132,3 +160,11 @@ def test_wrong_use_is_told(change, words):
         fit(network(), arguments.pop("X"), arguments.pop("Y"), **arguments)
     for word in words:
         assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "targets", [np.zeros((40, 1)), np.eye(3)[[0] * 40], np.zeros(39), np.zeros((40, 2, 1))]
+)
+def test_the_accuracy_on_targets_of_another_shape_is_refused(targets):
+    with pytest.raises(ValueError, match=r"\(40, 2\) or \(40,\); got"):
+        accuracy(MLP(2, [2], "linear", seed=0), X, targets)
