@@ -12,6 +12,7 @@ import numbers
 import threading
 from collections.abc import Callable, Iterable
 from itertools import count
+from types import CellType, FunctionType
 from typing import Any, Final
 
 import numpy as np
@@ -63,19 +64,23 @@ from autobp.ops import (
 )
 
 
-class _State(threading.local):
-    """What a thread is doing with the graphs it builds."""
+class _Shared:
+    """What all threads have in common."""
 
     def __init__(self) -> None:
-        #: non-finite results pass as in IEEE 754 instead of raising
-        self.ieee = False
-        #: called with (value, what) before a value's data is read or decides anything
-        self.on_read: Callable[[Value, str], None] | None = None
+        #: in how many threads reads are watched; 0 keeps reads of data fast
+        self.watchers = 0
+        self.lock = threading.Lock()
+        #: what freed nodes referred to and is to be let go of next, and whether that is going on
+        self.buried: list[object] = []
+        self.burying = False
 
 
-_state: Final = _State()
-_watchers: int = 0  # threads in which on_read is set; 0 keeps reads of data fast
-_watchers_lock: Final = threading.Lock()
+_shared: Final = _Shared()
+#: What a thread is doing with the graphs it builds: ``ieee``, whether non-finite results pass; ``on_read``,
+#: called with (value, what) before data is read; ``pickling``, the mark of the graph that is being pickled.
+#: Each may be missing. (A subclass of local would not be local to threads when compiled.)
+_thread: Final = threading.local()
 _epochs: Final = count(1)  # each walk over a graph marks nodes with numbers of its own
 _walking: Final = threading.RLock()  # a walk writes marks and grads, and threads may share nodes
 
@@ -87,11 +92,11 @@ class ieee:
     """
 
     def __enter__(self) -> None:
-        self._before = _state.ieee
-        _state.ieee = True
+        self._before = getattr(_thread, "ieee", False)
+        _thread.ieee = True
 
     def __exit__(self, *exception: object) -> None:
-        _state.ieee = self._before
+        _thread.ieee = self._before
 
 
 class watch_reads:
@@ -104,17 +109,15 @@ class watch_reads:
         self._on_read = on_read
 
     def __enter__(self) -> None:
-        global _watchers
-        self._before = _state.on_read
-        _state.on_read = self._on_read
-        with _watchers_lock:
-            _watchers += 1
+        self._before: Callable[[Value, str], None] | None = getattr(_thread, "on_read", None)
+        _thread.on_read = self._on_read
+        with _shared.lock:
+            _shared.watchers += 1
 
     def __exit__(self, *exception: object) -> None:
-        global _watchers
-        _state.on_read = self._before
-        with _watchers_lock:
-            _watchers -= 1
+        _thread.on_read = self._before
+        with _shared.lock:
+            _shared.watchers -= 1
 
 
 class Details:
@@ -135,8 +138,8 @@ class Details:
         self.constants = constants
         #: what a node made by hand calls its operation
         self.symbol = symbol
-        #: a function that adds to the parents' grads, set through ``_backward``
-        self.backward: Callable[[], None] | None = None
+        #: a function that adds the node's share to its parents' grads, set through ``_backward``
+        self.backward: Callable[[Value], None] | None = None
         #: this node's gradient as a Value, after backward(create_graph=True)
         self.derivative: Value | None = None
 
@@ -160,7 +163,9 @@ BY_HAND: Final = operation("by_hand", _no_rule, _no_rule, arity=None)
 del TABLE["by_hand"]
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+# acyclic: the cyclic garbage collector does not know the compiled class. It would walk over a growing graph
+# again and again, and take most of the time of building a large one.
+@mypyc_attr(allow_interpreted_subclasses=True, acyclic=True)
 class Value:
     """A number that remembers how it was computed.
 
@@ -211,6 +216,27 @@ class Value:
         if _children or _op:
             self._make_by_hand(tuple(_children), _op)
 
+    def __del__(self) -> None:
+        # Freeing a node may free its parents, and theirs: as recursion, a long chain would exhaust the stack.
+        # So a node leaves what it refers to in a list, which the outermost node empties.
+        try:
+            if self._parent is not None:
+                _shared.buried.append(self._parent)
+                self._parent = None
+                if self._parent2 is not None:
+                    _shared.buried.append(self._parent2)
+                    self._parent2 = None
+            if self._details is not None:
+                _shared.buried.append(self._details)
+                self._details = None
+        except AttributeError:  # the constructor raised before it set them
+            return
+        if not _shared.burying:
+            _shared.burying = True
+            while _shared.buried:
+                _shared.buried.pop()
+            _shared.burying = False
+
     def _make_by_hand(self, children: tuple[Any, ...], op: Any) -> None:
         for child in children:
             if not isinstance(child, Value):
@@ -233,7 +259,7 @@ class Value:
 
     @property
     def data(self) -> float:
-        if _watchers:
+        if _shared.watchers:
             _announce_read(self, ".data")
         return self._data
 
@@ -335,7 +361,7 @@ class Value:
                 "one; for an operation with a rule of its own use autobp.operation(name, value, partials)"
             )
         assert self._details is not None
-        self._details.backward = function
+        self._details.backward = _without_cycle(function, self)
 
     def __repr__(self) -> str:
         shown = f"Value(data={self._data!r}, grad={self.grad!r}"
@@ -370,7 +396,7 @@ class Value:
         )
 
     def __bool__(self) -> bool:
-        if _watchers:
+        if _shared.watchers:
             _announce_read(self, "bool()")
         return self._data != 0.0
 
@@ -625,7 +651,7 @@ class Value:
     def _propagate(self) -> None:
         details = self._details
         if details is not None and details.backward is not None:
-            details.backward()
+            details.backward(self)
             return
         parents = self.parents
         partials = self.partials
@@ -638,6 +664,15 @@ class Value:
         for parent, partial in zip(parents, partials, strict=True):
             if partial != 0.0 or not selects:  # what was not selected gets 0, and not 0·∞
                 parent._grad += partial * self._grad
+
+
+# The interpreter frees its own classes without deep recursion; only compiled ones need __del__ for that.
+COMPILED: Final = not hasattr(Value.backward, "__code__")
+if not COMPILED:
+    del Value.__del__
+
+# When compiled, __index__ alone is not among the type's slots; setting the attribute puts it there.
+type.__setattr__(Value, "__index__", Value.__dict__["__index__"])
 
 
 def _number(data: Any) -> float:
@@ -657,6 +692,37 @@ def _number(data: Any) -> float:
     raise TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
 
 
+def _without_cycle(function: Any, node: Value) -> Callable[[Value], None]:
+    """A function of the node that calls function(), whose closure holds the node only during the call.
+
+    A node that is held by its own _backward would never be freed by reference counting.
+    """
+    if not isinstance(function, FunctionType):
+        return lambda node: function()
+    own = CellType()
+    cells = [own if _holds(cell, node) else cell for cell in function.__closure__ or ()]
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells)
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+
+    def call(node: Value) -> None:
+        own.cell_contents = node
+        try:
+            copy()
+        finally:
+            del own.cell_contents
+
+    return call
+
+
+def _holds(cell: CellType, node: Value) -> bool:
+    try:
+        return cell.cell_contents is node
+    except ValueError:  # the cell is empty
+        return False
+
+
 def _describe(value: Value) -> str:
     return f"Value {value.label} = {value._data!r}" if value.label else f"Value {value._data!r}"
 
@@ -667,16 +733,17 @@ def is_traced() -> bool:
 
 
 def _announce_read(value: Value, what: str) -> None:
-    if _state.on_read is not None:
-        _state.on_read(value, what)
+    on_read = getattr(_thread, "on_read", None)
+    if on_read is not None:
+        on_read(value, what)
 
 
 def _compared(value: Value, other: Any, sign: str) -> float:
     """The number that value is compared with; both sides' data are read by that."""
-    if _watchers:
+    if _shared.watchers:
         _announce_read(value, sign)
     if isinstance(other, Value):
-        if _watchers:
+        if _shared.watchers:
             _announce_read(other, sign)
         return other._data
     if isinstance(other, numbers.Real):
@@ -819,7 +886,7 @@ def _check(
     error: Exception | None = None,
 ) -> None:
     """Raise where finite operands gave a result that is not finite."""
-    if _state.ieee or _state.on_read is not None:
+    if getattr(_thread, "ieee", False) or getattr(_thread, "on_read", None) is not None:
         return
     for operand in operands:
         if not math.isfinite(operand._data):
