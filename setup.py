@@ -1,5 +1,157 @@
-"""Build script; the metadata is in setup.cfg."""
+"""Build script: compiles the core with mypyc where it can; the metadata is in setup.cfg.
 
-from setuptools import setup
+The compiled modules are plain Python and run uncompiled just as well, only slower. So an install without a C
+compiler succeeds, and says what it did; ``autobp.__compiled__`` tells later. An editable install is never
+compiled, so that it is never stale: it runs the source as it stands.
 
-setup()
+The environment variable AUTOBP_COMPILE decides instead: with 0 nothing is compiled, and with 1 the build fails
+where it cannot compile.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from setuptools import Distribution, Extension, setup
+
+MODULES = ["autobp/ops.py", "autobp/engine.py", "autobp/nn.py"]
+
+#: mypy reads the modules without NumPy's types, so that the result does not depend on whether it is there.
+MYPY_CONFIGURATION = """\
+[mypy]
+ignore_missing_imports = true
+follow_imports = silent
+[mypy-numpy.*]
+follow_imports = skip
+"""
+
+
+def obstacle() -> str:
+    """Why nothing will be compiled; empty where nothing is in the way."""
+    if os.environ.get("AUTOBP_COMPILE") == "0":
+        return "AUTOBP_COMPILE is 0"
+    if sys.implementation.name != "cpython":
+        return f"mypyc compiles for CPython, and this is {sys.implementation.name}"
+    try:
+        import mypyc.build  # noqa: F401
+    except ImportError:
+        return "mypyc is not installed"
+    return c_compiler_error()
+
+
+def c_compiler_error() -> str:
+    """What goes wrong when an extension module is built; empty where nothing does."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n")
+        build = Distribution({"ext_modules": [Extension("probe", [str(source)])]}).get_command_obj("build_ext")
+        build.build_lib = build.build_temp = folder
+        try:
+            build.ensure_finalized()
+            build.run()
+        except Exception as error:  # compilers fail in many ways, each with exceptions of its own
+            return f"no working C compiler: {error}"
+    return ""
+
+
+def compiled_modules() -> list[Extension]:
+    from mypyc.build import mypycify
+
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder, "mypy.ini")
+        configuration.write_text(MYPY_CONFIGURATION)
+        extensions = mypycify([f"--config-file={configuration}", *MODULES], strip_asserts=False)
+    sources = {source for extension in extensions for source in extension.sources}
+    texts = {source: Path(source).read_text() for source in sources}
+    for source, text in texts.items():
+        Path(source).write_text(with_docstrings(without_trashcan(text, "Value")))
+    if not any("engine___Value_dealloc" in text for text in texts.values()):
+        raise RuntimeError("the C code of this mypyc looks different from what setup.py knows")
+    return extensions
+
+
+def without_trashcan(c: str, acyclic: str) -> str:
+    """The C code with a plain deallocator for an acyclic class.
+
+    mypyc's deallocators defer deep recursion by CPython's trashcan, which writes into the header that the
+    garbage collector puts before an object (up to Python 3.13). Acyclic objects have no such header: other
+    memory is overwritten. Value needs no trashcan, since its __del__ prevents the recursion.
+    """
+    return re.sub(
+        rf"CPy_TRASHCAN_BEGIN\(self, \w+___{acyclic}_dealloc\)(.*?)CPy_TRASHCAN_END\(self\)",
+        r"\1",
+        c,
+        flags=re.DOTALL,
+    )
+
+
+def with_docstrings(c: str) -> str:
+    """The C code with the docstrings of the source, which mypyc leaves out, for help()."""
+    for path in MODULES:
+        module = Path(path).stem
+        tree = ast.parse(Path(path).read_text())
+        text = c_string(ast.get_docstring(tree) or "")
+        c = re.sub(rf'("autobp\.{module}",\s+)NULL, /\* docstring \*/', lambda m, t=text: f'{m[1]}"{t}",', c)
+        for name, kind, docstring in docstrings(tree):
+            text = c_string(docstring)
+            identifier = re.escape(f"{module}___" + name.replace(".", "___"))
+            if kind == "class":
+                pattern = rf'(\.tp_doc = PyDoc_STR\("{name}\(.*?\\n--\\n\\n)("\))'
+            elif kind == "property":
+                getter = re.escape(f"(getter){module}___" + name.replace(".", "_get_"))
+                pattern = rf'({getter}, (?:\(setter\)\w+,\s+NULL|NULL)|{getter},\s+NULL), NULL(\}})'
+                c = re.sub(pattern, lambda m, t=text: f'{m[1]}, "{t}"{m[2]}', c)
+                continue
+            else:
+                pattern = rf'(CPyPy_{identifier},\s+METH_[A-Z_| ]+, PyDoc_STR\("[^"]*?\\n--\\n\\n)("\))'
+            c = re.sub(pattern, lambda m, t=text: m[1] + t + m[2], c)
+    return c
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """(qualified name, "class", "function" or "property", docstring) of what has one in a module."""
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+            kind = "class" if isinstance(node, ast.ClassDef) else "function"
+            yield node.name, kind, ast.get_docstring(node)
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and ast.get_docstring(member):
+                    is_property = any(ast.unparse(d) == "property" for d in member.decorator_list)
+                    kind = "property" if is_property else "function"
+                    yield f"{node.name}.{member.name}", kind, ast.get_docstring(member)
+
+
+def c_string(text: str) -> str:
+    """What stands between the quotes of a C string literal, in ASCII."""
+    return "".join(
+        {"\n": r"\n", '"': r"\"", "\\": r"\\", "?": r"\?"}.get(character, character)
+        if character.isascii()
+        else "".join(f"\\{byte:03o}" for byte in character.encode())
+        for character in text
+    )
+
+
+def extensions() -> list[Extension]:
+    compiles = {"bdist_wheel", "build", "build_ext", "install"} & set(sys.argv)
+    if not compiles:
+        return []
+    if {"--inplace", "-i"} & set(sys.argv):
+        raise SystemExit("compiled files beside the source would go stale; use build --build-lib FOLDER")
+    reason = obstacle()
+    if not reason:
+        print("autobp: compiling " + ", ".join(MODULES), file=sys.stderr)
+        return compiled_modules()
+    if os.environ.get("AUTOBP_COMPILE") == "1":
+        raise SystemExit(f"autobp: AUTOBP_COMPILE is 1, but {reason}")
+    print(f"autobp: not compiled ({reason}); it runs as plain Python, and slower", file=sys.stderr)
+    return []
+
+
+setup(ext_modules=extensions())

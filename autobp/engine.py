@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import numbers
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from types import CellType, FunctionType
 from typing import Any, Final
@@ -59,6 +59,7 @@ from autobp.ops import (
     Operation,
     differentiate,
     evaluate,
+    lookup,
     namespace,
     operation,
 )
@@ -265,12 +266,7 @@ class Value:
 
     @data.setter
     def data(self, data: Any) -> None:
-        if self._operation is not None:
-            raise ValueError(
-                f"cannot set the data of {self!r}: it is the result of an operation, and its gradients "
-                "belong to the value it had; set the data of leaves and compute it anew"
-            )
-        self._data = _number(data)
+        set_data(self, data)
 
     @property
     def grad(self) -> Any:
@@ -424,12 +420,29 @@ class Value:
     def __ge__(self, other: Any) -> bool:
         return self._data >= _compared(self, other, ">=")
 
+    # ------------------------------------------------------------------------------- pickling and copying
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        details = self._details
+        if details is not None and details.backward is not None:
+            raise TypeError(
+                f"{self!r} has a _backward made by hand, which refers to the nodes of this one graph and so "
+                "cannot be pickled or copied; give local derivatives, Value(data, children, (partial, …))"
+            )
+        name = "" if self._operation is None else self._operation.name
+        symbol = "" if details is None else details.symbol
+        numbers_ = (self._data, self._grad, self.partials, self.constants)
+        ancestors = None
+        if self._operation is not None and getattr(_thread, "pickling", 0) != self._mark:
+            ancestors = _Ancestors(self)
+        return _rebuild, (ancestors, type(self), numbers_, name, self.parents, symbol, self.label), _own(self)
+
     # --------------------------------------------------------------------------------------- arithmetic
     # + and * write their rule out, for speed; tests hold both to the table.
 
     def __add__(self, other: Any) -> Any:
         if not isinstance(other, Value):
-            if not isinstance(other, numbers.Real):
+            if not _is_number(other):
                 return NotImplemented
             other = Value(other)
         data = self._data + other._data
@@ -441,11 +454,11 @@ class Value:
         # sum() starts from the int 0, which would only add a node 0 + x to every sum
         if type(other) is int and other == 0:
             return self
-        return Value(other) + self if isinstance(other, numbers.Real) else NotImplemented
+        return Value(other) + self if _is_number(other) else NotImplemented
 
     def __mul__(self, other: Any) -> Any:
         if not isinstance(other, Value):
-            if not isinstance(other, numbers.Real):
+            if not _is_number(other):
                 return NotImplemented
             other = Value(other)
         data = self._data * other._data
@@ -454,33 +467,33 @@ class Value:
         return _node(data, MULTIPLY, self, other, other._data, self._data)
 
     def __rmul__(self, other: Any) -> Any:
-        return Value(other) * self if isinstance(other, numbers.Real) else NotImplemented
+        return Value(other) * self if _is_number(other) else NotImplemented
 
     def __sub__(self, other: Any) -> Any:
         if isinstance(other, Value):
             return binary(SUBTRACT, self, other)
-        return binary(SUBTRACT, self, Value(other)) if isinstance(other, numbers.Real) else NotImplemented
+        return binary(SUBTRACT, self, Value(other)) if _is_number(other) else NotImplemented
 
     def __rsub__(self, other: Any) -> Any:
-        return binary(SUBTRACT, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return binary(SUBTRACT, Value(other), self) if _is_number(other) else NotImplemented
 
     def __truediv__(self, other: Any) -> Any:
         if isinstance(other, Value):
             return binary(DIVIDE, self, other)
-        return binary(DIVIDE, self, Value(other)) if isinstance(other, numbers.Real) else NotImplemented
+        return binary(DIVIDE, self, Value(other)) if _is_number(other) else NotImplemented
 
     def __rtruediv__(self, other: Any) -> Any:
-        return binary(DIVIDE, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return binary(DIVIDE, Value(other), self) if _is_number(other) else NotImplemented
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, Value):
             return binary(POWER, self, other)
-        if isinstance(other, numbers.Real):
+        if _is_number(other):
             return apply(CONSTANT_POWER, (self,), (_number(other),))
         return NotImplemented
 
     def __rpow__(self, other: Any) -> Any:
-        return binary(POWER, Value(other), self) if isinstance(other, numbers.Real) else NotImplemented
+        return binary(POWER, Value(other), self) if _is_number(other) else NotImplemented
 
     def __neg__(self) -> Value:
         return unary(NEGATIVE, self)
@@ -672,7 +685,91 @@ if not COMPILED:
     del Value.__del__
 
 # When compiled, __index__ alone is not among the type's slots; setting the attribute puts it there.
-type.__setattr__(Value, "__index__", Value.__dict__["__index__"])
+type.__setattr__(Value, "__index__", vars(Value)["__index__"])
+
+
+class _Ancestors:
+    """What a node is pickled and copied after: all that it depends on, as a list in topological order.
+
+    So each node's parents are known before it, and no recursion goes from node to node.
+    """
+
+    def __init__(self, root: Value) -> None:
+        self._root = root
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return list, (), None, self._nodes()
+
+    def _nodes(self) -> Iterator[object]:
+        order = topological_order(self._root)
+        before = getattr(_thread, "pickling", 0)
+        _thread.pickling = self._root._mark  # the mark of all in order: those need no ancestors of their own
+        try:
+            for node in order:
+                if node is not self._root:
+                    yield node
+        except GeneratorExit:
+            _thread.pickling = before
+            raise
+        yield _EndOfAncestors(before)
+
+
+class _EndOfAncestors:
+    """The last item of the list: picklers may take many items before they begin to write the first."""
+
+    def __init__(self, before: int) -> None:
+        self._before = before
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        _thread.pickling = self._before
+        return int, ()
+
+
+def _rebuild(
+    ancestors: object,
+    cls: type[Value],
+    numbers_: tuple[float, float, tuple[float, ...], tuple[float, ...]],
+    name: str,
+    parents: tuple[Value, ...],
+    symbol: str,
+    label: str,
+) -> Value:
+    """The node that Value.__reduce_ex__ took apart."""
+    data, grad, partials, constants = numbers_
+    node: Value = cls.__new__(cls)
+    Value.__init__(node, data, (), "", label)
+    node._grad = grad
+    if name != "":
+        node._operation = BY_HAND if name == BY_HAND.name else lookup(name)
+    if node._operation is BY_HAND or len(parents) > 2:
+        node._details = Details(parents, partials, constants, symbol)
+        return node
+    if parents:
+        node._parent = parents[0]
+        node._partial = partials[0]
+    if len(parents) == 2:
+        node._parent2 = parents[1]
+        node._partial2 = partials[1]
+    if constants or symbol:
+        node._details = Details((), (), constants, symbol)
+    return node
+
+
+def _own(value: Value) -> tuple[Any, dict[str, Any]] | None:
+    """What a subclass has added to a value: its __dict__ and its slots."""
+    cls = type(value)
+    if cls is Value:
+        return None
+    slots = {}
+    for base in cls.__mro__[: cls.__mro__.index(Value)]:
+        for slot in getattr(base, "__slots__", ()):
+            if slot not in ("__dict__", "__weakref__") and hasattr(value, slot):
+                slots[slot] = getattr(value, slot)
+    return getattr(value, "__dict__", None), slots
+
+
+def _is_number(x: object) -> bool:
+    return isinstance(x, (float, int, numbers.Real))
 
 
 def _number(data: Any) -> float:
@@ -690,6 +787,18 @@ def _number(data: Any) -> float:
     kind = type(data).__name__
     shown = repr(data)
     raise TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
+
+
+def set_data(value: Value, data: Any) -> None:
+    """What ``value.data = data`` does. Compiled modules call this: mypyc (2.4) calls a setter as if it took
+    what the getter gives, a C double here, and not any number.
+    """
+    if value._operation is not None:
+        raise ValueError(
+            f"cannot set the data of {value!r}: it is the result of an operation, and its gradients "
+            "belong to the value it had; set the data of leaves and compute it anew"
+        )
+    value._data = _number(data)
 
 
 def _without_cycle(function: Any, node: Value) -> Callable[[Value], None]:
@@ -729,7 +838,7 @@ def _describe(value: Value) -> str:
 
 def is_traced() -> bool:
     """Whether this thread's reads of data are watched, since its graphs will be run on other numbers."""
-    return _state.on_read is not None
+    return getattr(_thread, "on_read", None) is not None
 
 
 def _announce_read(value: Value, what: str) -> None:
@@ -886,7 +995,7 @@ def _check(
     error: Exception | None = None,
 ) -> None:
     """Raise where finite operands gave a result that is not finite."""
-    if getattr(_thread, "ieee", False) or getattr(_thread, "on_read", None) is not None:
+    if getattr(_thread, "ieee", False) or is_traced():
         return
     for operand in operands:
         if not math.isfinite(operand._data):
@@ -1086,7 +1195,7 @@ def _passes_nothing(node: Value, partial: Any, flow: Any) -> bool:
     if not isinstance(partial, Value):
         return bool(partial == 0.0)
     arriving: float = flow._data if isinstance(flow, Value) else flow
-    return partial._data == 0.0 and not math.isfinite(arriving) and _state.on_read is None
+    return partial._data == 0.0 and not math.isfinite(arriving) and not is_traced()
 
 
 def _accumulate_graphs(order: list[Value], gradient: Any) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
-from autobp.engine import Value
+from autobp.engine import Value, set_data
 from autobp.functions import softmax
 from autobp.ops import TABLE
 
@@ -192,7 +192,7 @@ class Layer(Module):
         array = _finite("W", weights, (len(self.neurons), self.nin))
         for neuron, row in zip(self.neurons, array, strict=True):
             for w_i, number in zip(neuron.w, row, strict=True):
-                w_i.data = float(number)
+                set_data(w_i, number)
 
     @property
     def b(self) -> NDArray[np.float64] | None:
@@ -208,7 +208,7 @@ class Layer(Module):
         array = _finite("b", biases, (len(self.neurons),))
         for neuron, number in zip(self.neurons, array, strict=True):
             assert neuron.b is not None
-            neuron.b.data = float(number)
+            set_data(neuron.b, number)
 
     def __repr__(self) -> str:
         return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
