@@ -4,8 +4,8 @@ The compiled modules are plain Python and run uncompiled just as well, only slow
 compiler succeeds, and says what it did; ``autobp.__compiled__`` tells later. An editable install is never
 compiled, so that it is never stale: it runs the source as it stands.
 
-The environment variable AUTOBP_COMPILE decides instead: with 0 nothing is compiled, and with 1 the build fails
-where it cannot compile.
+The environment variable AUTOBP_COMPILE decides instead: with 0 nothing is compiled, and with 1 a build that
+cannot compile fails.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def c_compiler_error() -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text("#include <Python.h>\nPyMODINIT_FUNC PyInit_probe(void) { return NULL; }\n")
-        build = Distribution({"ext_modules": [Extension("probe", [str(source)])]}).get_command_obj("build_ext")
+        probe = Distribution({"ext_modules": [Extension("probe", [str(source)])]})
+        build = probe.get_command_obj("build_ext")
         build.build_lib = build.build_temp = folder
         try:
             build.ensure_finalized()
@@ -61,29 +62,34 @@ def c_compiler_error() -> str:
 
 
 def compiled_modules() -> list[Extension]:
+    """The extension modules, as C code that mypyc has written; RuntimeError where it cannot be used."""
     from mypyc.build import mypycify
 
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "mypy.ini")
         configuration.write_text(MYPY_CONFIGURATION)
-        extensions = mypycify([f"--config-file={configuration}", *MODULES], strip_asserts=False)
-    sources = {source for extension in extensions for source in extension.sources}
-    texts = {source: Path(source).read_text() for source in sources}
-    for source, text in texts.items():
-        Path(source).write_text(with_docstrings(without_trashcan(text, "Value")))
-    if not any("engine___Value_dealloc" in text for text in texts.values()):
-        raise RuntimeError("the C code of this mypyc looks different from what setup.py knows")
+        try:
+            extensions = mypycify([f"--config-file={configuration}", *MODULES])
+        except SystemExit:
+            raise RuntimeError("mypyc refuses the source, see above") from None
+    n_deallocators = 0
+    for source in {source for extension in extensions for source in extension.sources}:
+        c, n = without_trashcan(Path(source).read_text(encoding="utf-8"), "Value")
+        Path(source).write_text(with_docstrings(c), encoding="utf-8")
+        n_deallocators += n
+    if n_deallocators != 1:
+        raise RuntimeError("the deallocator that this mypyc writes looks different from what setup.py knows")
     return extensions
 
 
-def without_trashcan(c: str, acyclic: str) -> str:
-    """The C code with a plain deallocator for an acyclic class.
+def without_trashcan(c: str, acyclic: str) -> tuple[str, int]:
+    """The C code with a plain deallocator for an acyclic class, and how many of that class there were.
 
     mypyc's deallocators defer deep recursion by CPython's trashcan, which writes into the header that the
     garbage collector puts before an object (up to Python 3.13). Acyclic objects have no such header: other
     memory is overwritten. Value needs no trashcan, since its __del__ prevents the recursion.
     """
-    return re.sub(
+    return re.subn(
         rf"CPy_TRASHCAN_BEGIN\(self, \w+___{acyclic}_dealloc\)(.*?)CPy_TRASHCAN_END\(self\)",
         r"\1",
         c,
@@ -95,7 +101,7 @@ def with_docstrings(c: str) -> str:
     """The C code with the docstrings of the source, which mypyc leaves out, for help()."""
     for path in MODULES:
         module = Path(path).stem
-        tree = ast.parse(Path(path).read_text())
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
         text = c_string(ast.get_docstring(tree) or "")
         c = re.sub(rf'("autobp\.{module}",\s+)NULL, /\* docstring \*/', lambda m, t=text: f'{m[1]}"{t}",', c)
         for name, kind, docstring in docstrings(tree):
@@ -139,17 +145,19 @@ def c_string(text: str) -> str:
 
 
 def extensions() -> list[Extension]:
-    compiles = {"bdist_wheel", "build", "build_ext", "install"} & set(sys.argv)
-    if not compiles:
+    if not {"bdist_wheel", "build", "build_ext", "install"} & set(sys.argv):
         return []
     if {"--inplace", "-i"} & set(sys.argv):
         raise SystemExit("compiled files beside the source would go stale; use build --build-lib FOLDER")
     reason = obstacle()
     if not reason:
         print("autobp: compiling " + ", ".join(MODULES), file=sys.stderr)
-        return compiled_modules()
+        try:
+            return compiled_modules()
+        except RuntimeError as error:
+            reason = str(error)
     if os.environ.get("AUTOBP_COMPILE") == "1":
-        raise SystemExit(f"autobp: AUTOBP_COMPILE is 1, but {reason}")
+        raise SystemExit(f"autobp: AUTOBP_COMPILE is 1, but nothing can be compiled: {reason}")
     print(f"autobp: not compiled ({reason}); it runs as plain Python, and slower", file=sys.stderr)
     return []
 

@@ -10,6 +10,7 @@ from autobp import matrix as matrix
 from autobp import nn as nn
 from autobp import optim as optim
 from autobp import plots as plots
+from autobp.engine import COMPILED as __compiled__
 from autobp.engine import Value as Value
 from autobp.functional import grad as grad
 from autobp.functional import hessian as hessian

@@ -433,7 +433,7 @@ class Value:
         symbol = "" if details is None else details.symbol
         numbers_ = (self._data, self._grad, self.partials, self.constants)
         ancestors = None
-        if self._operation is not None and getattr(_thread, "pickling", 0) != self._mark:
+        if self._operation is not None and getattr(_thread, "pickling", -1) != self._mark:
             ancestors = _Ancestors(self)
         return _rebuild, (ancestors, type(self), numbers_, name, self.parents, symbol, self.label), _own(self)
 
@@ -702,7 +702,7 @@ class _Ancestors:
 
     def _nodes(self) -> Iterator[object]:
         order = topological_order(self._root)
-        before = getattr(_thread, "pickling", 0)
+        before = getattr(_thread, "pickling", -1)
         _thread.pickling = self._root._mark  # the mark of all in order: those need no ancestors of their own
         try:
             for node in order:
