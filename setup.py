@@ -111,7 +111,7 @@ def with_docstrings(c: str) -> str:
                 pattern = rf'(\.tp_doc = PyDoc_STR\("{name}\(.*?\\n--\\n\\n)("\))'
             elif kind == "property":
                 getter = re.escape(f"(getter){module}___" + name.replace(".", "_get_"))
-                pattern = rf'({getter}, (?:\(setter\)\w+,\s+NULL|NULL)|{getter},\s+NULL), NULL(\}})'
+                pattern = rf"({getter}, (?:\(setter\)\w+,\s+NULL|NULL)|{getter},\s+NULL), NULL(\}})"
                 c = re.sub(pattern, lambda m, t=text: f'{m[1]}, "{t}"{m[2]}', c)
                 continue
             else:

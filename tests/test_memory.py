@@ -26,7 +26,9 @@ def test_the_cyclic_collector_does_not_know_compiled_nodes():
     assert gc.is_tracked(x * x) is not autobp.__compiled__
 
 
-@pytest.mark.skipif(not autobp.__compiled__, reason="the interpreter's own objects are all collected cyclically")
+@pytest.mark.skipif(
+    not autobp.__compiled__, reason="the interpreter's own objects are all collected cyclically"
+)
 def test_building_a_large_graph_never_sets_off_the_collector():
     generations = []
     gc.collect()

@@ -1,0 +1,192 @@
+"""What is installed: which build the suite runs on, documentation, types, and the packages pip makes.
+
+The tests marked ``packaging`` build a wheel and a source distribution and install both as a user would, with
+pip and its network; ask for them with ``-m packaging``.
+"""
+
+import ast
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import autobp
+
+ROOT = Path(__file__).parents[1]
+COMPILED_MODULES = ["engine", "nn", "ops"]
+
+C_COMPILER = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cl").split()[0])
+
+
+@pytest.mark.skipif("AUTOBP_EXPECT_COMPILED" not in os.environ, reason="AUTOBP_EXPECT_COMPILED is not set")
+def test_the_suite_runs_on_the_build_that_it_is_meant_for():
+    assert autobp.__compiled__ is (os.environ["AUTOBP_EXPECT_COMPILED"] == "1")
+
+
+def test_compiled_says_whether_the_modules_are_extension_modules():
+    for name in COMPILED_MODULES:
+        module = sys.modules[f"autobp.{name}"]
+        assert module.__file__.endswith(".py") is not autobp.__compiled__
+
+
+def source_of(name):
+    return (ROOT / "autobp" / f"{name}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", COMPILED_MODULES)
+def test_help_shows_every_docstring(name):
+    module = sys.modules[f"autobp.{name}"]
+    tree = ast.parse(source_of(name))
+    assert inspect.getdoc(module) == ast.get_docstring(tree)
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        found = getattr(module, node.name)
+        if ast.get_docstring(node):
+            assert inspect.cleandoc(found.__doc__) == ast.get_docstring(node)
+        members = (
+            [n for n in node.body if isinstance(n, ast.FunctionDef)] if isinstance(node, ast.ClassDef) else []
+        )
+        for member in members:
+            # what fills a slot of the type, as __repr__ does, the interpreter describes in its own words
+            if ast.get_docstring(member) and not member.name.startswith("__"):
+                assert inspect.cleandoc(getattr(found, member.name).__doc__) == ast.get_docstring(member)
+
+
+@pytest.mark.parametrize("name", COMPILED_MODULES)
+def test_compiled_modules_set_data_by_set_data_alone(name):
+    # mypyc calls the setter of data as if it took a C double: not an error but a wrong number in memory
+    for node in ast.walk(ast.parse(source_of(name))):
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        assert not [t for t in targets if isinstance(t, ast.Attribute) and t.attr == "data"], node.lineno
+
+
+def test_type_checkers_find_the_type_hints():
+    assert (Path(autobp.__file__).parent / "py.typed").exists()
+
+
+def test_importing_loads_nothing_that_only_some_will_use():
+    heavy = ["graphviz", "pygraphviz", "matplotlib", "scipy", "sklearn", "sympy", "torch", "jax", "tqdm"]
+    code = f"import sys, autobp; print([m for m in {heavy!r} if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+# ------------------------------------------------------------------------------------- as pip installs it
+
+CHECK = """
+import pickle, autobp
+from autobp import MLP, Value
+x = Value(3.0)
+y = pickle.loads(pickle.dumps(x * x + x.tanh()))
+y.backward()
+loss = MLP(2, [3, 1], seed=1)([0.5, -1.0])
+loss.backward()
+print(autobp.__compiled__, autobp.engine.__file__)
+"""
+
+
+def fresh_environment(folder):
+    venv.create(folder, with_pip=True)
+    return str(next(folder.glob("[bS][ic][nr]*/python*")))
+
+
+def copy_of_the_source(folder):
+    ignore = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "out")
+    return Path(shutil.copytree(ROOT, folder / "source", ignore=ignore))
+
+
+def run(*command, cwd, **environment):
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def installed(distribution, tmp_path, *options, **environment):
+    """Whether the core is compiled, and where it lies, in a fresh environment with that distribution."""
+    python = fresh_environment(tmp_path / "environment")
+    run(python, "-m", "pip", "install", "-q", *options, distribution, cwd=tmp_path, **environment)
+    compiled, file = run(python, "-c", CHECK, cwd=tmp_path).split(maxsplit=1)
+    run(python, "-m", "pip", "check", cwd=tmp_path)
+    return compiled == "True", Path(file.strip())
+
+
+needs_c_compiler = pytest.mark.skipif(C_COMPILER is None, reason="there is no C compiler")
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """The source distribution, and the wheel made of it."""
+    folder = tmp_path_factory.mktemp("distributions")
+    source = copy_of_the_source(folder)
+    python = fresh_environment(folder / "builder")
+    run(python, "-m", "pip", "install", "-q", "build", cwd=folder)
+    run(python, "-m", "build", "--outdir", folder / "dist", source, cwd=folder)
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.mark.packaging
+@needs_c_compiler
+def test_a_wheel_is_compiled_and_installs(distributions, tmp_path):
+    wheel = distributions[1]
+    assert "none-any" not in wheel.name
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "autobp/py.typed" in names
+    assert "autobp/engine.py" in names, "the source comes along, to be read"
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "examples"))]
+    compiled, file = installed(wheel, tmp_path)
+    assert compiled
+    assert file.suffix in (".so", ".pyd")
+
+
+@pytest.mark.packaging
+@needs_c_compiler
+def test_a_source_distribution_holds_the_tests_and_installs_compiled(distributions, tmp_path):
+    sdist = distributions[0]
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"setup.py", "LICENSE", "README.md", "tests/test_engine.py", "benchmarks/__main__.py"} <= names
+    compiled, _ = installed(sdist, tmp_path)
+    assert compiled
+
+
+@pytest.mark.packaging
+def test_without_a_c_compiler_the_install_succeeds_uncompiled_and_says_so(tmp_path):
+    source = copy_of_the_source(tmp_path)
+    no_compiler = {"CC": "no-such-compiler", "CXX": "no-such-compiler", "LDSHARED": "no-such-compiler"}
+    python = fresh_environment(tmp_path / "builder")
+    said = run(
+        python, "-m", "pip", "wheel", "-v", "--no-deps", "-w", tmp_path, source, cwd=tmp_path, **no_compiler
+    )
+    assert "not compiled (no working C compiler" in said
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("py3-none-any.whl")
+    compiled, file = installed(wheel, tmp_path)
+    assert not compiled
+    assert file.name == "engine.py"
+
+
+@pytest.mark.packaging
+def test_an_editable_install_runs_the_source(tmp_path):
+    source = copy_of_the_source(tmp_path)
+    compiled, file = installed(source, tmp_path, "-e")
+    assert not compiled
+    assert file == source / "autobp" / "engine.py"
+    assert not [path for path in source.rglob("*") if path.suffix in (".so", ".pyd")]
