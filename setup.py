@@ -101,27 +101,26 @@ def with_docstrings(c: str) -> str:
     """The C code with the docstrings of the source, which mypyc leaves out, for help()."""
     for path in MODULES:
         module = Path(path).stem
-        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
-        text = c_string(ast.get_docstring(tree) or "")
-        c = re.sub(rf'("autobp\.{module}",\s+)NULL, /\* docstring \*/', lambda m, t=text: f'{m[1]}"{t}",', c)
-        for name, kind, docstring in docstrings(tree):
-            text = c_string(docstring)
-            identifier = re.escape(f"{module}___" + name.replace(".", "___"))
-            if kind == "class":
-                pattern = rf'(\.tp_doc = PyDoc_STR\("{name}\(.*?\\n--\\n\\n)("\))'
+        for name, kind, docstring in docstrings(ast.parse(Path(path).read_text(encoding="utf-8"))):
+            # three groups: the second is the signature, where there is one, which the docstring goes after
+            if kind == "module":
+                pattern = rf'("autobp\.{module}",\s+)(NULL)(, /\* docstring \*/)'
+            elif kind == "class":
+                pattern = rf'(\.tp_doc = PyDoc_STR\()("{name}\(.*?\\n--\\n\\n")(\))'
             elif kind == "property":
-                getter = re.escape(f"(getter){module}___" + name.replace(".", "_get_"))
-                pattern = rf"({getter}, (?:\(setter\)\w+,\s+NULL|NULL)|{getter},\s+NULL), NULL(\}})"
-                c = re.sub(pattern, lambda m, t=text: f'{m[1]}, "{t}"{m[2]}', c)
-                continue
+                getter = rf"\(getter\){module}___" + name.replace(".", "_get_")
+                pattern = rf"({getter},\s+(?:NULL|\(setter\)\w+),\s+)(NULL)(, NULL\}})"
             else:
-                pattern = rf'(CPyPy_{identifier},\s+METH_[A-Z_| ]+, PyDoc_STR\("[^"]*?\\n--\\n\\n)("\))'
-            c = re.sub(pattern, lambda m, t=text: m[1] + t + m[2], c)
+                function = f"CPyPy_{module}___" + name.replace(".", "___")
+                pattern = rf'({function},\s+METH_[A-Z_| ]+, PyDoc_STR\()(NULL|"[^"]*?\\n--\\n\\n")(\))'
+            literal = f'"{c_string(docstring)}"'
+            c = re.sub(pattern, lambda m, d=literal: m[1] + m[2].replace("NULL", "") + d + m[3], c)
     return c
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
-    """(qualified name, "class", "function" or "property", docstring) of what has one in a module."""
+    """(qualified name, kind, docstring) of a module, and of each class, function and property that has one."""
+    yield "", "module", ast.get_docstring(tree) or ""
     for node in tree.body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
             kind = "class" if isinstance(node, ast.ClassDef) else "function"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import numbers
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import count
 from types import CellType, FunctionType
 from typing import Any, Final
@@ -140,7 +140,7 @@ class Details:
         #: what a node made by hand calls its operation
         self.symbol = symbol
         #: a function that adds the node's share to its parents' grads, set through ``_backward``
-        self.backward: Callable[[Value], None] | None = None
+        self.backward: _BackwardByHand | None = None
         #: this node's gradient as a Value, after backward(create_graph=True)
         self.derivative: Value | None = None
 
@@ -357,7 +357,7 @@ class Value:
                 "one; for an operation with a rule of its own use autobp.operation(name, value, partials)"
             )
         assert self._details is not None
-        self._details.backward = _without_cycle(function, self)
+        self._details.backward = _BackwardByHand(function, self)
 
     def __repr__(self) -> str:
         shown = f"Value(data={self._data!r}, grad={self.grad!r}"
@@ -435,7 +435,27 @@ class Value:
         ancestors = None
         if self._operation is not None and getattr(_thread, "pickling", -1) != self._mark:
             ancestors = _Ancestors(self)
-        return _rebuild, (ancestors, type(self), numbers_, name, self.parents, symbol, self.label), _own(self)
+        arguments = (ancestors, type(self), numbers_, name, self.parents, symbol, self.label)
+        return _rebuild, arguments, self.__getstate__()
+
+    def __getstate__(self) -> Any:
+        """What a subclass has added: its __dict__, and its slots by name; None if this is no subclass."""
+        cls = type(self)
+        if cls is Value:
+            return None
+        slots = {}
+        for base in cls.__mro__[: cls.__mro__.index(Value)]:
+            for slot in getattr(base, "__slots__", ()):
+                if slot not in ("__dict__", "__weakref__") and hasattr(self, slot):
+                    slots[slot] = getattr(self, slot)
+        return getattr(self, "__dict__", None), slots
+
+    def __setstate__(self, state: Any) -> None:
+        own, slots = state
+        if own:
+            self.__dict__.update(own)
+        for slot, content in slots.items():
+            setattr(self, slot, content)
 
     # --------------------------------------------------------------------------------------- arithmetic
     # + and * write their rule out, for speed; tests hold both to the table.
@@ -664,7 +684,7 @@ class Value:
     def _propagate(self) -> None:
         details = self._details
         if details is not None and details.backward is not None:
-            details.backward(self)
+            details.backward.apply(self)
             return
         parents = self.parents
         partials = self.partials
@@ -698,31 +718,29 @@ class _Ancestors:
         self._root = root
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return list, (), None, self._nodes()
-
-    def _nodes(self) -> Iterator[object]:
-        order = topological_order(self._root)
-        before = getattr(_thread, "pickling", -1)
-        _thread.pickling = self._root._mark  # the mark of all in order: those need no ancestors of their own
-        try:
-            for node in order:
-                if node is not self._root:
-                    yield node
-        except GeneratorExit:
-            _thread.pickling = before
-            raise
-        yield _EndOfAncestors(before)
+        return list, (), None, _AncestorsInOrder(self._root)
 
 
-class _EndOfAncestors:
-    """The last item of the list: picklers may take many items before they begin to write the first."""
+class _AncestorsInOrder:
+    """Iterates over a node's ancestors; while it lives, they are pickled without ancestors of their own."""
 
-    def __init__(self, before: int) -> None:
-        self._before = before
+    def __init__(self, root: Value) -> None:
+        self._nodes = topological_order(root)
+        self._next = 0
+        self._before = getattr(_thread, "pickling", -1)
+        _thread.pickling = root._mark  # which the walk has given to all of them
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __iter__(self) -> _AncestorsInOrder:
+        return self
+
+    def __next__(self) -> Value:
+        if self._next == len(self._nodes) - 1:  # the last is the root itself
+            raise StopIteration
+        self._next += 1
+        return self._nodes[self._next - 1]
+
+    def __del__(self) -> None:
         _thread.pickling = self._before
-        return int, ()
 
 
 def _rebuild(
@@ -753,19 +771,6 @@ def _rebuild(
     if constants or symbol:
         node._details = Details((), (), constants, symbol)
     return node
-
-
-def _own(value: Value) -> tuple[Any, dict[str, Any]] | None:
-    """What a subclass has added to a value: its __dict__ and its slots."""
-    cls = type(value)
-    if cls is Value:
-        return None
-    slots = {}
-    for base in cls.__mro__[: cls.__mro__.index(Value)]:
-        for slot in getattr(base, "__slots__", ()):
-            if slot not in ("__dict__", "__weakref__") and hasattr(value, slot):
-                slots[slot] = getattr(value, slot)
-    return getattr(value, "__dict__", None), slots
 
 
 def _is_number(x: object) -> bool:
@@ -801,28 +806,27 @@ def set_data(value: Value, data: Any) -> None:
     value._data = _number(data)
 
 
-def _without_cycle(function: Any, node: Value) -> Callable[[Value], None]:
-    """A function of the node that calls function(), whose closure holds the node only during the call.
+class _BackwardByHand:
+    """A function that was set as _backward, whose closure holds the node only while it is called.
 
     A node that is held by its own _backward would never be freed by reference counting.
     """
-    if not isinstance(function, FunctionType):
-        return lambda node: function()
-    own = CellType()
-    cells = [own if _holds(cell, node) else cell for cell in function.__closure__ or ()]
-    copy = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells)
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
 
-    def call(node: Value) -> None:
-        own.cell_contents = node
+    def __init__(self, function: Any, node: Value) -> None:
+        self._function = function
+        self._cell = CellType()
+        if isinstance(function, FunctionType):
+            cells = [self._cell if _holds(cell, node) else cell for cell in function.__closure__ or ()]
+            code, scope, defaults = function.__code__, function.__globals__, function.__defaults__
+            self._function = FunctionType(code, scope, function.__name__, defaults, tuple(cells))
+            self._function.__kwdefaults__ = function.__kwdefaults__
+
+    def apply(self, node: Value) -> None:
+        self._cell.cell_contents = node
         try:
-            copy()
+            self._function()
         finally:
-            del own.cell_contents
-
-    return call
+            del self._cell.cell_contents
 
 
 def _holds(cell: CellType, node: Value) -> bool:
