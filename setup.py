@@ -119,7 +119,7 @@ def with_docstrings(c: str) -> str:
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
-    """(qualified name, kind, docstring) of a module, and of each class, function and property that has one."""
+    """(qualified name, kind, docstring) of a module and of what it holds, where there is one."""
     yield "", "module", ast.get_docstring(tree) or ""
     for node in tree.body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):

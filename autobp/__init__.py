@@ -10,7 +10,7 @@ from autobp import matrix as matrix
 from autobp import nn as nn
 from autobp import optim as optim
 from autobp import plots as plots
-from autobp.engine import COMPILED as __compiled__
+from autobp.engine import COMPILED
 from autobp.engine import Value as Value
 from autobp.functional import grad as grad
 from autobp.functional import hessian as hessian
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from autobp.drawing import draw as draw
 
 __version__ = "0.1.0"
+
+#: whether the core was compiled when it was installed; if not, the same source runs as it is
+__compiled__ = COMPILED
 
 # Imported at first use: they bring libraries that learning and checking do not need.
 _LAZY = {"draw": "autobp.drawing"}
