@@ -1,0 +1,325 @@
+"""The chain rule written out for one derivative, as it is done on a board.
+
+:func:`explain` reads the graph of a Value. Where the labels of the parameters say that it is a network of layers
+(``W1[2,3]``, ``b1[2]``: those that :mod:`autobp.nn` gives, or anyone's own), the derivation speaks in layers: δ
+of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. Any other graph is
+derived node by node: as a sum over its paths where they are few, and else by naming the derivative of each
+node once and reusing it.
+
+The labels only say which layer a parameter belongs to; what z and a are is read off the graph's structure. So
+a network written by hand is recognised too, and one that merely looks like it is not: every number in a
+derivation is computed from the formula that is printed, and a derivation by layers that did not give the
+gradient of the graph would be replaced by the one node by node.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from autobp.derivation import (
+    Graph,
+    Section,
+    Step,
+    derivative_name,
+    derivative_of,
+    equal,
+    label_name,
+    name_of,
+    shortened,
+    sum_of,
+    total,
+)
+from autobp.engine import BY_HAND, Value
+from autobp.explanation_by_layers import by_layers
+from autobp.formula import Formula, Number, Style, Symbol, add, apply, multiply
+from autobp.notation import Notation, named
+
+_MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
+_LONGEST_PATHS: Final = 40  # edges in all of them together
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The derivation of one derivative. ``print`` it, or show it in a notebook.
+
+    Attributes:
+        value: the derivative, the float that ``wrt.grad`` has after ``backward()`` from 0.
+        heading: what is derived.
+        sections: the derivation, step by step.
+        style: how formulas are written.
+        most: how many steps of a section are printed.
+    """
+
+    value: float
+    heading: str
+    sections: tuple[Section, ...]
+    style: Style
+    most: int = 6
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step, those included that printing leaves out."""
+        return tuple(step for section in self.sections for step in section.steps)
+
+    @property
+    def text(self) -> str:
+        """The derivation in plain text."""
+        lines = [self.heading]
+        style = replace(self.style, latex=False)
+        for section in self.sections:
+            lines += ["", section.title]
+            for step in shortened(section.steps, self.most):
+                if isinstance(step, int):
+                    lines.append(f"  … and {step} more like these")
+                    continue
+                left, *right = step.lines(style)
+                margin = " " * len(left)
+                for i, part in enumerate(right):
+                    lines.append(f"  {left if i == 0 else margin} = {part}")
+        return "\n".join(lines)
+
+    @property
+    def latex(self) -> str:
+        """The derivation as one ``aligned`` block, for LaTeX with amsmath, MathJax or KaTeX."""
+        rows = []
+        for section in self.sections:
+            rows.append(rf"&\textbf{{{section.latex_title}}}")
+            rows += self._latex_rows(section)
+        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    def _latex_rows(self, section: Section) -> list[str]:
+        rows = []
+        for step in shortened(section.steps, self.most):
+            if isinstance(step, int):
+                rows.append(rf"&\quad \dots \text{{ and {step} more like these}}")
+                continue
+            left, *right = step.lines(replace(self.style, latex=True))
+            rows += [f"{left if i == 0 else ''} &= {part}" for i, part in enumerate(right)]
+        return rows
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex}\n$$"
+
+    def _repr_markdown_(self) -> str:
+        parts = [f"**{self.heading}**"]
+        for section in self.sections:
+            rows = " \\\\\n".join(self._latex_rows(section))
+            parts.append(f"*{section.latex_title}*\n\n$$\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n$$")
+        return "\n\n".join(parts)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def explain(
+    value: Value, wrt: Value | str, *, notation: str | Notation = "autobp", digits: int = 4
+) -> Explanation:
+    """Write out the chain rule for ∂value/∂wrt.
+
+    Args:
+        value: what is differentiated, a loss say.
+        wrt: by what: a Value, or the label of one that ``value`` depends on.
+        notation: "autobp", or a document's: "induction", "ML15", "BP1-BP4", "Brawer" or "slides".
+        digits: significant digits of the printed numbers, at least 1.
+
+    The graph and all its gradients stay as they are. The time taken is proportional to the size of the graph.
+
+    Raises:
+        TypeError: value or wrt is no Value, or a node made by hand has no derivative.
+        ValueError: no Value, or more than one, has that label; the notation is unknown.
+    """
+    if not isinstance(value, Value):
+        raise TypeError(f"explain the derivative of a Value; got {value!r}")
+    if digits < 1:
+        raise ValueError(f"digits must be at least 1; got {digits}")
+    chosen = named(notation)
+    graph = Graph(value)
+    target = _labelled(graph, wrt) if isinstance(wrt, str) else wrt
+    if not isinstance(target, Value):
+        raise TypeError(f"explain the derivative by a Value or by its label; got {wrt!r}")
+    letter = chosen.activation
+    style = Style(digits=digits, times=chosen.times, sigmoid=(letter, "σ" if letter == r"\sigma" else letter))
+    position = graph.index.get(id(target))
+    if position is None:
+        return _independent(value, target, style)
+    found = by_layers(graph, position, chosen)
+    if found is not None:
+        heading, sections = found
+        return Explanation(graph.adjoint[position], heading, tuple(sections), style)
+    heading, sections = _general_sections(graph, position)
+    return Explanation(graph.adjoint[position], heading, tuple(sections), style)
+
+
+def _labelled(graph: Graph, label: str) -> Value:
+    having = [node for node in graph.order if node.label == label]
+    if len(having) == 1:
+        return having[0]
+    if having:
+        raise ValueError(f"{len(having)} Values have the label {label!r}; pass the one you mean as wrt")
+    known = sorted({node.label for node in graph.order if node.label})
+    shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+    raise ValueError(f"no Value in the graph has the label {label!r}; there are {shown or 'no labels'}")
+
+
+# --------------------------------------------------------------------------------- any graph, node by node
+
+
+def _independent(value: Value, target: Value, style: Style) -> Explanation:
+    top, bottom = label_name(value.label or "J"), label_name(target.label or "w")
+    text, latex = derivative_name(top, bottom)
+    step = Step(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)
+    why = f"{top[0]} was computed without {bottom[0]}"
+    return Explanation(0.0, text, (Section(why, "The value does not depend on it", (step,)),), style)
+
+
+def _name_nodes(graph: Graph, on_path: Sequence[int], target: int) -> None:
+    """Name the nodes from target to the root: by their labels, or u1, u2, …; J is a root without one."""
+    taken = {node.label for node in graph.order if node.label}
+    times_used: dict[str, int] = {}
+    fresh = itertools.count(1)
+
+    def unused() -> str:
+        return next(name for name in (f"u{n}" for n in fresh) if name not in taken)
+
+    for i in on_path:
+        node = graph.order[i]
+        label = node.label
+        if not label:
+            label = "J" if i == graph.root and "J" not in taken else unused()
+            if i == target and "w" not in taken:
+                label = "w"
+            taken.add(label)
+        text, latex = label_name(label)
+        times_used[label] = times_used.get(label, 0) + 1
+        if times_used[label] > 1:
+            text, latex = (
+                f"{text}⟨{times_used[label]}⟩",
+                rf"{{{latex}}}^{{\langle {times_used[label]}\rangle}}",
+            )
+        graph.names[i] = Symbol(text, latex, node._data, ("node", node))
+    # what is computed beside the paths gets a name where it would be long as a formula
+    beside = itertools.count(1)
+    on = set(on_path)
+    for i in on_path:
+        for parent in graph.parents[i]:
+            if parent in on or parent in graph.names or graph.order[parent].is_leaf:
+                continue
+            node = graph.order[parent]
+            if node.label:
+                graph.names[parent] = Symbol(*label_name(node.label), node._data, ("node", node))
+            elif graph.inline(parent, 6) is None:
+                label = next(name for name in (f"v{n}" for n in beside) if name not in taken)
+                graph.names[parent] = Symbol(*label_name(label), node._data, ("node", node))
+
+
+def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
+    depends = graph.dependent(target)
+    on_path = [i for i, yes in enumerate(depends) if yes]
+    _name_nodes(graph, on_path, target)
+    root, names = graph.root, graph.names
+    meaning = ("total", graph.order[root], graph.order[target])
+    left = derivative_of(names[root], names[target], graph.adjoint[target], meaning)
+    if root == target:
+        return left.text, [Section("A quantity by itself", "A quantity by itself", (Step(left, (), 1.0),))]
+    forward = []
+    for i in on_path[1:]:
+        node, name = graph.order[i], names[i]
+        operands = graph.inline_all(graph.parents[i], 12)
+        if node.operation is BY_HAND or operands is None or node.operation is None:
+            forward.append(Step(name, (), node._data))
+        else:
+            written = apply(node.operation, [operands[p] for p in graph.parents[i]], node.constants)
+            forward.append(equal(name, written))
+    sections = [Section("The graph", "The graph", tuple(forward))]
+    paths = _few_paths(graph, target, depends)
+    sections += _adjoints(graph, on_path, depends, left) if paths is None else _path_sum(graph, paths, left)
+    return left.text, sections
+
+
+def _few_paths(graph: Graph, target: int, depends: Sequence[bool]) -> list[list[int]] | None:
+    """Each path from the root down to target; None where there are too many to write out."""
+    paths: list[list[int]] = []
+    count = {target: 1}
+    for i in range(target + 1, len(graph.order)):
+        if depends[i]:
+            total = sum(count.get(p, 0) for p in dict.fromkeys(graph.parents[i]) if depends[p])
+            count[i] = min(total, _MOST_PATHS + 1)
+    if count[graph.root] > _MOST_PATHS:
+        return None
+    stack = [[graph.root]]
+    while stack:
+        path = stack.pop()
+        if len(path) > _LONGEST_PATHS:
+            return None
+        if path[-1] == target:
+            paths.append(path)
+            continue
+        parents = [p for p in dict.fromkeys(graph.parents[path[-1]]) if depends[p]]
+        stack.extend([[*path, p] for p in reversed(parents)])
+    return paths if sum(len(path) - 1 for path in paths) <= _LONGEST_PATHS else None
+
+
+def _local_symbol(graph: Graph, consumer: int, parent: int, depends: Sequence[bool]) -> Symbol:
+    """∂consumer/∂parent along one edge. What else the consumer is computed of and may depend on the same
+    parent is held fixed, and the name says so."""
+    held = [
+        name_of(graph.names[p]) for p in dict.fromkeys(graph.parents[consumer]) if p > parent and depends[p]
+    ]
+    top, bottom = name_of(graph.names[consumer]), name_of(graph.names[parent])
+    pairs = zip(graph.parents[consumer], graph.partials[consumer], strict=True)
+    value = total(partial for p, partial in pairs if p == parent)
+    meaning = ("local", graph.order[consumer], graph.order[parent])
+    return Symbol(*derivative_name(top, bottom, held), value, meaning)
+
+
+def _path_sum(graph: Graph, paths: Sequence[Sequence[int]], left: Symbol) -> list[Section]:
+    depends = [False] * len(graph.order)
+    for path in paths:
+        for i in path:
+            depends[i] = True
+    edges = list(dict.fromkeys(edge for path in paths for edge in itertools.pairwise(path)))
+    symbols = {edge: _local_symbol(graph, *edge, depends) for edge in edges}
+    formulas = {edge: graph.local(*edge) for edge in edges}
+    chain = sum_of([multiply(*[symbols[edge] for edge in itertools.pairwise(path)]) for path in paths])
+    simplified = add(*[multiply(*[formulas[edge] for edge in itertools.pairwise(path)]) for path in paths])
+    factors = tuple(equal(symbols[edge], formulas[edge]) for edge in edges)
+    n = len(paths)
+    how = "One path leads" if n == 1 else f"{n} paths lead"
+    bottom = name_of(graph.names[paths[0][-1]])[0]
+    title = f"The chain rule: {how} from {bottom} to {name_of(graph.names[graph.root])[0]}"
+    return [
+        Section(
+            title,
+            f"The chain rule: {how.lower()} to the result",
+            (Step(left, ((chain, False),), left.value, False),),
+        ),
+        Section("Each factor", "Each factor", factors),
+        Section("Together", "Together", (equal(left, chain, (chain, True), simplified, (simplified, True)),)),
+    ]
+
+
+def _adjoints(graph: Graph, on_path: Sequence[int], depends: Sequence[bool], left: Symbol) -> list[Section]:
+    root = graph.order[graph.root]
+    adjoints: dict[int, Symbol] = {}
+    steps = []
+    for i in reversed(on_path[:-1]):
+        name = graph.names[i]
+        adjoints[i] = derivative_of(
+            graph.names[graph.root], name, graph.adjoint[i], ("total", root, graph.order[i])
+        )
+        symbols: list[Formula] = []
+        written: list[Formula] = []
+        for consumer in graph.consumers[i]:
+            edge = _local_symbol(graph, consumer, i, depends)
+            above: Formula = Number(1.0) if consumer == graph.root else adjoints[consumer]
+            symbols.append(multiply(above, edge))
+            written.append(multiply(above, graph.local(consumer, i)))
+        steps.append(equal(adjoints[i], sum_of(symbols), sum_of(written)))
+    title = (
+        "The chain rule, from the result back: there are too many paths to write out, so the derivative of "
+        "each node is computed once and reused"
+    )
+    return [Section(title, title, tuple(steps))]

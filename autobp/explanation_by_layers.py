@@ -1,0 +1,745 @@
+"""The derivation of a network's derivative in layers: BP1 for the output, BP2 downwards, then BP4 or BP3."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from autobp.derivation import (
+    Graph,
+    Section,
+    Step,
+    derivative_name,
+    derivative_of,
+    equal,
+    name_of,
+    same,
+    sum_of,
+)
+from autobp.engine import BY_HAND
+from autobp.formula import Formula, Number, Product, Quotient, Symbol, add, apply, divide, multiply
+from autobp.layered import Network, Neuron, Sample, find
+from autobp.notation import Name, Notation
+from autobp.ops import ADD, FLOATS, SIGMOID
+
+_MOST_PATHS: Final = 4  # through the layers above; where there are more, δ of the next layer sums them up
+_MOST_LEAVES: Final = 8  # constants of a cost among which the targets are looked for
+# where two formulas are compared as functions of an output and its target
+_POINTS: Final = ((0.3, 0.8), (0.6, 0.25), (0.15, 0.45), (0.85, 0.65))
+_POINTS_OF_HINGE: Final = ((0.3, 0.8), (0.6, 2.5), (1.5, 0.5), (2.0, 1.0))
+
+
+@dataclass
+class _Error:
+    """δ of one neuron.
+
+    Attributes:
+        symbol: δ.
+        expression: the simplest formula for it, of outputs, targets and weights.
+    """
+
+    symbol: Symbol
+    expression: Formula
+
+
+def by_layers(graph: Graph, target: int, notation: Notation) -> tuple[str, list[Section]] | None:
+    """The heading and sections of the derivation by layers; None where the graph is no network of layers,
+    or where the numbers of such a derivation would not give the graph's own derivative."""
+    network = find(graph, target)
+    if network is None or not network.samples:
+        return None
+    if len(network.samples) > 1 and any(sample.cost == graph.root for sample in network.samples):
+        for sample in network.samples:  # the samples' costs are not in the graph by themselves
+            sample.cost = graph.root
+    try:
+        return _Derivation(graph, target, network, notation).written()
+    except _NotSo:
+        return None
+
+
+class _NotSo(Exception):
+    """The derivation does not give the numbers that the graph has."""
+
+
+def _require(x: float, y: float, scale: float = 0.0) -> None:
+    if not (same(x, y) or abs(x - y) <= 1e-9 * scale):
+        raise _NotSo(f"{x!r} for {y!r}")
+
+
+class _Derivation:
+    def __init__(self, graph: Graph, target: int, network: Network, notation: Notation) -> None:
+        self.graph = graph
+        self.target = target
+        self.network = network
+        self.notation = notation
+        self.m = len(network.samples)
+        self.sample = network.samples[0]
+        self.number = 1 if self.m > 1 else None
+        self.total = self._node(graph.root, notation.cost_name())
+        self.parameter = self._parameter(network.layer, network.j, network.i, target)
+        self.scales = [graph.adjoint[sample.cost] for sample in network.samples]
+        self.costs = [self._cost(number, sample) for number, sample in enumerate(network.samples, start=1)]
+        self.cost = self.costs[0]
+        if any(scale == 0.0 or not math.isfinite(scale) for scale in self.scales):
+            raise _NotSo("a sample's cost does not count")
+        self.layers = self.sample.layers
+        self.errors: dict[tuple[int, int], _Error] = {}
+        self.slopes: dict[int, tuple[Symbol, Formula]] = {}
+        self.targets: dict[int, Symbol] = {}
+        self._name_everything()
+
+    # ------------------------------------------------------------------------------------------- naming
+
+    def _node(self, position: int, name: Name) -> Symbol:
+        node = self.graph.order[position]
+        return Symbol(*name, node._data, ("node", node))
+
+    def _cost(self, number: int, sample: Sample) -> Symbol:
+        if sample.cost == self.graph.root:
+            return self.total
+        name = self.notation.cost_name(number) if self.m > 1 else (r"C_x", r"C_{x}")
+        return self._node(sample.cost, name)
+
+    def _parameter(self, layer: int, j: int, i: int | None, position: int) -> Symbol:
+        name = self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
+        return self._node(position, name)
+
+    def _name_everything(self) -> None:
+        names = self.graph.names
+        for layer, neurons in enumerate(self.layers, start=self.network.layer):
+            for j, neuron in neurons.items():
+                z = self.notation.input_to_neuron(layer, j, sample=self.number)
+                names[neuron.z] = self._node(neuron.z, z)
+                if neuron.a != neuron.z:
+                    names[neuron.a] = self._node(neuron.a, self._output_name(layer, j, self.number))
+                for own, position, _ in neuron.terms:
+                    if position not in names:
+                        names[position] = self._parameter(own.layer, own.j, own.i, position)
+        names.setdefault(self.sample.cost, self.cost)
+
+    def _output_name(self, layer: int, j: int, sample: int | None) -> Name:
+        return self.notation.output(layer, j, sample=sample)
+
+    def _factor(self, layer: int, i: int | None, position: int | None, sample: int | None) -> Formula:
+        """What a weight of a layer is multiplied by: the output i of the layer below."""
+        if position is None:
+            return Number(1.0)
+        node = self.graph.order[position]
+        if i is None:
+            return Number(node._data)
+        if position in self.graph.names and sample == self.number:
+            return self.graph.names[position]
+        return self._node(position, self.notation.output(layer - 1, i, sample=sample))
+
+    def _output(self, neuron: Neuron) -> Formula:
+        return self.graph.names[neuron.a]
+
+    # -------------------------------------------------------------------------------------- the sections
+
+    def written(self) -> tuple[str, list[Section]]:
+        meaning = ("total", self.graph.order[-1], self.graph.order[self.target])
+        self.left = derivative_of(self.total, self.parameter, self.graph.adjoint[self.target], meaning)
+        self.own = self.layers[0][self.network.j]
+        self.factor = self._factor(self.network.layer, self.network.i, self.sample.factor, self.number)
+        output = self._output_errors()
+        hidden = self._hidden_errors()
+        forward = self._forward()
+        gradient = self._gradient()
+        sections = [self._chain_rule(), forward, *output, *hidden, *gradient, *self._over_samples()]
+        return self._heading(), sections
+
+    def _heading(self) -> str:
+        n = self.m
+        samples = "" if n == 1 else f", {n} samples"
+        layers = f"{self.network.depth} layer{'s' * (self.network.depth != 1)}"
+        return f"{self.left.text} in a network of {layers}{samples}"
+
+    def _chain(self, path: Sequence[int], left: bool = False) -> list[Formula]:
+        """The chain rule's factors along one neuron in each layer, from the cost to the parameter."""
+        graph = self.graph
+        factors: list[Formula] = []
+        output = self.layers[-1][path[-1]]
+        if output.a != output.z:
+            factors.append(self._of_cost(output.a))
+            factors.append(self._slope_symbol(output))
+        else:
+            factors.append(self._of_cost(output.z))
+        for t in range(len(path) - 1, 0, -1):
+            above, below = self.layers[t][path[t]], self.layers[t - 1][path[t - 1]]
+            factors.append(self._z_by_output(above, below, t, path[t - 1]))
+            if below.a != below.z:
+                factors.append(self._slope_symbol(below))
+        factors.append(
+            derivative_of(
+                graph.names[self.own.z],
+                self.parameter,
+                self.factor.value,
+                ("total", graph.order[self.own.z], graph.order[self.target]),
+            )
+        )
+        return factors
+
+    def _of_cost(self, position: int) -> Symbol:
+        """∂C/∂node for the first sample's cost."""
+        graph = self.graph
+        meaning = ("total", graph.order[self.sample.cost], graph.order[position])
+        value = graph.adjoint[position] / self.scales[0]
+        return derivative_of(self.cost, graph.names[position], value, meaning)
+
+    def _slope_symbol(self, neuron: Neuron) -> Symbol:
+        graph = self.graph
+        meaning = ("total", graph.order[neuron.a], graph.order[neuron.z])
+        value = self._slope(neuron).value
+        return derivative_of(graph.names[neuron.a], graph.names[neuron.z], value, meaning)
+
+    def _z_by_output(self, above: Neuron, below: Neuron, t: int, j: int) -> Symbol:
+        graph = self.graph
+        weight = self._weight(above, j)
+        meaning = ("total", graph.order[above.z], graph.order[below.a])
+        return derivative_of(graph.names[above.z], self._output(below), weight.value, meaning)
+
+    def _weight(self, above: Neuron, j: int) -> Formula:
+        for own, position, _ in above.terms:
+            if own.i == j:
+                return self.graph.names[position]
+        return Number(0.0)  # not every neuron need be joined to every other
+
+    def _slope(self, neuron: Neuron) -> Formula:
+        """∂a/∂z as a formula: 1 for a linear layer."""
+        if neuron.a == neuron.z:
+            return Number(1.0)
+        graph = self.graph
+        if neuron.z not in self.slopes:
+            output = graph.names[neuron.a]
+            layer, j = self._place(neuron)
+            if self.notation.derivative == "expanded":
+                name = self.notation.applied(layer, j, sample=self.number)
+                graph.names[neuron.a] = self._node(neuron.a, name)
+            derived = graph.derivative(neuron.a, neuron.z)
+            graph.names[neuron.a] = output
+            if derived is None:
+                raise _NotSo("the activation is too long for one formula")
+            meaning = ("total", graph.order[neuron.a], graph.order[neuron.z])
+            symbol = Symbol(*self.notation.slope(layer, j, sample=self.number), derived.value, meaning)
+            self.slopes[neuron.z] = (symbol, derived)
+        return self.slopes[neuron.z][1]
+
+    def _slope_step(self, neuron: Neuron) -> Step:
+        derived = self._slope(neuron)
+        prime = self.slopes[neuron.z][0]
+        forms = [derived] if self.notation.derivative == "expanded" else [prime, derived]
+        return equal(self._slope_symbol(neuron), *forms)
+
+    def _place(self, neuron: Neuron) -> tuple[int, int]:
+        own = neuron.terms[0][0]
+        return own.layer, own.j
+
+    # ---------------------------------------------------------------------------------------- chain rule
+
+    def _paths(self) -> list[tuple[int, ...]] | None:
+        """One neuron of each layer from the parameter's to the output; None where there are too many."""
+        if math.prod(len(neurons) for neurons in self.layers) > _MOST_PATHS:
+            return None
+        return list(itertools.product(*self.layers))
+
+    def _chain_sum(self) -> Formula:
+        paths = self._paths()
+        if paths is not None:
+            return sum_of([multiply(*self._chain(path)) for path in paths])
+        # too many: the next layer's δ sum up what lies above
+        terms = []
+        for k, above in self.layers[1].items():
+            factors: list[Formula] = [
+                self._of_cost(above.z),
+                self._z_by_output(above, self.own, 1, self.network.j),
+            ]
+            if self.own.a != self.own.z:
+                factors.append(self._slope_symbol(self.own))
+            factors.append(self._z_by_parameter())
+            terms.append(multiply(*factors))
+        return sum_of(terms)
+
+    def _z_by_parameter(self) -> Symbol:
+        graph = self.graph
+        meaning = ("total", graph.order[self.own.z], graph.order[self.target])
+        return derivative_of(graph.names[self.own.z], self.parameter, self.factor.value, meaning)
+
+    def _chain_rule(self) -> Section:
+        meaning = ("total", self.graph.order[self.sample.cost], self.graph.order[self.target])
+        value = self.graph.adjoint[self.own.z] / self.scales[0] * self.factor.value
+        self.left_of_sample = derivative_of(self.cost, self.parameter, value, meaning)
+        if self.cost is self.total and self.m == 1 and not self.network.penalty:
+            self.left_of_sample = self.left
+        steps = []
+        if self.left_of_sample is not self.left:
+            steps.append(Step(self.left, ((self._sum_over_samples(False), False),), self.left.value, False))
+        steps.append(Step(self.left_of_sample, ((self._chain_sum(), False),), self.left_of_sample.value, False))
+        return Section("The chain rule", "The chain rule", tuple(steps))
+
+    # ------------------------------------------------------------------------------------------- forward
+
+    def _forward(self) -> Section:
+        graph = self.graph
+        steps = []
+        for layer, neurons in enumerate(self.layers, start=self.network.layer):
+            for neuron in neurons.values():
+                terms = [
+                    multiply(graph.names[position], self._factor(layer, own.i, factor, self.number))
+                    for own, position, factor in neuron.terms
+                ]
+                steps.append(equal(graph.names[neuron.z], sum_of(terms)))
+                node = graph.order[neuron.a]
+                if neuron.a != neuron.z and node.operation is not None and node.operation is not BY_HAND:
+                    operands = graph.inline_all(graph.parents[neuron.a])
+                    if operands is not None:
+                        parents = [operands[p] for p in graph.parents[neuron.a]]
+                        steps.append(
+                            equal(graph.names[neuron.a], apply(node.operation, parents, node.constants))
+                        )
+        cost = graph.names.pop(self.sample.cost)
+        written = graph.inline(self.sample.cost, 40)
+        graph.names[self.sample.cost] = cost
+        if written is not None and cost is self.cost:
+            steps.append(equal(self.cost, written))
+        return Section(
+            "Forward, with this graph's numbers", "Forward, with this graph's numbers", tuple(steps)
+        )
+
+    # ----------------------------------------------------------------------------------------------- BP1
+
+    def _output_errors(self) -> list[Section]:
+        layer = self.network.depth
+        softmax = self._softmax_targets()
+        steps: list[Step] = []
+        for k, neuron in self.layers[-1].items():
+            delta = self._delta(layer, k, neuron)
+            of_z = self._of_cost(neuron.z)
+            if softmax is not None:
+                y = Symbol(*self.notation.target(k, sample=self.number), softmax[k])
+                p = self._softmax(k)
+                self.errors[layer, k] = _Error(delta, add(p, -y))
+                steps.append(equal(delta, of_z, add(p, -y)))
+                continue
+            derived, coefficient, kind = self._cost_by_output(neuron, k)
+            if neuron.a == neuron.z:
+                simple = derived
+                forms = [of_z, derived]
+                if kind == "sigmoid":
+                    sigma = apply(SIGMOID, [self.graph.names[neuron.z]])
+                    simple = multiply(coefficient, add(sigma, -self.targets[k]))
+                elif kind == "difference":
+                    simple = multiply(coefficient, add(self._output(neuron), -self.targets[k]))
+                forms.append(simple)
+                steps.append(equal(delta, *forms))
+            else:
+                of_a, slope = self._of_cost(neuron.a), self._slope(neuron)
+                forms = [derived]
+                difference = None
+                if kind is not None:
+                    a, y = self._output(neuron), self.targets[k]
+                    difference = multiply(coefficient, add(a, -y))
+                    forms.append(
+                        difference if kind == "difference" else divide(difference, multiply(a, 1.0 - a))
+                    )
+                steps.append(equal(of_a, *forms))
+                steps.append(self._slope_step(neuron))
+                simple = multiply(forms[-1], slope)
+                products = [multiply(of_a, self._slope_symbol(neuron)), simple]
+                if kind == "ratio" and self.graph.order[neuron.a].operation is SIGMOID:
+                    assert difference is not None
+                    simple = difference
+                    products.append(simple)
+                steps.append(equal(delta, of_z, *products))
+            self.errors[layer, k] = _Error(delta, simple)
+            _require(simple.value, of_z.value, abs(derived.value))
+        d = self.notation.error(layer)
+        rule = self.notation.equation("BP1")
+        slope_name = self.notation.slope(layer)
+        elementwise = all(neuron.a != neuron.z for neuron in self.layers[-1].values())
+        text = f"{rule}, the error of the output layer: {d[0]} = "
+        latex = rf"{rule}, the error of the output layer: ${d[1]} = "
+        c = self.cost.latex
+        if elementwise:
+            text += f"∂{self.cost.text}/∂a ⊙ {slope_name[0]}"
+            latex += rf"\nabla_a {c} \odot {slope_name[1]}$"
+        else:
+            text += f"∂{self.cost.text}/∂z"
+            latex += rf"\nabla_z {c}$"
+        return [Section(text, latex, tuple(steps))]
+
+    def _delta(self, layer: int, j: int, neuron: Neuron) -> Symbol:
+        of_z = self._of_cost(neuron.z)
+        return Symbol(*self.notation.error(layer, j, sample=self.number), of_z.value, of_z.meaning)
+
+    def _cost_by_output(self, neuron: Neuron, k: int) -> tuple[Formula, float, str | None]:
+        """∂C/∂a_k as a formula with its target named, and what it is known to be: c (a - y), "difference";
+        c (a - y)/(a(1 - a)), "ratio"; or c (σ(z) - y), "sigmoid"."""
+        graph, bottom = self.graph, neuron.a
+        true = graph.adjoint[bottom] / self.scales[0]
+        coefficient, kind = 1.0, None
+        leaves = self._leaves_of_cost(bottom)
+        found = self._recognised(bottom, leaves) if len(leaves) <= _MOST_LEAVES else None
+        if found is not None:
+            y, complements, coefficient, kind = found
+            node = graph.order[y]
+            symbol = Symbol(*self.notation.target(k, sample=self.number), node._data, ("node", node))
+            graph.names[y] = symbol
+            self.targets[k] = symbol
+            for position in complements:
+                graph.names[position] = add(1.0, -symbol)
+        derived = graph.derivative(self.sample.cost, bottom)
+        if derived is None or not same(derived.value, true):
+            derived = Number(true)
+            if found is None or kind is None:
+                return derived, 1.0, None
+        return derived, coefficient, kind
+
+    def _leaves_of_cost(self, bottom: int) -> list[int]:
+        """Leaves without a name between an output and the cost."""
+        graph, top = self.graph, self.sample.cost
+        seen, stack, region = {bottom}, [bottom], []
+        while stack:
+            for consumer in graph.consumers[stack.pop()]:
+                if consumer <= top and consumer not in seen:
+                    seen.add(consumer)
+                    region.append(consumer)
+                    stack.append(consumer)
+        leaves: set[int] = set()
+        below = [p for i in region if graph.order[i].operation is not ADD for p in graph.parents[i]]
+        cone: set[int] = set()
+        while below and len(leaves) <= _MOST_LEAVES:
+            i = below.pop()
+            if i in cone or i in seen or i in graph.names:
+                continue
+            cone.add(i)
+            if graph.order[i].is_leaf:
+                leaves.add(i)
+            below.extend(graph.parents[i])
+        return sorted(leaves)
+
+    def _recognised(
+        self, bottom: int, leaves: Sequence[int]
+    ) -> tuple[int, list[int], float, str | None] | None:
+        """(target, leaves that are 1 - target, coefficient, what ∂C/∂a is), by comparing functions.
+
+        Which constant of a cost is the target? The one, y, for which ∂C/∂a as a function of a and y is one
+        of the known forms. With y go those constants that were computed as 1 - y before the graph saw them.
+        """
+        graph = self.graph
+        output = graph.names[bottom]
+        symbols = {i: Symbol(f"c{i}", f"c_{{{i}}}", graph.order[i]._data) for i in leaves}
+        graph.names.update(symbols)
+        derived = graph.derivative(self.sample.cost, bottom)
+        for i in leaves:
+            del graph.names[i]
+        if derived is None:
+            return None
+        formula_of_z = bottom in {neuron.z for neuron in self.layers[-1].values()}
+        for y in leaves:
+            rest = [i for i in leaves if i != y and graph.order[i]._data == 1.0 - graph.order[y]._data][:3]
+            for size in range(len(rest), -1, -1):
+                for complements in itertools.combinations(rest, size):
+
+                    def at(
+                        a: float, t: float, y: int = y, complements: tuple[int, ...] = complements
+                    ) -> float:
+                        given = {symbols[y].text: t, output.key[1]: a}
+                        given.update({symbols[i].text: 1.0 - t for i in complements})
+                        return derived.at(lambda leaf: given.get(leaf.key[1], leaf.value))
+
+                    match = _kind(at, formula_of_z)
+                    if match is not None:
+                        return y, list(complements), match[0], match[1]
+        return None
+
+    def _softmax_targets(self) -> dict[int, float] | None:
+        """y_k where ∂C/∂z_k is softmax(z)_k - y_k for all z, with y of this graph; else None.
+
+        The cost is computed anew at other z, and p - ∂C/∂z has to be the same at each.
+        """
+        neurons = self.layers[-1]
+        if len(neurons) < 2 or len(self.layers) == 1 or any(n.a != n.z for n in neurons.values()):
+            return None
+        zs = [neuron.z for neuron in neurons.values()]
+        top = self.sample.cost
+        cone, stack, named = set[int](), [top], set(zs)
+        while stack:
+            i = stack.pop()
+            if i in cone or i in named:
+                continue
+            cone.add(i)
+            stack.extend(self.graph.parents[i])
+        order = sorted(cone)
+        first: list[float] | None = None
+        for seed in (0.0, 0.7, 1.9):
+            points = [math.sin(1.0 + seed + 2.0 * n) for n in range(len(zs))]
+            slopes = self._slopes_at(order, zs, points)
+            if slopes is None:
+                return None
+            exponentials = [math.exp(z) for z in points]
+            y = [e / sum(exponentials) - slope for e, slope in zip(exponentials, slopes, strict=True)]
+            if first is None:
+                first = y
+            if any(abs(b - a) > 1e-12 for a, b in zip(first, y, strict=True)):
+                return None
+        assert first is not None
+        if abs(sum(first) - 1.0) > 1e-9:
+            return None
+        return {k: float(f"{y:.12g}") for k, y in zip(neurons, first, strict=True)}
+
+    def _slopes_at(
+        self, order: Sequence[int], zs: Sequence[int], points: Sequence[float]
+    ) -> list[float] | None:
+        """∂C/∂z of each output where the z are other numbers."""
+        graph = self.graph
+        data = dict(zip(zs, points, strict=True))
+        partials: dict[int, Sequence[float]] = {}
+        try:
+            for i in order:
+                node = graph.order[i]
+                if node.operation is None:
+                    data[i] = node._data
+                else:
+                    operands = [data[p] for p in graph.parents[i]]
+                    data[i] = node.operation.value(FLOATS, *operands, *node.constants)
+                    partials[i] = node.operation.partials(FLOATS, data[i], *operands, *node.constants)
+        except (ValueError, ArithmeticError, TypeError):
+            return None
+        adjoint = dict.fromkeys([*order, *zs], 0.0)
+        adjoint[order[-1]] = 1.0
+        for i in reversed(order):
+            for p, partial in zip(graph.parents[i], partials.get(i, ()), strict=True):
+                adjoint[p] += partial * adjoint[i]
+        return [adjoint[z] for z in zs]
+
+    def _softmax(self, k: int) -> Formula:
+        """softmax(z)_k as a symbol; its numbers are those of the z."""
+        neurons = self.layers[-1]
+        z = [self.graph.order[neuron.z]._data for neuron in neurons.values()]
+        largest = max(z)
+        total = sum(math.exp(x - largest) for x in z)
+        name = self.notation.input_to_neuron(self.network.depth, sample=self.number)
+        value = math.exp(self.graph.order[neurons[k].z]._data - largest) / total
+        nodes = tuple(self.graph.order[neuron.z] for neuron in neurons.values())
+        return Symbol(
+            f"softmax({name[0]})[{k}]",
+            rf"\operatorname{{softmax}}({name[1]})_{{{k}}}",
+            value,
+            ("softmax", nodes, self.graph.order[neurons[k].z]),
+        )
+
+    # ----------------------------------------------------------------------------------------------- BP2
+
+    def _hidden_errors(self) -> list[Section]:
+        sections = []
+        for t in range(len(self.layers) - 2, -1, -1):
+            layer = self.network.layer + t
+            steps = []
+            for j, neuron in self.layers[t].items():
+                delta = self._delta(layer, j, neuron)
+                chain, terms, expressions = [], [], []
+                for k, above in self.layers[t + 1].items():
+                    weight, error = self._weight(above, j), self.errors[layer + 1, k]
+                    if isinstance(weight, Number):
+                        continue
+                    chain.append(multiply(self._of_cost(above.z), self._z_by_output(above, neuron, t + 1, j)))
+                    terms.append(self._ordered(error.symbol, weight))
+                    expressions.append(multiply(error.expression, weight))
+                if not chain:
+                    raise _NotSo("a neuron leads nowhere")
+                forms: list[Formula] = [self._of_cost(neuron.z)]
+                short = self._short_sum(layer, j, len(terms))
+                if neuron.a == neuron.z:
+                    forms += [sum_of(chain), sum_of(terms, short)]
+                    expression = sum_of(expressions)
+                else:
+                    slope, prime = self._slope(neuron), self.slopes[neuron.z][0]
+                    forms.append(multiply(sum_of(chain), self._slope_symbol(neuron)))
+                    if self.notation.derivative != "expanded":
+                        forms.append(multiply(sum_of(terms, short), prime))
+                    forms.append(multiply(sum_of(terms, short), slope))
+                    expression = multiply(sum_of(expressions), slope)
+                if len(self.layers[t + 1]) > 4:
+                    del forms[1]  # the sum over the next layer in ∂ is told by its short form
+                self.errors[layer, j] = _Error(delta, expression)
+                scale = sum(abs(term.value) for term in terms) * abs(self._slope(neuron).value)
+                _require(forms[-1].value, delta.value, scale)
+                steps.append(equal(delta, *forms))
+            below, above_name = self.notation.error(layer), self.notation.error(layer + 1)
+            w, slope_name = self.notation.weight_name(layer + 1), self.notation.slope(layer)
+            rule = self.notation.equation("BP2")
+            text = f"{rule}, the error one layer down: {below[0]} = {w[0]}ᵀ {above_name[0]} ⊙ {slope_name[0]}"
+            latex = rf"{rule}, the error one layer down: ${below[1]} = ({w[1]})^T {above_name[1]} \odot {slope_name[1]}$"
+            sections.append(Section(text, latex, tuple(steps)))
+        return sections
+
+    def _short_sum(self, layer: int, j: int, n: int) -> Name:
+        """Σ_k δ_k w_kj."""
+        error = self.notation.error(layer + 1, "k", sample=self.number)
+        weight = self.notation.weight_name(layer + 1, "k", j)
+        first, second = (weight, error) if self.notation.output_first else (error, weight)
+        times = self.notation.times
+        return f"Σₖ {first[0]} · {second[0]}", rf"\sum_{{k=1}}^{{{n}}} {first[1]}{times}{second[1]}"
+
+    def _ordered(self, error: Formula, factor: Formula) -> Formula:
+        return multiply(factor, error) if self.notation.output_first else multiply(error, factor)
+
+    # -------------------------------------------------------------------------------------- BP3 and BP4
+
+    def _gradient(self) -> list[Section]:
+        layer, j = self.network.layer, self.network.j
+        error = self.errors[layer, j]
+        of_z, by_w = self._of_cost(self.own.z), self._z_by_parameter()
+        gradient = self._ordered(error.symbol, self.factor)
+        is_bias = isinstance(self.factor, Number) and self.factor.value == 1.0
+        rule = self.notation.equation("BP3" if self.network.i is None else "BP4")
+        self._chain_rule()  # names left_of_sample
+        left = self.left_of_sample
+        steps = [equal(by_w, self.factor)] if not is_bias else [Step(by_w, (), 1.0)]
+        steps.append(equal(left, multiply(of_z, by_w), gradient))
+        together: list[tuple[Formula, bool]] = []
+        paths = self._paths()
+        if paths is not None:
+            chain = self._chain_sum()
+            together += [(chain, False), (chain, True)]
+            simple = sum_of([multiply(*self._simple(path)) for path in paths])
+            together += [(simple, False), (simple, True)]
+        together.append((gradient, False))
+        together.append((gradient, True))
+        _require(gradient.value, left.value)
+        what = "bias" if self.network.i is None else "weight"
+        title = f"{rule}, the derivative by the {what}"
+        return [
+            Section(title, title, tuple(steps)),
+            Section("Together", "Together", (Step(left, tuple(together), left.value),)),
+        ]
+
+    def _simple(self, path: Sequence[int]) -> list[Formula]:
+        """δ of the output, then weights and slopes down the path, then the parameter's factor."""
+        factors = [self.errors[self.network.depth, path[-1]].expression]
+        for t in range(len(path) - 1, 0, -1):
+            below = self.layers[t - 1][path[t - 1]]
+            factors += [self._weight(self.layers[t][path[t]], path[t - 1]), self._slope(below)]
+        return [*factors, self.factor]
+
+    # ------------------------------------------------------------------------------- samples and penalty
+
+    def _sum_over_samples(self, simplified: bool) -> Formula:
+        """∂J/∂w of the samples' costs and the penalty, in ∂ or in δ."""
+        graph, m = self.graph, self.m
+        terms: list[Formula] = []
+        for number, (sample, scale) in enumerate(
+            zip(self.network.samples, self.scales, strict=True), start=1
+        ):
+            neuron = sample.layers[0][self.network.j]
+            value = graph.adjoint[neuron.z] / scale
+            index = number if m > 1 else None
+            node = graph.order[sample.cost]
+            factor = self._factor(self.network.layer, self.network.i, sample.factor, index)
+            if simplified:
+                name = self.notation.error(self.network.layer, self.network.j, sample=index)
+                delta = Symbol(*name, value, ("total", node, graph.order[neuron.z]))
+                terms.append(self._ordered(delta, factor))
+            else:
+                meaning = ("total", node, graph.order[self.target])
+                top = self.costs[number - 1]
+                if sample.cost == graph.root:
+                    z = Symbol(
+                        *self.notation.input_to_neuron(self.network.layer, self.network.j, sample=index), 0.0
+                    )
+                    by_z = derivative_of(self.total, z, value, ("total", node, graph.order[neuron.z]))
+                    by_w = derivative_of(
+                        z,
+                        self.parameter,
+                        factor.value,
+                        ("total", graph.order[neuron.z], graph.order[self.target]),
+                    )
+                    terms.append(multiply(by_z, by_w))
+                else:
+                    terms.append(derivative_of(top, self.parameter, value * factor.value, meaning))
+        whole = self._weighted(terms)
+        penalty = self._penalty()
+        return whole if penalty is None else sum_of([whole, penalty])
+
+    def _weighted(self, terms: Sequence[Formula]) -> Formula:
+        m = self.m
+        if all(same(scale, 1.0 / m) for scale in self.scales) and m > 1:
+            total = sum_of(terms)
+            return Product([Quotient(Number(1.0), Symbol("m", "m", float(m))), total])
+        if all(scale == 1.0 for scale in self.scales):
+            return sum_of(terms)
+        weights = [
+            Symbol(
+                *derivative_name(name_of(self.total), name_of(cost)),
+                scale,
+                ("total", self.graph.order[-1], self.graph.order[sample.cost]),
+            )
+            for cost, scale, sample in zip(self.costs, self.scales, self.network.samples, strict=True)
+        ]
+        return sum_of([multiply(weight, term) for weight, term in zip(weights, terms, strict=True)])
+
+    def _penalty(self) -> Formula | None:
+        """(λ/m) w, the derivative of λ/(2m) w²."""
+        if not self.network.penalty:
+            return None
+        rate = sum(self.graph.adjoint[square] for square in self.network.penalty)
+        lam = Symbol("λ", r"\lambda", 2.0 * self.m * rate)
+        m = Number(1.0) if self.m == 1 else Symbol("m", "m", float(self.m))
+        return multiply(divide(lam, m), self.parameter)
+
+    def _over_samples(self) -> list[Section]:
+        if self.left_of_sample is self.left:
+            return []
+        symbols, simplified = self._sum_over_samples(False), self._sum_over_samples(True)
+        true = self.left.value
+        _require(simplified.value, true, abs(true) + self._magnitude())
+        step = equal(self.left, symbols, simplified)
+        steps = []
+        title = "The whole cost"
+        if self.m > 1:
+            title = f"All {self.m} samples: the same for each, then the mean"
+            if not all(same(scale, 1.0 / self.m) for scale in self.scales):
+                title = f"All {self.m} samples: the same for each, then the sum"
+        if self.network.penalty:
+            title += ", and the penalty λ/(2m) Σ w²" if self.m > 1 else " and the penalty λ/2 Σ w²"
+        steps.append(step)
+        latex = title.replace("λ/(2m) Σ w²", r"$\frac{\lambda}{2m}\sum w^2$").replace(
+            "λ/2 Σ w²", r"$\frac{\lambda}{2}\sum w^2$"
+        )
+        return [Section(title, latex, tuple(steps))]
+
+    def _magnitude(self) -> float:
+        total = 0.0
+        for sample in self.network.samples:
+            neuron = sample.layers[0][self.network.j]
+            factor = 1.0 if sample.factor is None else self.graph.order[sample.factor]._data
+            total += abs(self.graph.adjoint[neuron.z] * factor)
+        return total
+
+
+def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
+    """(c, kind) where a function of output and target is c times a known form; kind None for hinge."""
+    assert callable(at)
+    slopes = [at(a, y) for a, y in _POINTS]
+    if not all(math.isfinite(slope) for slope in slopes):
+        return None
+    forms = {"difference": [a - y for a, y in _POINTS]}
+    if of_z:
+        forms["sigmoid"] = [1.0 / (1.0 + math.exp(-z)) - y for z, y in _POINTS]
+    else:
+        forms["ratio"] = [(a - y) / (a * (1.0 - a)) for a, y in _POINTS]
+    for kind, values in forms.items():
+        ratios = [slope / value for slope, value in zip(slopes, values, strict=True)]
+        c = ratios[0]
+        if c != 0.0 and all(math.isclose(ratio, c, rel_tol=1e-9) for ratio in ratios):
+            rounded = float(f"{c:.12g}")
+            return rounded, kind
+    hinge = [-y if 1.0 - y * a > 0.0 else 0.0 for a, y in _POINTS_OF_HINGE]
+    if all(
+        math.isclose(at(a, y), h, rel_tol=1e-12) for (a, y), h in zip(_POINTS_OF_HINGE, hinge, strict=True)
+    ):
+        return 1.0, None
+    return None

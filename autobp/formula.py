@@ -1,0 +1,554 @@
+"""Formulas: expressions of named quantities, to be written in text or LaTeX and evaluated on any numbers.
+
+The rules of the operation table run on Formulas as they run on floats: ``op.partials(FORMULAS, y, x)`` is the
+local derivative as a formula, so that a derivation prints the very rule that the engine computes with.
+Sums and products are kept flat; factors 1, terms 0 and double signs are dropped, and nothing else is rewritten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from autobp.ops import (
+    ADD,
+    ATOM,
+    CONSTANT_POWER,
+    DIVIDE,
+    FLOATS,
+    MULTIPLY,
+    NEGATIVE,
+    NUMPY,
+    POWER,
+    PRODUCT,
+    SIGMOID,
+    SIGN,
+    SUBTRACT,
+    SUM,
+    TABLE,
+    Operation,
+)
+
+_ARITHMETIC: Final = (ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATIVE)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a formula is written.
+
+    Attributes:
+        latex: LaTeX if true, else text.
+        numbers: write the number that each symbol stands for instead of its name.
+        digits: significant digits of numbers, at least 1.
+        times: the LaTeX of a product of names; numbers are always multiplied with ``\\cdot``.
+        sigmoid: the letter of the logistic function in LaTeX and in text.
+        longest: sums of more terms than this are written with Σ, or with their middle left out.
+    """
+
+    latex: bool = False
+    numbers: bool = False
+    digits: int = 4
+    times: str = r" \cdot "
+    sigmoid: tuple[str, str] = (r"\sigma", "σ")
+    longest: int = 4
+
+    def number(self, x: float) -> str:
+        """x in at most ``digits`` significant digits."""
+        if not math.isfinite(x):
+            words = {"nan": r"\mathrm{nan}", "inf": r"\infty", "-inf": r"-\infty"} if self.latex else {}
+            return words.get(str(x), str(x))
+        shown = f"{x:.{self.digits}g}"
+        if shown in ("-0", "0"):
+            return "0"
+        if self.latex and "e" in shown:
+            mantissa, exponent = shown.split("e")
+            return rf"{mantissa} \times 10^{{{int(exponent)}}}"
+        return shown
+
+
+class Formula:
+    """An expression. Combine formulas with + - * / and with the operation table's rules.
+
+    Attributes:
+        precedence: how tightly its notation binds, as in :mod:`autobp.ops`.
+    """
+
+    __slots__ = ("_value",)
+    precedence: int = ATOM
+
+    @property
+    def value(self) -> float:
+        """Its number, in IEEE 754 arithmetic."""
+        try:
+            return self._value  # type: ignore[has-type, no-any-return]
+        except AttributeError:
+            self._value = self.at(lambda leaf: leaf.value)
+            return self._value
+
+    def at(self, leaf: Callable[[Formula], float]) -> float:
+        """Its number where each Symbol and Number has the one that ``leaf`` gives."""
+        try:
+            return float(self.evaluate(FLOATS, leaf))
+        except (ArithmeticError, ValueError):
+            with np.errstate(all="ignore"):
+                return float(self.evaluate(NUMPY, lambda formula: np.float64(leaf(formula))))
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        """The formula computed in a namespace, from what ``leaf`` gives for each Symbol and Number."""
+        raise NotImplementedError
+
+    def write(self, style: Style) -> str:
+        """The formula as text or LaTeX."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> Any:
+        """Equal for formulas that are written alike."""
+        raise NotImplementedError
+
+    def binds(self, style: Style) -> int:
+        """How tightly it binds as it is written in that style."""
+        return self.precedence
+
+    def __str__(self) -> str:
+        return self.write(Style())
+
+    def __repr__(self) -> str:
+        return f"<formula {self}>"
+
+    def __add__(self, other: Formula | float) -> Formula:
+        return add(self, other)
+
+    def __radd__(self, other: float) -> Formula:
+        return add(other, self)
+
+    def __sub__(self, other: Formula | float) -> Formula:
+        return add(self, negate(formula(other)))
+
+    def __rsub__(self, other: float) -> Formula:
+        return add(other, negate(self))
+
+    def __mul__(self, other: Formula | float) -> Formula:
+        return multiply(self, other)
+
+    def __rmul__(self, other: float) -> Formula:
+        return multiply(other, self)
+
+    def __truediv__(self, other: Formula | float) -> Formula:
+        return divide(self, formula(other))
+
+    def __rtruediv__(self, other: float) -> Formula:
+        return divide(formula(other), self)
+
+    def __neg__(self) -> Formula:
+        return negate(self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula is neither true nor false; rules decide with xp.where")
+
+    def _inside(self, style: Style, least: int) -> str:
+        """Written as an operand of something that needs operands to bind at least so tightly."""
+        written = self.write(style)
+        if self.binds(style) >= least:
+            return written
+        return rf"\left({written}\right)" if style.latex else f"({written})"
+
+
+class Symbol(Formula):
+    """A named quantity with its number.
+
+    Attributes:
+        text, latex: its name.
+        meaning: what it stands for, for whoever checks a derivation; the printed formula does not use it.
+    """
+
+    __slots__ = ("latex", "meaning", "text")
+
+    def __init__(self, text: str, latex: str, value: float, meaning: Any = None) -> None:
+        self.text = text
+        self.latex = latex
+        self.meaning = meaning
+        self._value = value
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        return leaf(self)
+
+    def write(self, style: Style) -> str:
+        if style.numbers:
+            return style.number(self.value)
+        return self.latex if style.latex else self.text
+
+    def binds(self, style: Style) -> int:
+        return _binding_of_number(self.value, style) if style.numbers else ATOM
+
+    @property
+    def key(self) -> Any:
+        return ("symbol", self.text)
+
+
+class Number(Formula):
+    """A plain number."""
+
+    __slots__ = ()
+
+    def __init__(self, value: float) -> None:
+        self._value = float(value)
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        return leaf(self)
+
+    def write(self, style: Style) -> str:
+        return style.number(self.value)
+
+    def binds(self, style: Style) -> int:
+        return _binding_of_number(self.value, style)
+
+    @property
+    def key(self) -> Any:
+        return ("number", self.value)
+
+
+def _binding_of_number(x: float, style: Style) -> int:
+    written = style.number(x)
+    return SUM if written.startswith("-") else PRODUCT if "times" in written else ATOM
+
+
+class Sum(Formula):
+    """Terms added up. ``short``: how (text, LaTeX) it is written with Σ where there are many terms."""
+
+    __slots__ = ("short", "terms")
+    precedence = SUM
+
+    def __init__(self, terms: Sequence[Formula], short: tuple[str, str] | None = None) -> None:
+        self.terms = tuple(terms)
+        self.short = short
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        total = self.terms[0].evaluate(xp, leaf)
+        for term in self.terms[1:]:
+            total = total + term.evaluate(xp, leaf)
+        return total
+
+    def write(self, style: Style) -> str:
+        terms: list[Formula | None] = list(self.terms)
+        if len(terms) > style.longest:
+            if self.short is not None and not style.numbers:
+                return self.short[style.latex]
+            terms = [*terms[:2], None, terms[-1]]
+        parts: list[str] = []
+        for term in terms:
+            if term is None:
+                parts.append(r" + \dots" if style.latex else " + …")
+            elif not parts:
+                parts.append(term._inside(style, PRODUCT) if isinstance(term, Sum) else term.write(style))
+            elif isinstance(term, Negative):
+                parts.append(f" - {term.operand._inside(style, PRODUCT)}")
+            elif isinstance(term, Number) and term.value < 0:
+                parts.append(f" - {style.number(-term.value)}")
+            else:
+                parts.append(f" + {term._inside(style, PRODUCT)}")
+        return "".join(parts)
+
+    def binds(self, style: Style) -> int:
+        # Σ reaches as far to the right as a product does
+        return SUM
+
+    @property
+    def key(self) -> Any:
+        return ("sum", *[term.key for term in self.terms])
+
+
+class Negative(Formula):
+    """Minus something."""
+
+    __slots__ = ("operand",)
+    precedence = SUM
+
+    def __init__(self, operand: Formula) -> None:
+        self.operand = operand
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        return -self.operand.evaluate(xp, leaf)
+
+    def write(self, style: Style) -> str:
+        return f"-{self.operand._inside(style, PRODUCT)}"
+
+    @property
+    def key(self) -> Any:
+        return ("negative", self.operand.key)
+
+
+class Product(Formula):
+    """Factors multiplied."""
+
+    __slots__ = ("factors",)
+    precedence = PRODUCT
+
+    def __init__(self, factors: Sequence[Formula]) -> None:
+        self.factors = tuple(factors)
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        product = self.factors[0].evaluate(xp, leaf)
+        for factor in self.factors[1:]:
+            product = product * factor.evaluate(xp, leaf)
+        return product
+
+    def write(self, style: Style) -> str:
+        if not style.latex:
+            return " · ".join([factor._inside(style, PRODUCT) for factor in self.factors])
+        parts: list[str] = []
+        for factor in self.factors:
+            written = factor._inside(style, PRODUCT)
+            if parts:
+                # two numbers side by side would be read as one
+                digit = written[:1].isdigit() or style.numbers
+                parts.append(r" \cdot " if digit else style.times)
+            parts.append(written)
+        return "".join(parts)
+
+    @property
+    def key(self) -> Any:
+        return ("product", *[factor.key for factor in self.factors])
+
+
+class Quotient(Formula):
+    """One thing divided by another."""
+
+    __slots__ = ("denominator", "numerator")
+
+    def __init__(self, numerator: Formula, denominator: Formula) -> None:
+        self.numerator = numerator
+        self.denominator = denominator
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        return self.numerator.evaluate(xp, leaf) / self.denominator.evaluate(xp, leaf)
+
+    def write(self, style: Style) -> str:
+        if style.latex:
+            return rf"\frac{{{self.numerator.write(style)}}}{{{self.denominator.write(style)}}}"
+        return f"{self.numerator._inside(style, SIGN)}/{self.denominator._inside(style, SIGN)}"
+
+    def binds(self, style: Style) -> int:
+        return ATOM if style.latex else PRODUCT
+
+    @property
+    def key(self) -> Any:
+        return ("quotient", self.numerator.key, self.denominator.key)
+
+
+class Applied(Formula):
+    """An operation of the table applied to formulas, written as the table says."""
+
+    __slots__ = ("constants", "operands", "operation")
+
+    def __init__(
+        self, operation: Operation, operands: Sequence[Formula], constants: Sequence[float] = ()
+    ) -> None:
+        self.operation = operation
+        self.operands = tuple(operands)
+        self.constants = tuple(constants)
+
+    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+        operands = [operand.evaluate(xp, leaf) for operand in self.operands]
+        return self.operation.value(xp, *operands, *self.constants)
+
+    def write(self, style: Style) -> str:
+        op = self.operation
+        template = op.latex if style.latex else op.text
+        if "…" in template:  # any number of operands
+            template = template.replace("…", ", ".join(f"{{{i}}}" for i in range(len(self.operands))))
+            if style.latex:
+                template = rf"\operatorname{{{{{op.name}}}}}\left({template.split('(', 1)[1]}".replace(
+                    "_", r"\_"
+                )
+        if op is SIGMOID:
+            letter = style.sigmoid[not style.latex]
+            template = rf"{letter}\left({{0}}\right)" if style.latex else f"{letter}({{0}})"
+        written = [
+            operand._inside(style, self._least(template, i)) for i, operand in enumerate(self.operands)
+        ]
+        written.extend([style.number(constant) for constant in self.constants])
+        return template.format(*written)
+
+    def _least(self, template: str, i: int) -> int:
+        """How tightly operand i must bind not to need parentheses."""
+        op = self.operation
+        if op in (POWER, CONSTANT_POWER) and i == 0:
+            return ATOM
+        slot = template.find(f"{{{i}}}")
+        before = template[:slot]
+        if op.precedence == ATOM or before.endswith(("(", "{", "|", ", ")):
+            return SUM
+        return min(op.precedence + 1, ATOM)
+
+    def binds(self, style: Style) -> int:
+        return self.operation.precedence
+
+    @property
+    def key(self) -> Any:
+        return (self.operation.name, *[operand.key for operand in self.operands], *self.constants)
+
+
+def formula(x: Formula | float) -> Formula:
+    """x as a Formula."""
+    return x if isinstance(x, Formula) else Number(float(x))
+
+
+def add(*terms: Formula | float) -> Formula:
+    """The sum, flat, without zeros; a term that is there n times is written n times itself."""
+    flat: list[Formula] = []
+    for term in terms:
+        term = formula(term)
+        flat.extend(term.terms if isinstance(term, Sum) and term.short is None else [term])
+    counted: dict[Any, list[Formula]] = {}
+    for term in flat:
+        if not (isinstance(term, Number) and term.value == 0.0):
+            counted.setdefault(term.key, []).append(term)
+    merged = [same[0] if len(same) == 1 else multiply(float(len(same)), same[0]) for same in counted.values()]
+    if not merged:
+        return Number(0.0)
+    return merged[0] if len(merged) == 1 else Sum(merged)
+
+
+def multiply(*factors: Formula | float) -> Formula:
+    """The product, flat, its sign and its numbers in front; 0 where a factor is the number 0."""
+    coefficient = 1.0
+    flat: list[Formula] = []
+    stack = [formula(factor) for factor in reversed(factors)]
+    while stack:
+        factor = stack.pop()
+        if isinstance(factor, Negative):
+            coefficient = -coefficient
+            stack.append(factor.operand)
+        elif isinstance(factor, Product):
+            stack.extend(reversed(factor.factors))
+        elif isinstance(factor, Number):
+            coefficient *= factor.value
+        else:
+            flat.append(factor)
+    if coefficient == 0.0:
+        return Number(0.0)
+    # y · 1/a is y/a
+    unit = next((f for f in flat if isinstance(f, Quotient) and f.numerator.key == ("number", 1.0)), None)
+    if unit is not None and (len(flat) > 1 or abs(coefficient) != 1.0):
+        rest = [f for f in flat if f is not unit]
+        product: Formula = divide(multiply(abs(coefficient), *rest), unit.denominator)
+    else:
+        if abs(coefficient) != 1.0 or not flat:
+            flat.insert(0, Number(abs(coefficient)))
+        product = flat[0] if len(flat) == 1 else Product(flat)
+    return negate(product) if coefficient < 0.0 else product
+
+
+def negate(x: Formula) -> Formula:
+    """-x."""
+    if isinstance(x, Negative):
+        return x.operand
+    if isinstance(x, Number):
+        return Number(-x.value)
+    return Negative(x)
+
+
+def divide(numerator: Formula, denominator: Formula) -> Formula:
+    """numerator / denominator, the sign in front."""
+    if isinstance(denominator, Number) and denominator.value == 1.0:
+        return numerator
+    if isinstance(numerator, Number) and numerator.value == 0.0:
+        return numerator
+    if isinstance(numerator, Number) and numerator.value < 0.0:
+        return Negative(Quotient(Number(-numerator.value), denominator))
+    if isinstance(numerator, Negative):
+        return negate(divide(numerator.operand, denominator))
+    if isinstance(denominator, Negative):
+        return negate(divide(numerator, denominator.operand))
+    return Quotient(numerator, denominator)
+
+
+def apply(op: Operation, operands: Iterable[Formula | float], constants: Sequence[float] = ()) -> Formula:
+    """The operation on formulas."""
+    formulas = [formula(operand) for operand in operands]
+    if op in _ARITHMETIC:
+        result: Formula = op.value(FORMULAS, *formulas)
+        return result
+    if op is CONSTANT_POWER:
+        if constants[0] == 1.0:
+            return formulas[0]
+        if constants[0] == 0.0:
+            return Number(1.0)
+        if constants[0] == -1.0:
+            return divide(Number(1.0), formulas[0])
+    if all(isinstance(operand, Number) for operand in formulas):
+        return Number(Applied(op, formulas, constants).value)
+    return Applied(op, formulas, constants)
+
+
+class _Formulas:
+    """The namespace that writes rules down: each function of the table makes a formula.
+
+    ``where`` on a test for equality takes the branch of the general case: at a = b alone would the other hold,
+    and whoever prints the formula compares its number with the true one.
+    """
+
+    name = "formulas"
+
+    def __getattr__(self, name: str) -> Callable[..., Formula]:
+        op = TABLE.get("constant_power" if name == "pow" else name)
+        if op is None:
+            raise AttributeError(f"no operation {name!r} in the table")
+        chosen = op
+        n = chosen.arity
+
+        def function(*operands: Any) -> Formula:
+            if n is None:
+                return apply(chosen, operands)
+            return apply(chosen, operands[:n], [float(constant) for constant in operands[n:]])
+
+        return function
+
+    def pow(self, x: Any, y: Any) -> Formula:
+        if isinstance(y, Formula):
+            return apply(POWER, (x, y))
+        return apply(CONSTANT_POWER, (x,), (float(y),))
+
+    def choose(self, index: Any, values: Sequence[Any]) -> Formula:
+        return apply(TABLE["take"], (index, *values))
+
+    def where(self, condition: Any, x: Any, y: Any) -> Formula:
+        if isinstance(condition, Number):
+            return formula(x if condition.value else y)
+        if _is_exceptional(condition):
+            return formula(y)
+        if isinstance(condition, Applied) and condition.operation.name == "not_equal":
+            return formula(x)
+        x, y = _given(formula(x), condition, True), _given(formula(y), condition, False)
+        if x.key == ("number", 1.0) and y.key == ("number", 0.0):
+            return formula(condition)
+        return Applied(TABLE["where"], (formula(condition), x, y))
+
+
+def _is_exceptional(condition: Any) -> bool:
+    """Whether a condition is an equation, or several at once: it fails in the general case."""
+    if isinstance(condition, Product):
+        return any(_is_exceptional(factor) for factor in condition.factors)
+    return isinstance(condition, Applied) and condition.operation.name == "equal"
+
+
+def _given(branch: Formula, condition: Formula, holds: bool) -> Formula:
+    """The branch with each ``where`` on the same condition decided."""
+    if isinstance(branch, Applied):
+        if branch.operation.name == "where" and branch.operands[0].key == condition.key:
+            return branch.operands[1 if holds else 2]
+        return apply(
+            branch.operation, [_given(x, condition, holds) for x in branch.operands], branch.constants
+        )
+    if isinstance(branch, Product):
+        return multiply(*[_given(x, condition, holds) for x in branch.factors])
+    return branch
+
+
+#: Pass it to an operation's value or partials together with Formulas.
+FORMULAS: Final = _Formulas()

@@ -1,0 +1,336 @@
+"""The network of layers in a scalar graph, as far as one parameter's derivative needs it.
+
+The labels of parameters (``W1[2,3]``, ``b1[2]``) say which layer and which neurons they belong to. The rest is
+structure: z is a sum of products with one neuron's weights; a is what the next layer multiplies by its weights;
+a sample is one use of the parameter; the cost of a sample is the last node that belongs to that sample alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from autobp.engine import Value
+from autobp.ops import ADD, CONSTANT_POWER, MULTIPLY
+
+_WEIGHT: Final = re.compile(r"(W|w|θ|Θ|theta|Theta)\^?[\[({]?(\d+)[\])}]?_?[\[({](\d+)\s*,\s*(\d+)[\])}]")
+_BIAS: Final = re.compile(r"(B|b)\^?[\[({]?(\d+)[\])}]?_?[\[({](\d+)[\])}]")
+_COLUMN_0_IS_BIAS: Final = ("θ", "Θ", "theta", "Theta")
+_OUTPUT_ACTIVATIONS: Final = frozenset(
+    ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "erf", "sin")
+)
+_LARGEST_ACTIVATION: Final = 60  # operations between z and a
+
+
+class Graph(Protocol):
+    """A graph by positions in topological order."""
+
+    order: list[Value]
+    index: dict[int, int]
+    parents: list[list[int]]
+    consumers: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Where a parameter belongs: the weight to neuron j of a layer from i, or the bias where i is None.
+
+    ``layer`` is the number in the label; layers are counted from 1 by :func:`find`.
+    """
+
+    layer: int
+    j: int
+    i: int | None
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A z and what it is made of.
+
+    Attributes:
+        z: its position.
+        a: the position of its output; z itself where the layer is linear or the activation is unknown.
+        terms: (parameter, position of the parameter, position of its factor or None) of each term.
+    """
+
+    z: int
+    a: int
+    terms: tuple[tuple[Parameter, int, int | None], ...]
+
+
+@dataclass
+class Sample:
+    """One use of the parameter.
+
+    Attributes:
+        cost: the position of the sample's own cost; of the root, where there is no such node.
+        layers: from the parameter's layer to the output, neurons by their number. In the first only the one
+            neuron that the parameter leads to.
+        factor: the position of what the parameter is multiplied by; None for a bias that is added.
+    """
+
+    cost: int
+    factor: int | None
+    layers: list[dict[int, Neuron]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What of a network one parameter's derivative runs through.
+
+    Attributes:
+        layer, j, i: the parameter's; layers count from 1, i is None for a bias.
+        depth: the number of layers.
+        samples: in the order in which they were computed.
+        penalty: positions of squares of the parameter itself, as in an L2 penalty.
+    """
+
+    layer: int
+    j: int
+    i: int | None
+    depth: int
+    samples: tuple[Sample, ...]
+    penalty: tuple[int, ...]
+
+
+def parameter(label: str) -> Parameter | None:
+    """What a label says: ``W1[2,3]``, ``w^(1)_{2,3}``, ``θ1[2,0]`` (a bias), ``b1[2]``; None for any other."""
+    match = _WEIGHT.fullmatch(label)
+    if match:
+        i = int(match[4])
+        bias = i == 0 and match[1] in _COLUMN_0_IS_BIAS
+        return Parameter(int(match[2]), int(match[3]), None if bias else i)
+    match = _BIAS.fullmatch(label)
+    return Parameter(int(match[2]), int(match[3]), None) if match else None
+
+
+def find(graph: Graph, target: int) -> Network | None:
+    """The network that the parameter at a position belongs to; None where it is not one of layers."""
+    parameters: dict[int, Parameter] = {}
+    for position, node in enumerate(graph.order):
+        if node.is_leaf and node.label:
+            found = parameter(node.label)
+            if found is not None:
+                parameters[position] = found
+    if target not in parameters:
+        return None
+    ranks = {
+        layer: rank for rank, layer in enumerate(sorted({p.layer for p in parameters.values()}), start=1)
+    }
+    parameters = {k: Parameter(ranks[p.layer], p.j, p.i) for k, p in parameters.items()}
+    owner = _neurons(graph, parameters)
+    own = parameters[target]
+    penalty: list[int] = []
+    tops: dict[int, None] = {}
+    for use in graph.consumers[target]:
+        if _is_square(graph, use, target):
+            penalty.append(use)
+            continue
+        top = _top(graph, owner, use, (own.layer, own.j))
+        if top is None:
+            return None
+        tops[top] = None
+    samples = _samples(graph, parameters, owner, sorted(tops), penalty, target)
+    depth = len(ranks)
+    if samples is None or any(len(sample.layers) != depth - own.layer + 1 for sample in samples):
+        return None
+    return Network(own.layer, own.j, own.i, depth, tuple(samples), tuple(penalty))
+
+
+def _neurons(graph: Graph, parameters: dict[int, Parameter]) -> list[tuple[int, int] | None]:
+    """For each node, the (layer, neuron) of whose z it is a term or a partial sum."""
+    owner: list[tuple[int, int] | None] = [None] * len(graph.order)
+    for position, node in enumerate(graph.order):
+        own = parameters.get(position)
+        if own is not None:
+            owner[position] = (own.layer, own.j) if own.i is None else None
+        elif node.operation is MULTIPLY:
+            left, right = graph.parents[position]
+            weights = [parameters[p] for p in (left, right) if p in parameters]
+            if len(weights) == 1:
+                owner[position] = (weights[0].layer, weights[0].j)
+        elif node.operation is ADD:
+            left, right = graph.parents[position]
+            if owner[left] == owner[right]:
+                owner[position] = owner[left]
+            elif owner[left] is None and _is_zero(graph, left):  # sum() starts from 0
+                owner[position] = owner[right]
+    return owner
+
+
+def _is_zero(graph: Graph, position: int) -> bool:
+    node = graph.order[position]
+    return node.is_leaf and not node.label and node._data == 0.0
+
+
+def _is_square(graph: Graph, position: int, target: int) -> bool:
+    node = graph.order[position]
+    if node.operation is MULTIPLY:
+        return graph.parents[position] == [target, target]
+    return node.operation is CONSTANT_POWER and node.constants == (2.0,)
+
+
+def _top(
+    graph: Graph, owner: Sequence[tuple[int, int] | None], position: int, neuron: tuple[int, int]
+) -> int | None:
+    """The whole z of a term or a partial sum; None where it is no part of that neuron's z."""
+    if owner[position] != neuron:
+        return None
+    while True:
+        above = [c for c in graph.consumers[position] if owner[c] == neuron]
+        if not above:
+            return position
+        if len(above) > 1 or len(graph.consumers[position]) > 1:
+            return None
+        position = above[0]
+
+
+def _terms(
+    graph: Graph, parameters: dict[int, Parameter], z: int
+) -> tuple[tuple[Parameter, int, int | None], ...] | None:
+    """The terms of a z in the order in which they were added; None where one parameter is there twice."""
+    terms: list[tuple[Parameter, int, int | None]] = []
+    stack = [z]
+    while stack:
+        position = stack.pop()
+        node = graph.order[position]
+        if position in parameters:
+            terms.append((parameters[position], position, None))
+        elif node.operation is ADD:
+            stack.extend(reversed(graph.parents[position]))
+        elif node.operation is MULTIPLY:
+            left, right = graph.parents[position]
+            if left not in parameters:
+                left, right = right, left
+            terms.append((parameters[left], left, right))
+        elif not _is_zero(graph, position):
+            return None
+    return tuple(terms) if len({term[0] for term in terms}) == len(terms) else None
+
+
+def _samples(
+    graph: Graph,
+    parameters: dict[int, Parameter],
+    owner: Sequence[tuple[int, int] | None],
+    tops: Sequence[int],
+    penalty: Sequence[int],
+    target: int,
+) -> list[Sample] | None:
+    shared = -1
+    sample_of = [0] * len(graph.order)  # 0: none of them; -1: several
+    for number, top in enumerate(tops, start=1):
+        sample_of[top] = number
+    for square in penalty:
+        sample_of[square] = len(tops) + 1
+    for i in range(min([*tops, *penalty], default=0), len(graph.order)):
+        for p in graph.parents[i]:
+            if sample_of[p] and sample_of[p] != sample_of[i]:
+                sample_of[i] = shared if sample_of[i] else sample_of[p]
+    ends: list[list[int]] = [[] for _ in tops]
+    zs: list[list[int]] = [[] for _ in tops]
+    root = len(graph.order) - 1
+    for i, number in enumerate(sample_of):
+        above = graph.consumers[i]
+        neuron = owner[i]
+        is_z = neuron is not None and i not in parameters and not any(owner[c] == neuron for c in above)
+        if not 1 <= number <= len(tops):
+            if number == shared and is_z:
+                return None  # one neuron sees several uses of the parameter: no samples beside each other
+            continue
+        if is_z:
+            zs[number - 1].append(i)
+        if i == root or any(sample_of[c] == shared for c in above):
+            ends[number - 1].append(i)
+    samples = []
+    for top, own_ends, own_zs in zip(tops, ends, zs, strict=True):
+        sample = _sample(graph, parameters, owner, top, own_ends, own_zs, target)
+        if sample is None:
+            return None
+        samples.append(sample)
+    return samples
+
+
+def _sample(
+    graph: Graph,
+    parameters: dict[int, Parameter],
+    owner: Sequence[tuple[int, int] | None],
+    top: int,
+    ends: Sequence[int],
+    zs: Sequence[int],
+    target: int,
+) -> Sample | None:
+    by_layer: dict[int, dict[int, int]] = {}
+    for z in zs:
+        neuron = owner[z]
+        assert neuron is not None
+        layer, j = neuron
+        if j in by_layer.setdefault(layer, {}):
+            return None  # one neuron twice in a sample: weights shared over time or place
+        by_layer[layer][j] = z
+    layers = sorted(by_layer)
+    if layers != list(range(layers[0], layers[0] + len(layers))) or list(by_layer[layers[0]].values()) != [
+        top
+    ]:
+        return None
+    terms: dict[int, tuple[tuple[Parameter, int, int | None], ...]] = {}
+    for z in zs:
+        found = _terms(graph, parameters, z)
+        if found is None:
+            return None
+        terms[z] = found
+    # what the next layer multiplies by its weights is the output a
+    outputs: dict[int, int] = {}
+    for layer in layers[1:]:
+        for z in by_layer[layer].values():
+            for own, _, factor in terms[z]:
+                below = by_layer[layer - 1].get(own.i) if own.i is not None else None
+                if below is None or factor is None:
+                    continue
+                if outputs.setdefault(below, factor) != factor:
+                    return None
+    for layer in layers[:-1]:
+        for z in by_layer[layer].values():
+            if z not in outputs or not _is_function_of(graph, outputs[z], z):
+                return None
+    for z in by_layer[layers[-1]].values():
+        outputs[z] = _output(graph, z)
+    sample = Sample(
+        ends[0] if len(ends) == 1 else len(graph.order) - 1,
+        next((factor for _, position, factor in terms[top] if position == target), None),
+    )
+    for layer in layers:
+        sample.layers.append({j: Neuron(z, outputs[z], terms[z]) for j, z in sorted(by_layer[layer].items())})
+    return sample
+
+
+def _is_function_of(graph: Graph, a: int, z: int) -> bool:
+    """Whether a is computed of z and constants by a few operations."""
+    seen: set[int] = set()
+    stack = [a]
+    reached = False
+    while stack:
+        position = stack.pop()
+        if position == z:
+            reached = True
+            continue
+        if position in seen:
+            continue
+        seen.add(position)
+        if len(seen) > _LARGEST_ACTIVATION:
+            return False
+        if graph.order[position].is_leaf and graph.order[position].label:
+            return False
+        stack.extend(graph.parents[position])
+    return reached
+
+
+def _output(graph: Graph, z: int) -> int:
+    """The activation of an output z: its only use, where that is an activation; else z itself."""
+    if len(graph.consumers[z]) == 1:
+        use = graph.consumers[z][0]
+        operation = graph.order[use].operation
+        if operation is not None and operation.name in _OUTPUT_ACTIVATIONS:
+            return use
+    return z

@@ -1,0 +1,238 @@
+"""How five documents on backpropagation write it down, and how autobp does.
+
+A document counts the input as layer 1 or as layer 0, names a matrix of weights by the layer that it leads from
+or by the one that it leads to, and has letters of its own. A :class:`Notation` is that choice; the derivation
+itself is the same in each.
+
+Everywhere else in autobp the first layer of weights has the number 1: so has it in this module's arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+#: A name in text and in LaTeX.
+Name: TypeAlias = tuple[str, str]
+#: The number of a neuron, or a letter for it.
+Index: TypeAlias = int | str
+
+_GREEK: Final = {
+    r"\theta": "θ",
+    r"\Theta": "Θ",
+    r"\delta": "δ",
+    r"\sigma": "σ",
+    r"\Psi": "Ψ",
+    r"\Delta": "Δ",
+}
+_RAISED: Final = str.maketrans("0123456789()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾")
+_LOWERED: Final = str.maketrans("0123456789k", "₀₁₂₃₄₅₆₇₈₉ₖ")
+
+
+@dataclass(frozen=True)
+class Notation:
+    """The letters and the counting of one document.
+
+    Attributes:
+        name: what to ask for it by.
+        source: whose notation it is.
+        cost: the cost, in LaTeX.
+        weight: the letter of a weight.
+        activation: the letter of the activation function.
+        first_layer: the number of the input layer, 0 or 1.
+        weights_lead_from: whether θ^l leads from layer l to l+1 and not from l-1 to l.
+        layer: how a layer's number is written above, "{}", "({})" or "[{}]".
+        separator: between two indices, "," or nothing.
+        times: between the factors of a product, in LaTeX.
+        bias_column: whether a bias is the weight with the second index 0 and not a letter b of its own.
+        derivative: how the derivative of an activation is written: "prime" σ'(z), "psi" Ψ^l(z), or
+            "expanded", g(z)(1 - g(z)) at once.
+        node_output: whether a node's output is a letter a; where not, it is written h^l(z).
+        output_first: whether a gradient is written a δ and not δ a.
+        equations: what the document calls BP1, BP2, BP3 and BP4.
+        labels: whether text is written as Values are labelled, W1[2,3].
+    """
+
+    name: str
+    source: str
+    cost: str = "J"
+    weight: str = r"\theta"
+    activation: str = r"\sigma"
+    first_layer: int = 1
+    weights_lead_from: bool = True
+    layer: str = "({})"
+    separator: str = ","
+    times: str = r" \cdot "
+    bias_column: bool = True
+    derivative: str = "prime"
+    node_output: bool = True
+    output_first: bool = False
+    equations: dict[str, str] = field(default_factory=dict)
+    labels: bool = False
+
+    def _name(self, letter: str, layer: int | None, indices: Sequence[Index], sample: int | None) -> Name:
+        text = _GREEK.get(letter, letter)
+        above = "" if layer is None else self.layer.format(layer)
+        # two digits or more would run together
+        separator = self.separator or ("," if any(len(str(i)) > 1 for i in indices) else "")
+        below = separator.join(map(str, indices))
+        of_sample = "" if sample is None else f"⟨{sample}⟩"
+        raised = above + ("" if sample is None else rf"\langle {sample}\rangle")
+        latex = letter + (f"_{{{below}}}" if below else "") + (f"^{{{raised}}}" if raised else "")
+        if self.labels:
+            number = "" if layer is None else str(layer)
+            return f"{text}{number}" + (
+                f"[{','.join(map(str, indices))}]" if indices else ""
+            ) + of_sample, latex
+        if above:
+            text += f"^{above}" if "[" in above else above.translate(_RAISED)
+        if all(len(str(i)) == 1 for i in indices):
+            return text + "".join(map(str, indices)).translate(_LOWERED) + of_sample, latex
+        return f"{text}[{','.join(map(str, indices))}]{of_sample}", latex
+
+    def number(self, layer: int) -> int:
+        """The number that the document gives a layer of neurons; 0 is the input."""
+        return layer + self.first_layer
+
+    def weight_name(self, layer: int, *indices: Index) -> Name:
+        """The weight that leads to neuron j of a layer from i; without indices the matrix."""
+        number = self.number(layer) - self.weights_lead_from
+        return self._name(self.weight, number, indices, None)
+
+    def bias_name(self, layer: int, j: int) -> Name:
+        """The bias of neuron j."""
+        if self.bias_column:
+            return self.weight_name(layer, j, 0)
+        return self._name("b", self.number(layer), (j,), None)
+
+    def input_to_neuron(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
+        """z."""
+        return self._name("z", self.number(layer), indices, sample)
+
+    def output(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
+        """a of a layer, 0 for the inputs."""
+        if self.node_output and not (self.labels and layer == 0):
+            return self._name("a", self.number(layer), indices, sample)
+        if layer == 0:
+            return self._name("x", None, indices, sample)
+        return self.applied(layer, *indices, sample=sample)
+
+    def applied(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
+        """The activation of z, written as a function of it."""
+        z = self.input_to_neuron(layer, *indices, sample=sample)
+        text, latex = _GREEK.get(self.activation, self.activation), self.activation
+        if not self.node_output:  # a function for each layer
+            number = self.layer.format(self.number(layer))
+            text, latex = text + number.translate(_RAISED), f"{latex}^{{{number}}}"
+        return f"{text}({z[0]})", f"{latex}({z[1]})"
+
+    def slope(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
+        """The derivative of the activation at z."""
+        z = self.input_to_neuron(layer, *indices, sample=sample)
+        if self.derivative == "psi":
+            number = self.layer.format(self.number(layer))
+            return f"Ψ{number.translate(_RAISED)}({z[0]})", rf"\Psi^{{{number}}}({z[1]})"
+        return f"{_GREEK.get(self.activation, self.activation)}'({z[0]})", f"{self.activation}'({z[1]})"
+
+    def error(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
+        """δ."""
+        return self._name(r"\delta", self.number(layer), indices, sample)
+
+    def target(self, *indices: Index, sample: int | None = None) -> Name:
+        """y."""
+        return self._name("y", None, indices, sample)
+
+    def cost_name(self, sample: int | None = None) -> Name:
+        """The cost, of one sample or of all."""
+        text, latex = self.cost, self.cost
+        for letter, greek in _GREEK.items():
+            text = text.replace(letter, greek)
+        if sample is not None:
+            return f"C⟨{sample}⟩", rf"C^{{\langle {sample}\rangle}}"
+        return text, latex
+
+    def equation(self, rule: str) -> str:
+        """What the document calls one of BP1 … BP4."""
+        return self.equations.get(rule, rule)
+
+
+_ALL: Final = (
+    Notation(
+        "autobp",
+        "autobp's labels, with the input as layer 0",
+        first_layer=0,
+        weight="W",
+        weights_lead_from=False,
+        bias_column=False,
+        labels=True,
+    ),
+    Notation(
+        "induction",
+        "Neural Network Backward Propagation, a proof by induction",
+        cost=r"J(\theta)",
+        activation="g",
+        derivative="expanded",
+    ),
+    Notation(
+        "ML15",
+        "Neural Networks - Backpropagation (ML15)",
+        cost=r"J(\Theta)",
+        weight=r"\Theta",
+        activation="g",
+        separator="",
+        times=r" \, ",
+        output_first=True,
+        equations={"BP1": "error of the output", "BP2": "back-propagation", "BP3": "Δ, j = 0", "BP4": "(3)"},
+    ),
+    Notation(
+        "BP1-BP4",
+        "How the Backpropagation algorithm works, a study note on Nielsen's chapter 2",
+        cost="C",
+        weight="w",
+        weights_lead_from=False,
+        layer="{}",
+        bias_column=False,
+        times=r" \, ",
+        output_first=True,
+    ),
+    Notation(
+        "Brawer",
+        "Steven Brawer, Derivation of Back Propagation Equations",
+        activation="h",
+        layer="{}",
+        times=r" \, ",
+        derivative="psi",
+        node_output=False,
+        equations={"BP1": "(42)", "BP2": "(43)", "BP3": "(46)", "BP4": "(44)"},
+    ),
+    Notation(
+        "slides",
+        "Back propagation proof (slides)",
+        cost="C",
+        weight="w",
+        first_layer=0,
+        weights_lead_from=False,
+        layer="[{}]",
+        separator="",
+        bias_column=False,
+        times=r" \cdot ",
+        equations={"BP1": "δ^L", "BP2": "δ^l", "BP3": "db", "BP4": "dw"},
+    ),
+)
+
+#: The notations by name.
+NOTATIONS: Final = {notation.name: notation for notation in _ALL}
+
+
+def named(notation: str | Notation) -> Notation:
+    """The notation of that name, in capitals or not, or the Notation itself.
+
+    Raises ValueError, with the names there are, where there is none of that name.
+    """
+    if isinstance(notation, Notation):
+        return notation
+    for known in _ALL:
+        if known.name.lower() == str(notation).lower():
+            return known
+    raise ValueError(f"unknown notation {notation!r}; known are {', '.join(NOTATIONS)}")
