@@ -33,6 +33,7 @@ from autobp.training import predict as predict
 
 if TYPE_CHECKING:
     from autobp.drawing import draw as draw
+    from autobp.explanation import explain as explain
 
 __version__ = "0.1.0"
 
@@ -40,7 +41,7 @@ __version__ = "0.1.0"
 __compiled__ = COMPILED
 
 # Imported at first use: they bring libraries that learning and checking do not need.
-_LAZY = {"draw": "autobp.drawing"}
+_LAZY = {"draw": "autobp.drawing", "explain": "autobp.explanation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -43,13 +43,16 @@ class Step:
     value: float
     number_shown: bool = True
 
-    def lines(self, style: Style) -> list[str]:
-        """The left side, then each right side that differs from the one before it, then the number."""
-        written = [self.left.write(style)]
+    def lines(self, style: Style) -> list[list[str]]:
+        """The left side, then each right side that differs from the one before it, then the number.
+
+        Each is in pieces between which a long line may be broken.
+        """
+        written = [self.left.parts(style)]
         for part, numbers in self.right:
-            written.append(part.write(replace(style, numbers=numbers)))
+            written.append(part.parts(replace(style, numbers=numbers)))
         if self.number_shown:
-            written.append(style.number(self.value))
+            written.append([style.number(self.value)])
         return [line for i, line in enumerate(written) if i == 0 or line != written[i - 1]]
 
 
@@ -120,7 +123,7 @@ class Graph:
 
     def inline_all(self, positions: Iterable[int], most: int = LARGEST_REGION) -> dict[int, Formula] | None:
         cone: set[int] = set()
-        stack = [position for position in positions]
+        stack = list(positions)
         wanted = list(stack)
         while stack:
             i = stack.pop()
@@ -182,34 +185,33 @@ class Graph:
                     stack.append(consumer)
         if top not in region:
             return Number(0.0)
-        adjoint: dict[int, Formula] = {top: Number(1.0)}
+        terms: dict[int, list[Formula]] = {top: [Number(1.0)]}
         work = 0
         for i in sorted(region, reverse=True):
-            if i == bottom or i not in adjoint:
+            if i == bottom or i not in terms:
                 continue
             node = self.order[i]
-            above = adjoint.pop(i)
-            towards = [p for p in self.parents[i] if p in region]
+            above = add(*reversed(terms.pop(i)))  # in the order in which the consumers were computed
+            towards = [p in region for p in self.parents[i]]
+            partials: Sequence[Formula] | None
             if node.operation is ADD:
-                for p in towards:
-                    adjoint[p] = add(adjoint[p], above) if p in adjoint else above
-                continue
-            work += 1
-            operands = self.inline_all([i, *self.parents[i]])
-            if work > LARGEST_REGION or node.operation in (None, BY_HAND) or operands is None:
+                partials = (Number(1.0), Number(1.0))
+            else:
+                work += 1
+                operands = self.inline_all([i, *self.parents[i]])
+                if work > LARGEST_REGION or node.operation in (None, BY_HAND) or operands is None:
+                    return None
+                partials = _rule(node, operands[i], [operands[p] for p in self.parents[i]])
+            if partials is None:
                 return None
-            result = _rule(node, operands[i], [operands[p] for p in self.parents[i]])
-            if result is None:
-                return None
-            for p, partial in zip(self.parents[i], result, strict=True):
-                if p in region:
-                    term = multiply(above, partial)
-                    adjoint[p] = add(adjoint[p], term) if p in adjoint else term
-        return adjoint.get(bottom, Number(0.0))
+            for p, concerned, partial in zip(self.parents[i], towards, partials, strict=True):
+                if concerned:
+                    terms.setdefault(p, []).append(multiply(above, partial))
+        return add(*reversed(terms.get(bottom, [Number(0.0)])))
 
 
 def _local_derivatives(node: Value) -> tuple[float, ...]:
-    """A node's local derivatives; of one made by hand, by calling its _backward and restoring the gradients."""
+    """A node's local derivatives; of one made by hand, by calling its _backward, with gradients put back."""
     details = node._details
     if node.operation is not BY_HAND or (
         details is not None and details.backward is None and details.partials

@@ -1,10 +1,10 @@
 """The chain rule written out for one derivative, as it is done on a board.
 
-:func:`explain` reads the graph of a Value. Where the labels of the parameters say that it is a network of layers
-(``W1[2,3]``, ``b1[2]``: those that :mod:`autobp.nn` gives, or anyone's own), the derivation speaks in layers: δ
-of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. Any other graph is
-derived node by node: as a sum over its paths where they are few, and else by naming the derivative of each
-node once and reusing it.
+:func:`explain` reads the graph of a Value. Where the labels of the parameters say that it is a network of
+layers (``W1[2,3]``, ``b1[2]``: those that :mod:`autobp.nn` gives, or anyone's own), the derivation speaks in
+layers: δ of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. Any
+other graph is derived node by node: as a sum over its paths where they are few, and else by naming the
+derivative of each node once and reusing it.
 
 The labels only say which layer a parameter belongs to; what z and a are is read off the graph's structure. So
 a network written by hand is recognised too, and one that merely looks like it is not: every number in a
@@ -38,7 +38,10 @@ from autobp.formula import Formula, Number, Style, Symbol, add, apply, multiply
 from autobp.notation import Notation, named
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
+_WIDTH: Final = 100  # of a line of text, as far as sums can be broken
+_LATEX_WIDTH: Final = 300  # characters of LaTeX that make about as long a line
 _LONGEST_PATHS: Final = 40  # edges in all of them together
+_MOST_COMPARED: Final = 2000  # nodes whose dependence on each other is worked out
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Explanation:
     heading: str
     sections: tuple[Section, ...]
     style: Style
-    most: int = 6
+    most: int = 8
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -75,10 +78,12 @@ class Explanation:
                 if isinstance(step, int):
                     lines.append(f"  … and {step} more like these")
                     continue
-                left, *right = step.lines(style)
+                (left,), *right = step.lines(style)
                 margin = " " * len(left)
-                for i, part in enumerate(right):
-                    lines.append(f"  {left if i == 0 else margin} = {part}")
+                for i, parts in enumerate(right):
+                    first, *rest = _filled(parts, _WIDTH - len(margin))
+                    lines.append(f"  {left if i == 0 else margin} = {first}")
+                    lines += [f"  {margin}   {line}" for line in rest]
         return "\n".join(lines)
 
     @property
@@ -96,8 +101,11 @@ class Explanation:
             if isinstance(step, int):
                 rows.append(rf"&\quad \dots \text{{ and {step} more like these}}")
                 continue
-            left, *right = step.lines(replace(self.style, latex=True))
-            rows += [f"{left if i == 0 else ''} &= {part}" for i, part in enumerate(right)]
+            (left,), *right = step.lines(replace(self.style, latex=True))
+            for i, parts in enumerate(right):
+                first, *rest = _filled(parts, _LATEX_WIDTH)
+                rows.append(f"{left if i == 0 else ''} &= {first}")
+                rows += [rf"&\quad {line}" for line in rest]
         return rows
 
     def _repr_latex_(self) -> str:
@@ -151,6 +159,17 @@ def explain(
         return Explanation(graph.adjoint[position], heading, tuple(sections), style)
     heading, sections = _general_sections(graph, position)
     return Explanation(graph.adjoint[position], heading, tuple(sections), style)
+
+
+def _filled(parts: Sequence[str], width: int) -> list[str]:
+    """The pieces joined into lines of at most that width, or of one piece."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) < width:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return lines
 
 
 def _labelled(graph: Graph, label: str) -> Value:
@@ -235,7 +254,7 @@ def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
             forward.append(equal(name, written))
     sections = [Section("The graph", "The graph", tuple(forward))]
     paths = _few_paths(graph, target, depends)
-    sections += _adjoints(graph, on_path, depends, left) if paths is None else _path_sum(graph, paths, left)
+    sections += _adjoints(graph, on_path) if paths is None else _path_sum(graph, paths, left)
     return left.text, sections
 
 
@@ -262,26 +281,41 @@ def _few_paths(graph: Graph, target: int, depends: Sequence[bool]) -> list[list[
     return paths if sum(len(path) - 1 for path in paths) <= _LONGEST_PATHS else None
 
 
-def _local_symbol(graph: Graph, consumer: int, parent: int, depends: Sequence[bool]) -> Symbol:
-    """∂consumer/∂parent along one edge. What else the consumer is computed of and may depend on the same
-    parent is held fixed, and the name says so."""
-    held = [
-        name_of(graph.names[p]) for p in dict.fromkeys(graph.parents[consumer]) if p > parent and depends[p]
-    ]
+class _Held:
+    """Which of a node's operands depend on another of them, so that a partial derivative holds them fixed."""
+
+    def __init__(self, graph: Graph, on_path: Sequence[int]) -> None:
+        self.graph = graph
+        self.exact = len(on_path) <= _MOST_COMPARED
+        self.on_path = set(on_path)
+        self.bit = {i: 1 << n for n, i in enumerate(on_path)} if self.exact else {}
+        self.below: dict[int, int] = {}  # which nodes on the paths a node depends on, a bit for each
+        for i in on_path if self.exact else ():
+            below = self.bit[i]
+            for p in graph.parents[i]:
+                below |= self.below.get(p, 0)
+            self.below[i] = below
+
+    def beside(self, consumer: int, parent: int) -> list[int]:
+        """Operands of the consumer that depend on the parent; in a large graph all that come after it."""
+        others = [p for p in dict.fromkeys(self.graph.parents[consumer]) if p > parent and p in self.on_path]
+        return [p for p in others if not self.exact or self.below[p] & self.bit[parent]]
+
+
+def _local_symbol(graph: Graph, consumer: int, parent: int, held: _Held) -> Symbol:
+    """∂consumer/∂parent along one edge; operands that depend on the parent too are held fixed, by name."""
+    fixed = [name_of(graph.names[p]) for p in held.beside(consumer, parent)]
     top, bottom = name_of(graph.names[consumer]), name_of(graph.names[parent])
     pairs = zip(graph.parents[consumer], graph.partials[consumer], strict=True)
     value = total(partial for p, partial in pairs if p == parent)
     meaning = ("local", graph.order[consumer], graph.order[parent])
-    return Symbol(*derivative_name(top, bottom, held), value, meaning)
+    return Symbol(*derivative_name(top, bottom, fixed), value, meaning)
 
 
 def _path_sum(graph: Graph, paths: Sequence[Sequence[int]], left: Symbol) -> list[Section]:
-    depends = [False] * len(graph.order)
-    for path in paths:
-        for i in path:
-            depends[i] = True
+    held = _Held(graph, sorted({i for path in paths for i in path}))
     edges = list(dict.fromkeys(edge for path in paths for edge in itertools.pairwise(path)))
-    symbols = {edge: _local_symbol(graph, *edge, depends) for edge in edges}
+    symbols = {edge: _local_symbol(graph, *edge, held) for edge in edges}
     formulas = {edge: graph.local(*edge) for edge in edges}
     chain = sum_of([multiply(*[symbols[edge] for edge in itertools.pairwise(path)]) for path in paths])
     simplified = add(*[multiply(*[formulas[edge] for edge in itertools.pairwise(path)]) for path in paths])
@@ -301,7 +335,8 @@ def _path_sum(graph: Graph, paths: Sequence[Sequence[int]], left: Symbol) -> lis
     ]
 
 
-def _adjoints(graph: Graph, on_path: Sequence[int], depends: Sequence[bool], left: Symbol) -> list[Section]:
+def _adjoints(graph: Graph, on_path: Sequence[int]) -> list[Section]:
+    held = _Held(graph, on_path)
     root = graph.order[graph.root]
     adjoints: dict[int, Symbol] = {}
     steps = []
@@ -313,7 +348,7 @@ def _adjoints(graph: Graph, on_path: Sequence[int], depends: Sequence[bool], lef
         symbols: list[Formula] = []
         written: list[Formula] = []
         for consumer in graph.consumers[i]:
-            edge = _local_symbol(graph, consumer, i, depends)
+            edge = _local_symbol(graph, consumer, i, held)
             above: Formula = Number(1.0) if consumer == graph.root else adjoints[consumer]
             symbols.append(multiply(above, edge))
             written.append(multiply(above, graph.local(consumer, i)))

@@ -20,10 +20,10 @@ from autobp.derivation import (
     sum_of,
 )
 from autobp.engine import BY_HAND
-from autobp.formula import Formula, Number, Product, Quotient, Symbol, add, apply, divide, multiply
+from autobp.formula import Formula, Number, Product, Quotient, Symbol, add, apply, divide, multiply, negate
 from autobp.layered import Network, Neuron, Sample, find
 from autobp.notation import Name, Notation
-from autobp.ops import ADD, FLOATS, SIGMOID
+from autobp.ops import ADD, FLOATS, SIGMOID, TABLE
 
 _MOST_PATHS: Final = 4  # through the layers above; where there are more, δ of the next layer sums them up
 _MOST_LEAVES: Final = 8  # constants of a cost among which the targets are looked for
@@ -77,12 +77,12 @@ class _Derivation:
         self.notation = notation
         self.m = len(network.samples)
         self.sample = network.samples[0]
-        self.number = 1 if self.m > 1 else None
+        self.number: int | None = None  # what is derived holds for each sample, whose number is left out
         self.total = self._node(graph.root, notation.cost_name())
         self.parameter = self._parameter(network.layer, network.j, network.i, target)
         self.scales = [graph.adjoint[sample.cost] for sample in network.samples]
         self.costs = [self._cost(number, sample) for number, sample in enumerate(network.samples, start=1)]
-        self.cost = self.costs[0]
+        self.cost = self.total if self.sample.cost == graph.root else self._cost(None, self.sample)
         if any(scale == 0.0 or not math.isfinite(scale) for scale in self.scales):
             raise _NotSo("a sample's cost does not count")
         self.layers = self.sample.layers
@@ -97,11 +97,10 @@ class _Derivation:
         node = self.graph.order[position]
         return Symbol(*name, node._data, ("node", node))
 
-    def _cost(self, number: int, sample: Sample) -> Symbol:
+    def _cost(self, number: int | None, sample: Sample) -> Symbol:
         if sample.cost == self.graph.root:
             return self.total
-        name = self.notation.cost_name(number) if self.m > 1 else (r"C_x", r"C_{x}")
-        return self._node(sample.cost, name)
+        return self._node(sample.cost, self.notation.cost_of_sample(number))
 
     def _parameter(self, layer: int, j: int, i: int | None, position: int) -> Symbol:
         name = self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
@@ -168,10 +167,7 @@ class _Derivation:
         else:
             factors.append(self._of_cost(output.z))
         for t in range(len(path) - 1, 0, -1):
-            above, below = self.layers[t][path[t]], self.layers[t - 1][path[t - 1]]
-            factors.append(self._z_by_output(above, below, t, path[t - 1]))
-            if below.a != below.z:
-                factors.append(self._slope_symbol(below))
+            factors += self._z_by_z(self.layers[t][path[t]], self.layers[t - 1][path[t - 1]], path[t - 1])
         factors.append(
             derivative_of(
                 graph.names[self.own.z],
@@ -195,7 +191,17 @@ class _Derivation:
         value = self._slope(neuron).value
         return derivative_of(graph.names[neuron.a], graph.names[neuron.z], value, meaning)
 
-    def _z_by_output(self, above: Neuron, below: Neuron, t: int, j: int) -> Symbol:
+    def _z_by_z(self, above: Neuron, below: Neuron, j: int) -> list[Formula]:
+        """∂z/∂z of neurons in neighbouring layers: as it is, or as ∂z/∂a · ∂a/∂z."""
+        if below.a == below.z or not self.notation.through_z:
+            by_output = self._z_by_output(above, below, j)
+            return [by_output] if below.a == below.z else [by_output, self._slope_symbol(below)]
+        graph = self.graph
+        value = self._weight(above, j).value * self._slope(below).value
+        meaning = ("total", graph.order[above.z], graph.order[below.z])
+        return [derivative_of(graph.names[above.z], graph.names[below.z], value, meaning)]
+
+    def _z_by_output(self, above: Neuron, below: Neuron, j: int) -> Symbol:
         graph = self.graph
         weight = self._weight(above, j)
         meaning = ("total", graph.order[above.z], graph.order[below.a])
@@ -251,13 +257,8 @@ class _Derivation:
             return sum_of([multiply(*self._chain(path)) for path in paths])
         # too many: the next layer's δ sum up what lies above
         terms = []
-        for k, above in self.layers[1].items():
-            factors: list[Formula] = [
-                self._of_cost(above.z),
-                self._z_by_output(above, self.own, 1, self.network.j),
-            ]
-            if self.own.a != self.own.z:
-                factors.append(self._slope_symbol(self.own))
+        for above in self.layers[1].values():
+            factors = [self._of_cost(above.z), *self._z_by_z(above, self.own, self.network.j)]
             factors.append(self._z_by_parameter())
             terms.append(multiply(*factors))
         return sum_of(terms)
@@ -276,8 +277,13 @@ class _Derivation:
         steps = []
         if self.left_of_sample is not self.left:
             steps.append(Step(self.left, ((self._sum_over_samples(False), False),), self.left.value, False))
-        steps.append(Step(self.left_of_sample, ((self._chain_sum(), False),), self.left_of_sample.value, False))
-        return Section("The chain rule", "The chain rule", tuple(steps))
+        steps.append(
+            Step(self.left_of_sample, ((self._chain_sum(), False),), self.left_of_sample.value, False)
+        )
+        title = (
+            "The chain rule" if self.m == 1 else "The chain rule, for one sample; the numbers are the first's"
+        )
+        return Section(title, title, tuple(steps))
 
     # ------------------------------------------------------------------------------------------- forward
 
@@ -300,7 +306,7 @@ class _Derivation:
                             equal(graph.names[neuron.a], apply(node.operation, parents, node.constants))
                         )
         cost = graph.names.pop(self.sample.cost)
-        written = graph.inline(self.sample.cost, 40)
+        written = self._softmax_cost() if self.softmax is not None else graph.inline(self.sample.cost, 40)
         graph.names[self.sample.cost] = cost
         if written is not None and cost is self.cost:
             steps.append(equal(self.cost, written))
@@ -312,14 +318,13 @@ class _Derivation:
 
     def _output_errors(self) -> list[Section]:
         layer = self.network.depth
-        softmax = self._softmax_targets()
+        self.softmax = self._softmax_targets()
         steps: list[Step] = []
         for k, neuron in self.layers[-1].items():
             delta = self._delta(layer, k, neuron)
             of_z = self._of_cost(neuron.z)
-            if softmax is not None:
-                y = Symbol(*self.notation.target(k, sample=self.number), softmax[k])
-                p = self._softmax(k)
+            if self.softmax is not None:
+                y, p = self._target_of_softmax(k), self._softmax(k)
                 self.errors[layer, k] = _Error(delta, add(p, -y))
                 steps.append(equal(delta, of_z, add(p, -y)))
                 continue
@@ -355,20 +360,15 @@ class _Derivation:
                 steps.append(equal(delta, of_z, *products))
             self.errors[layer, k] = _Error(delta, simple)
             _require(simple.value, of_z.value, abs(derived.value))
-        d = self.notation.error(layer)
-        rule = self.notation.equation("BP1")
-        slope_name = self.notation.slope(layer)
-        elementwise = all(neuron.a != neuron.z for neuron in self.layers[-1].values())
-        text = f"{rule}, the error of the output layer: {d[0]} = "
-        latex = rf"{rule}, the error of the output layer: ${d[1]} = "
-        c = self.cost.latex
-        if elementwise:
-            text += f"∂{self.cost.text}/∂a ⊙ {slope_name[0]}"
-            latex += rf"\nabla_a {c} \odot {slope_name[1]}$"
+        error, slope_name = self.notation.error(layer), self.notation.slope(layer)
+        output, z = self.notation.output(layer), self.notation.input_to_neuron(layer)
+        if all(neuron.a != neuron.z for neuron in self.layers[-1].values()):
+            by_a = derivative_name(name_of(self.cost), output)
+            text, latex = f"{by_a[0]} ⊙ {slope_name[0]}", rf"{by_a[1]} \odot {slope_name[1]}"
         else:
-            text += f"∂{self.cost.text}/∂z"
-            latex += rf"\nabla_z {c}$"
-        return [Section(text, latex, tuple(steps))]
+            text, latex = derivative_name(name_of(self.cost), z)
+        what = _titled(self.notation.equation("BP1"), "the error of the output layer")
+        return [Section(f"{what}, {error[0]} = {text}", f"{what}, ${error[1]} = {latex}$", tuple(steps))]
 
     def _delta(self, layer: int, j: int, neuron: Neuron) -> Symbol:
         of_z = self._of_cost(neuron.z)
@@ -531,50 +531,82 @@ class _Derivation:
             ("softmax", nodes, self.graph.order[neurons[k].z]),
         )
 
+    def _softmax_cost(self) -> Formula | None:
+        """-Σ y log softmax(z), where that is the cost."""
+        assert self.softmax is not None
+        logs = [
+            multiply(self._target_of_softmax(k), apply(TABLE["log"], [self._softmax(k)]))
+            for k in self.softmax
+        ]
+        written = negate(sum_of(logs))
+        return written if same(written.value, self.cost.value) else None
+
+    def _target_of_softmax(self, k: int) -> Symbol:
+        assert self.softmax is not None
+        return Symbol(*self.notation.target(k, sample=self.number), self.softmax[k])
+
     # ----------------------------------------------------------------------------------------------- BP2
 
     def _hidden_errors(self) -> list[Section]:
         sections = []
         for t in range(len(self.layers) - 2, -1, -1):
             layer = self.network.layer + t
-            steps = []
+            steps: list[Step] = []
             for j, neuron in self.layers[t].items():
-                delta = self._delta(layer, j, neuron)
-                chain, terms, expressions = [], [], []
-                for k, above in self.layers[t + 1].items():
-                    weight, error = self._weight(above, j), self.errors[layer + 1, k]
-                    if isinstance(weight, Number):
-                        continue
-                    chain.append(multiply(self._of_cost(above.z), self._z_by_output(above, neuron, t + 1, j)))
-                    terms.append(self._ordered(error.symbol, weight))
-                    expressions.append(multiply(error.expression, weight))
-                if not chain:
-                    raise _NotSo("a neuron leads nowhere")
-                forms: list[Formula] = [self._of_cost(neuron.z)]
-                short = self._short_sum(layer, j, len(terms))
-                if neuron.a == neuron.z:
-                    forms += [sum_of(chain), sum_of(terms, short)]
-                    expression = sum_of(expressions)
-                else:
-                    slope, prime = self._slope(neuron), self.slopes[neuron.z][0]
-                    forms.append(multiply(sum_of(chain), self._slope_symbol(neuron)))
-                    if self.notation.derivative != "expanded":
-                        forms.append(multiply(sum_of(terms, short), prime))
-                    forms.append(multiply(sum_of(terms, short), slope))
-                    expression = multiply(sum_of(expressions), slope)
-                if len(self.layers[t + 1]) > 4:
-                    del forms[1]  # the sum over the next layer in ∂ is told by its short form
-                self.errors[layer, j] = _Error(delta, expression)
-                scale = sum(abs(term.value) for term in terms) * abs(self._slope(neuron).value)
-                _require(forms[-1].value, delta.value, scale)
-                steps.append(equal(delta, *forms))
-            below, above_name = self.notation.error(layer), self.notation.error(layer + 1)
-            w, slope_name = self.notation.weight_name(layer + 1), self.notation.slope(layer)
-            rule = self.notation.equation("BP2")
-            text = f"{rule}, the error one layer down: {below[0]} = {w[0]}ᵀ {above_name[0]} ⊙ {slope_name[0]}"
-            latex = rf"{rule}, the error one layer down: ${below[1]} = ({w[1]})^T {above_name[1]} \odot {slope_name[1]}$"
-            sections.append(Section(text, latex, tuple(steps)))
+                steps += self._hidden_error(t, layer, j, neuron)
+            below, above = self.notation.error(layer), self.notation.error(layer + 1)
+            w, slope = self.notation.weight_name(layer + 1), self.notation.slope(layer)
+            text = f"{below[0]} = {w[0]}ᵀ {above[0]}"
+            latex = rf"{below[1]} = {{{w[1]}}}^T {above[1]}"
+            if any(neuron.a != neuron.z for neuron in self.layers[t].values()):
+                text, latex = f"{text} ⊙ {slope[0]}", rf"{latex} \odot {slope[1]}"
+            what = _titled(self.notation.equation("BP2"), "the error of the layer below")
+            sections.append(Section(f"{what}, {text}", f"{what}, ${latex}$", tuple(steps)))
         return sections
+
+    def _hidden_error(self, t: int, layer: int, j: int, neuron: Neuron) -> list[Step]:
+        """δ of one neuron, and where few lead up from it the local derivatives that it is made of."""
+        joined = {
+            k: above
+            for k, above in self.layers[t + 1].items()
+            if isinstance(self._weight(above, j), Symbol)  # not every neuron need be joined to every other
+        }
+        if not joined:
+            raise _NotSo("a neuron leads nowhere")
+        chain, factored, terms, expressions = [], [], [], []
+        steps = []
+        linear = neuron.a == neuron.z
+        slope = self._slope(neuron)
+        prime = slope if linear or self.notation.derivative == "expanded" else self.slopes[neuron.z][0]
+        for k, above in joined.items():
+            weight, error = self._weight(above, j), self.errors[layer + 1, k]
+            chain.append(multiply(self._of_cost(above.z), *self._z_by_z(above, neuron, j)))
+            factored.append(multiply(self._of_cost(above.z), self._z_by_output(above, neuron, j)))
+            terms.append(self._ordered(error.symbol, weight))
+            expressions.append(multiply(error.expression, weight))
+            if len(joined) <= _MOST_PATHS:
+                between = self._z_by_z(above, neuron, j)
+                if len(between) == 1 and not linear:
+                    steps.append(equal(between[0], multiply(weight, prime), multiply(weight, slope)))
+                else:
+                    steps.append(equal(between[0], weight))
+        if not linear and not self.notation.through_z:
+            steps.append(self._slope_step(neuron))
+        delta = self._delta(layer, j, neuron)
+        summed = sum_of(terms, self._short_sum(layer, j, len(terms)))
+        forms: list[Formula] = [self._of_cost(neuron.z)]
+        if len(joined) <= _MOST_PATHS:
+            if linear or self.notation.through_z:
+                forms.append(sum_of(chain))
+            else:
+                forms.append(multiply(sum_of(factored), self._slope_symbol(neuron)))
+        forms += [multiply(summed, prime), multiply(summed, slope)]
+        # written out in full only where few paths lead up
+        few = self._paths() is not None
+        self.errors[layer, j] = _Error(delta, multiply(sum_of(expressions), slope) if few else delta)
+        scale = sum(abs(term.value) for term in terms) * abs(slope.value)
+        _require(forms[-1].value, delta.value, scale)
+        return [*steps, equal(delta, *forms)]
 
     def _short_sum(self, layer: int, j: int, n: int) -> Name:
         """Σ_k δ_k w_kj."""
@@ -595,7 +627,6 @@ class _Derivation:
         of_z, by_w = self._of_cost(self.own.z), self._z_by_parameter()
         gradient = self._ordered(error.symbol, self.factor)
         is_bias = isinstance(self.factor, Number) and self.factor.value == 1.0
-        rule = self.notation.equation("BP3" if self.network.i is None else "BP4")
         self._chain_rule()  # names left_of_sample
         left = self.left_of_sample
         steps = [equal(by_w, self.factor)] if not is_bias else [Step(by_w, (), 1.0)]
@@ -605,30 +636,28 @@ class _Derivation:
         if paths is not None:
             chain = self._chain_sum()
             together += [(chain, False), (chain, True)]
-            simple = sum_of([multiply(*self._simple(path)) for path in paths])
+            simple = multiply(error.expression, self.factor)
             together += [(simple, False), (simple, True)]
         together.append((gradient, False))
         together.append((gradient, True))
         _require(gradient.value, left.value)
         what = "bias" if self.network.i is None else "weight"
-        title = f"{rule}, the derivative by the {what}"
+        rule = self.notation.equation("BP3" if self.network.i is None else "BP4")
+        title = _titled(rule, f"the derivative by the {what}")
         return [
             Section(title, title, tuple(steps)),
             Section("Together", "Together", (Step(left, tuple(together), left.value),)),
         ]
 
-    def _simple(self, path: Sequence[int]) -> list[Formula]:
-        """δ of the output, then weights and slopes down the path, then the parameter's factor."""
-        factors = [self.errors[self.network.depth, path[-1]].expression]
-        for t in range(len(path) - 1, 0, -1):
-            below = self.layers[t - 1][path[t - 1]]
-            factors += [self._weight(self.layers[t][path[t]], path[t - 1]), self._slope(below)]
-        return [*factors, self.factor]
-
     # ------------------------------------------------------------------------------- samples and penalty
 
     def _sum_over_samples(self, simplified: bool) -> Formula:
         """∂J/∂w of the samples' costs and the penalty, in ∂ or in δ."""
+        whole = self._weighted(self._terms(simplified))
+        penalty = self._penalty()
+        return whole if penalty is None else sum_of([whole, penalty])
+
+    def _terms(self, simplified: bool) -> list[Formula]:
         graph, m = self.graph, self.m
         terms: list[Formula] = []
         for number, (sample, scale) in enumerate(
@@ -660,15 +689,16 @@ class _Derivation:
                     terms.append(multiply(by_z, by_w))
                 else:
                     terms.append(derivative_of(top, self.parameter, value * factor.value, meaning))
-        whole = self._weighted(terms)
-        penalty = self._penalty()
-        return whole if penalty is None else sum_of([whole, penalty])
+        return terms
+
+    def _over_m(self) -> Formula:
+        return Quotient(Number(1.0), Symbol("m", "m", float(self.m)))
 
     def _weighted(self, terms: Sequence[Formula]) -> Formula:
         m = self.m
         if all(same(scale, 1.0 / m) for scale in self.scales) and m > 1:
             total = sum_of(terms)
-            return Product([Quotient(Number(1.0), Symbol("m", "m", float(m))), total])
+            return Product([self._over_m(), total])
         if all(scale == 1.0 for scale in self.scales):
             return sum_of(terms)
         weights = [
@@ -696,8 +726,11 @@ class _Derivation:
         symbols, simplified = self._sum_over_samples(False), self._sum_over_samples(True)
         true = self.left.value
         _require(simplified.value, true, abs(true) + self._magnitude())
-        step = equal(self.left, symbols, simplified)
         steps = []
+        if self.notation.accumulates and self.m > 1:
+            steps += self._accumulated()
+        else:
+            steps.append(equal(self.left, symbols, simplified))
         title = "The whole cost"
         if self.m > 1:
             title = f"All {self.m} samples: the same for each, then the mean"
@@ -705,11 +738,20 @@ class _Derivation:
                 title = f"All {self.m} samples: the same for each, then the sum"
         if self.network.penalty:
             title += ", and the penalty λ/(2m) Σ w²" if self.m > 1 else " and the penalty λ/2 Σ w²"
-        steps.append(step)
         latex = title.replace("λ/(2m) Σ w²", r"$\frac{\lambda}{2m}\sum w^2$").replace(
             "λ/2 Σ w²", r"$\frac{\lambda}{2}\sum w^2$"
         )
         return [Section(title, latex, tuple(steps))]
+
+    def _accumulated(self) -> list[Step]:
+        """Δ, the sum over the samples, then its mean."""
+        layer, j, i = self.network.layer, self.network.j, self.network.i or 0
+        summed = sum_of(self._terms(True))
+        accumulator = Symbol(*self.notation.accumulator(layer, j, i), summed.value, ("formula", summed))
+        mean = multiply(accumulator, self._over_m())
+        penalty = self._penalty()
+        whole = mean if penalty is None else sum_of([mean, penalty])
+        return [equal(accumulator, summed), equal(self.left, self._sum_over_samples(False), whole)]
 
     def _magnitude(self) -> float:
         total = 0.0
@@ -718,6 +760,11 @@ class _Derivation:
             factor = 1.0 if sample.factor is None else self.graph.order[sample.factor]._data
             total += abs(self.graph.adjoint[neuron.z] * factor)
         return total
+
+
+def _titled(rule: str, what: str) -> str:
+    """What a section is about, after the name of its equation where it has one."""
+    return f"{rule}: {what}" if rule else what[0].upper() + what[1:]
 
 
 def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:

@@ -2,15 +2,17 @@
 
 The rules of the operation table run on Formulas as they run on floats: ``op.partials(FORMULAS, y, x)`` is the
 local derivative as a formula, so that a derivation prints the very rule that the engine computes with.
-Sums and products are kept flat; factors 1, terms 0 and double signs are dropped, and nothing else is rewritten.
+Sums and products are kept flat; factors 1, terms 0 and double signs are dropped, equal factors become powers,
+and nothing else is rewritten.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -32,6 +34,9 @@ from autobp.ops import (
     TABLE,
     Operation,
 )
+
+#: An operation applied to operands and constants.
+Apply: TypeAlias = Callable[[Operation, Sequence[Any], Sequence[float]], Any]
 
 _ARITHMETIC: Final = (ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATIVE)
 
@@ -92,18 +97,32 @@ class Formula:
     def at(self, leaf: Callable[[Formula], float]) -> float:
         """Its number where each Symbol and Number has the one that ``leaf`` gives."""
         try:
-            return float(self.evaluate(FLOATS, leaf))
+            return float(self.evaluate(lambda op, x, constants: op.value(FLOATS, *x, *constants), leaf))
         except (ArithmeticError, ValueError):
             with np.errstate(all="ignore"):
-                return float(self.evaluate(NUMPY, lambda formula: np.float64(leaf(formula))))
+                return float(
+                    self.evaluate(
+                        lambda op, x, constants: op.value(NUMPY, *x, *constants),
+                        lambda formula: np.float64(leaf(formula)),
+                    )
+                )
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        """The formula computed in a namespace, from what ``leaf`` gives for each Symbol and Number."""
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        """The formula computed on anything that has arithmetic.
+
+        Args:
+            run: ``run(operation, operands, constants)``, an operation of the table applied.
+            leaf: what stands for a Symbol or a Number.
+        """
         raise NotImplementedError
 
     def write(self, style: Style) -> str:
         """The formula as text or LaTeX."""
         raise NotImplementedError
+
+    def parts(self, style: Style) -> list[str]:
+        """What it is written as, in pieces between which a long line may be broken."""
+        return [self.write(style)]
 
     @property
     def key(self) -> Any:
@@ -174,7 +193,7 @@ class Symbol(Formula):
         self.meaning = meaning
         self._value = value
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return leaf(self)
 
     def write(self, style: Style) -> str:
@@ -198,7 +217,7 @@ class Number(Formula):
     def __init__(self, value: float) -> None:
         self._value = float(value)
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return leaf(self)
 
     def write(self, style: Style) -> str:
@@ -227,35 +246,34 @@ class Sum(Formula):
         self.terms = tuple(terms)
         self.short = short
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        total = self.terms[0].evaluate(xp, leaf)
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        total = self.terms[0].evaluate(run, leaf)
         for term in self.terms[1:]:
-            total = total + term.evaluate(xp, leaf)
+            total = total + term.evaluate(run, leaf)
         return total
 
     def write(self, style: Style) -> str:
+        return " ".join(self.parts(style))
+
+    def parts(self, style: Style) -> list[str]:
         terms: list[Formula | None] = list(self.terms)
         if len(terms) > style.longest:
             if self.short is not None and not style.numbers:
-                return self.short[style.latex]
+                return [self.short[style.latex]]
             terms = [*terms[:2], None, terms[-1]]
         parts: list[str] = []
         for term in terms:
             if term is None:
-                parts.append(r" + \dots" if style.latex else " + …")
+                parts.append(r"+ \dots" if style.latex else "+ …")
             elif not parts:
                 parts.append(term._inside(style, PRODUCT) if isinstance(term, Sum) else term.write(style))
             elif isinstance(term, Negative):
-                parts.append(f" - {term.operand._inside(style, PRODUCT)}")
+                parts.append(f"- {term.operand._inside(style, PRODUCT)}")
             elif isinstance(term, Number) and term.value < 0:
-                parts.append(f" - {style.number(-term.value)}")
+                parts.append(f"- {style.number(-term.value)}")
             else:
-                parts.append(f" + {term._inside(style, PRODUCT)}")
-        return "".join(parts)
-
-    def binds(self, style: Style) -> int:
-        # Σ reaches as far to the right as a product does
-        return SUM
+                parts.append(f"+ {term._inside(style, PRODUCT)}")
+        return parts
 
     @property
     def key(self) -> Any:
@@ -271,8 +289,8 @@ class Negative(Formula):
     def __init__(self, operand: Formula) -> None:
         self.operand = operand
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        return -self.operand.evaluate(xp, leaf)
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        return -self.operand.evaluate(run, leaf)
 
     def write(self, style: Style) -> str:
         return f"-{self.operand._inside(style, PRODUCT)}"
@@ -291,10 +309,10 @@ class Product(Formula):
     def __init__(self, factors: Sequence[Formula]) -> None:
         self.factors = tuple(factors)
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        product = self.factors[0].evaluate(xp, leaf)
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        product = self.factors[0].evaluate(run, leaf)
         for factor in self.factors[1:]:
-            product = product * factor.evaluate(xp, leaf)
+            product = product * factor.evaluate(run, leaf)
         return product
 
     def write(self, style: Style) -> str:
@@ -324,8 +342,8 @@ class Quotient(Formula):
         self.numerator = numerator
         self.denominator = denominator
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        return self.numerator.evaluate(xp, leaf) / self.denominator.evaluate(xp, leaf)
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        return self.numerator.evaluate(run, leaf) / self.denominator.evaluate(run, leaf)
 
     def write(self, style: Style) -> str:
         if style.latex:
@@ -352,12 +370,14 @@ class Applied(Formula):
         self.operands = tuple(operands)
         self.constants = tuple(constants)
 
-    def evaluate(self, xp: Any, leaf: Callable[[Formula], Any]) -> Any:
-        operands = [operand.evaluate(xp, leaf) for operand in self.operands]
-        return self.operation.value(xp, *operands, *self.constants)
+    def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
+        operands = [operand.evaluate(run, leaf) for operand in self.operands]
+        return run(self.operation, operands, self.constants)
 
     def write(self, style: Style) -> str:
         op = self.operation
+        if op is CONSTANT_POWER:
+            return self._power(style)
         template = op.latex if style.latex else op.text
         if "…" in template:  # any number of operands
             template = template.replace("…", ", ".join(f"{{{i}}}" for i in range(len(self.operands))))
@@ -365,6 +385,8 @@ class Applied(Formula):
                 template = rf"\operatorname{{{{{op.name}}}}}\left({template.split('(', 1)[1]}".replace(
                     "_", r"\_"
                 )
+        if not style.latex and "**" not in template:
+            template = template.replace("*", " · ")
         if op is SIGMOID:
             letter = style.sigmoid[not style.latex]
             template = rf"{letter}\left({{0}}\right)" if style.latex else f"{letter}({{0}})"
@@ -373,6 +395,20 @@ class Applied(Formula):
         ]
         written.extend([style.number(constant) for constant in self.constants])
         return template.format(*written)
+
+    def _power(self, style: Style) -> str:
+        base = self.operands[0]
+        written = base._inside(style, ATOM)
+        if isinstance(base, Symbol) and not style.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
+            written = (
+                rf"\left({written}\right)" if style.latex else f"({written})"
+            )  # it has a superscript already
+        exponent = style.number(self.constants[0])
+        if style.latex:
+            return f"{{{written}}}^{{{exponent}}}"
+        if exponent.isdigit():
+            return written + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{written}**({exponent})" if exponent.startswith("-") else f"{written}**{exponent}"
 
     def _least(self, template: str, i: int) -> int:
         """How tightly operand i must bind not to need parentheses."""
@@ -432,6 +468,7 @@ def multiply(*factors: Formula | float) -> Formula:
             flat.append(factor)
     if coefficient == 0.0:
         return Number(0.0)
+    flat = _powers(flat)
     # y · 1/a is y/a
     unit = next((f for f in flat if isinstance(f, Quotient) and f.numerator.key == ("number", 1.0)), None)
     if unit is not None and (len(flat) > 1 or abs(coefficient) != 1.0):
@@ -442,6 +479,17 @@ def multiply(*factors: Formula | float) -> Formula:
             flat.insert(0, Number(abs(coefficient)))
         product = flat[0] if len(flat) == 1 else Product(flat)
     return negate(product) if coefficient < 0.0 else product
+
+
+def _powers(factors: Sequence[Formula]) -> list[Formula]:
+    """The factors, with those that are there n times as a power."""
+    counted: dict[Any, list[Formula]] = {}
+    for factor in factors:
+        counted.setdefault(factor.key, []).append(factor)
+    return [
+        alike[0] if len(alike) == 1 else Applied(CONSTANT_POWER, alike[:1], [float(len(alike))])
+        for alike in counted.values()
+    ]
 
 
 def negate(x: Formula) -> Formula:
@@ -489,7 +537,7 @@ def apply(op: Operation, operands: Iterable[Formula | float], constants: Sequenc
 class _Formulas:
     """The namespace that writes rules down: each function of the table makes a formula.
 
-    ``where`` on a test for equality takes the branch of the general case: at a = b alone would the other hold,
+    ``where`` on a test for equality takes the branch of the general case: only at a = b would the other hold,
     and whoever prints the formula compares its number with the true one.
     """
 

@@ -1,8 +1,9 @@
 """The network of layers in a scalar graph, as far as one parameter's derivative needs it.
 
-The labels of parameters (``W1[2,3]``, ``b1[2]``) say which layer and which neurons they belong to. The rest is
-structure: z is a sum of products with one neuron's weights; a is what the next layer multiplies by its weights;
-a sample is one use of the parameter; the cost of a sample is the last node that belongs to that sample alone.
+The labels of parameters (``W1[2,3]``, ``b1[2]``) say which layer and which neurons they belong to. The rest
+is structure: z is a sum of products with one neuron's weights; a is what the next layer multiplies by its
+weights; a sample is one use of the parameter; the cost of a sample is the last node that belongs to that
+sample alone.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Network:
 
 
 def parameter(label: str) -> Parameter | None:
-    """What a label says: ``W1[2,3]``, ``w^(1)_{2,3}``, ``θ1[2,0]`` (a bias), ``b1[2]``; None for any other."""
+    """What a label says: ``W1[2,3]``, ``w^(1)_{2,3}``, ``θ1[2,0]`` (a bias), ``b1[2]``; None for others."""
     match = _WEIGHT.fullmatch(label)
     if match:
         i = int(match[4])

@@ -1,8 +1,8 @@
 """How five documents on backpropagation write it down, and how autobp does.
 
-A document counts the input as layer 1 or as layer 0, names a matrix of weights by the layer that it leads from
-or by the one that it leads to, and has letters of its own. A :class:`Notation` is that choice; the derivation
-itself is the same in each.
+A document counts the input as layer 1 or as layer 0, names a matrix of weights by the layer that it leads
+from or by the one that it leads to, and has letters of its own. A :class:`Notation` is that choice; the
+derivation itself is the same in each.
 
 Everywhere else in autobp the first layer of weights has the number 1: so has it in this module's arguments.
 """
@@ -50,6 +50,8 @@ class Notation:
             "expanded", g(z)(1 - g(z)) at once.
         node_output: whether a node's output is a letter a; where not, it is written h^l(z).
         output_first: whether a gradient is written a δ and not δ a.
+        accumulates: whether the samples' gradients are first added up, in Δ.
+        through_z: whether the chain rule goes from z to z, without the a between.
         equations: what the document calls BP1, BP2, BP3 and BP4.
         labels: whether text is written as Values are labelled, W1[2,3].
     """
@@ -68,6 +70,8 @@ class Notation:
     derivative: str = "prime"
     node_output: bool = True
     output_first: bool = False
+    through_z: bool = False
+    accumulates: bool = False
     equations: dict[str, str] = field(default_factory=dict)
     labels: bool = False
 
@@ -143,13 +147,22 @@ class Notation:
         """y."""
         return self._name("y", None, indices, sample)
 
-    def cost_name(self, sample: int | None = None) -> Name:
-        """The cost, of one sample or of all."""
+    def accumulator(self, layer: int, *indices: Index) -> Name:
+        """Δ, to which each sample's gradient is added."""
+        number = self.number(layer) - self.weights_lead_from
+        return self._name(r"\Delta", number, indices, None)
+
+    def cost_of_sample(self, sample: int | None) -> Name:
+        """The cost of one sample, where it is not the whole cost; without its number that of any."""
+        if sample is None:
+            return "Cₓ", "C_{x}"
+        return f"C⟨{sample}⟩", rf"C^{{\langle {sample}\rangle}}"
+
+    def cost_name(self) -> Name:
+        """The whole cost."""
         text, latex = self.cost, self.cost
         for letter, greek in _GREEK.items():
             text = text.replace(letter, greek)
-        if sample is not None:
-            return f"C⟨{sample}⟩", rf"C^{{\langle {sample}\rangle}}"
         return text, latex
 
     def equation(self, rule: str) -> str:
@@ -173,6 +186,7 @@ _ALL: Final = (
         cost=r"J(\theta)",
         activation="g",
         derivative="expanded",
+        equations={"BP1": "", "BP2": "", "BP3": "", "BP4": ""},
     ),
     Notation(
         "ML15",
@@ -183,7 +197,8 @@ _ALL: Final = (
         separator="",
         times=r" \, ",
         output_first=True,
-        equations={"BP1": "error of the output", "BP2": "back-propagation", "BP3": "Δ, j = 0", "BP4": "(3)"},
+        accumulates=True,
+        equations={"BP1": "Step 3", "BP2": "Step 4", "BP3": "Step 5", "BP4": "Step 5"},
     ),
     Notation(
         "BP1-BP4",
@@ -195,6 +210,7 @@ _ALL: Final = (
         bias_column=False,
         times=r" \, ",
         output_first=True,
+        through_z=True,
     ),
     Notation(
         "Brawer",
@@ -204,6 +220,7 @@ _ALL: Final = (
         times=r" \, ",
         derivative="psi",
         node_output=False,
+        through_z=True,
         equations={"BP1": "(42)", "BP2": "(43)", "BP3": "(46)", "BP4": "(44)"},
     ),
     Notation(
@@ -216,8 +233,8 @@ _ALL: Final = (
         layer="[{}]",
         separator="",
         bias_column=False,
-        times=r" \cdot ",
-        equations={"BP1": "δ^L", "BP2": "δ^l", "BP3": "db", "BP4": "dw"},
+        through_z=True,
+        equations={"BP1": "", "BP2": "", "BP3": "", "BP4": ""},
     ),
 )
 
