@@ -111,7 +111,7 @@ def learning_curve(history: History, *, gradients: bool = False, log: bool | Non
         elif min(costs) >= 0:
             axes.set_ylim(bottom=0)
         _over_epochs(axes, len(training))
-        axes.legend()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)  # where no line can be behind it
         if gradients:
             axes.set_xlabel("")
             _draw_gradient_norms(panels[1], history)
@@ -157,7 +157,7 @@ def _draw_gradient_norms(axes: Axes, history: History) -> None:
     _plain_decades(axes)
     axes.set_ylabel("norm of the gradient")
     _over_epochs(axes, len(norms))
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
 
 
 def _line(axes: Axes, values: Sequence[float] | Array, **style: Any) -> None:
@@ -172,7 +172,7 @@ def _plain_decades(axes: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     low, high = axes.get_ylim()
-    steps = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
+    steps = (1.0, 2.0, 3.0, 5.0, 7.0) if high < 20 * low else (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())

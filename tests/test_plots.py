@@ -291,7 +291,7 @@ def test_cells_count_the_answers_by_class(one_hot):
     cells = {place: text for place, text in texts(axes).items() if max(place) < 3}
     assert cells == {**{place: str(n) for place, n in COUNTS.items()}, (1, 1): "0"}
     assert len(axes.patches) == 9
-    assert figure.get_suptitle() == "2 of 6 right (33.3 %)"
+    assert [text.get_text() for text in figure.texts] == ["2 of 6 right (33.3 %)"]
 
 
 def test_the_margins_are_recall_and_precision_and_a_dash_where_there_is_none():
