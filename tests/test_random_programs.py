@@ -185,7 +185,8 @@ def programs(draw):
         st.lists(operand, min_size=3, max_size=3),
         st.integers(0, 5),
     )
-    for name, choices, parameter in draw(st.lists(drawn, min_size=1, max_size=30)):
+    length = draw(st.integers(1, 40))
+    for name, choices, parameter in draw(st.lists(drawn, min_size=length, max_size=length)):
         builder.statement(name, choices, parameter)
     assume(builder.statements)
     used = {k for s in builder.statements for k in s.operands if isinstance(k, int)}
