@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autobp import datasets as datasets
     from autobp import matrix as matrix
     from autobp import plots as plots
+    from autobp.compiler import compile as compile
     from autobp.drawing import draw as draw
     from autobp.explanation import explain as explain
     from autobp.functional import grad as grad
@@ -47,6 +48,7 @@ _LAZY = {
     "accuracy": "autobp.training",
     "check": "autobp.check",
     "check_grad": "autobp.gradient_check",
+    "compile": "autobp.compiler",
     "datasets": "autobp.datasets",
     "draw": "autobp.drawing",
     "explain": "autobp.explanation",

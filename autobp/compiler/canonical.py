@@ -1,0 +1,333 @@
+"""Bring a scalar graph into one form, however it was written.
+
+Chains of additions become sums with any number of terms, a product that is used once inside one sum becomes
+a term of it, what depends on constants only becomes a constant, ``a * b**-1`` a division. Logarithms of
+sigmoid and softmax outputs are taken apart by log σ(z) = z - softplus(z), log(e**u / s) = u - log s, so that
+the derivative of a cross-entropy comes out as a - y, and neither 0·∞ nor 0/0 occurs.
+"""
+
+from __future__ import annotations
+
+from autobp.compiler.trace import CONSTANT, Graph
+from autobp.ops import (
+    ADD,
+    CONSTANT_POWER,
+    DIVIDE,
+    EXP,
+    LOG,
+    MAXIMUM,
+    MINIMUM,
+    MULTIPLY,
+    NEGATIVE,
+    SIGMOID,
+    SOFTPLUS,
+    STOP_GRADIENT,
+    SUBTRACT,
+    TABLE,
+    XLOGY,
+    Operation,
+)
+
+#: What a canonical node is.
+LEAF, MAP, SUM, EXTREMUM = range(4)
+
+#: A term of a sum: its sign, and one operand (the other is then -1) or two that are multiplied.
+Term = tuple[int, int, int]
+
+_FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
+    STOP_GRADIENT
+}
+_FEW = 8  # terms among which complementary ones are looked for
+
+
+class Canonical:
+    """A graph in canonical form. Nodes keep their numbers; new ones come after them.
+
+    Attributes:
+        order: the nodes, constants left out, operands first.
+        kinds: LEAF, MAP, SUM or EXTREMUM.
+        operations, operands, constants: of a MAP; of an EXTREMUM, maximum or minimum and its operands.
+        terms, offsets: of a SUM, Σ ± a·b + offset.
+        fixed: the nodes that depend on no parameter and no input, with their values.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        n = len(graph.parents)
+        self.graph = graph
+        self.order: list[int] = []
+        self.kinds: list[int] = [LEAF] * n
+        self.operations: list[Operation | None] = list(graph.operations)
+        self.operands: list[tuple[int, ...] | list[int]] = list(graph.parents)
+        self.constants: list[tuple[float, ...]] = list(graph.constants)
+        self.terms: dict[int, list[Term]] = {}
+        self.offsets: dict[int, float] = {}
+        self.fixed: dict[int, float] = {}
+        self.outputs = graph.outputs
+
+    def add_map(self, op: Operation, operands: tuple[int, ...]) -> int:
+        """A new node op(operands)."""
+        node = len(self.kinds)
+        self.kinds.append(MAP)
+        self.operations.append(op)
+        self.operands.append(operands)
+        self.constants.append(())
+        self.order.append(node)
+        return node
+
+
+def canonicalise(graph: Graph) -> Canonical:
+    """The canonical form of a graph."""
+    return _Canonicaliser(graph).run()
+
+
+class _Canonicaliser:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.made = Canonical(graph)
+        n = len(graph.parents)
+        self.uses = [0] * n
+        self.varies = [False] * n
+        self.held = [True] * n  # no derivative flows through the node towards an output
+        self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
+        self.has_product: dict[int, bool] = {}
+        self.softplus_of: dict[int, int] = {}
+        self.log_of: dict[int, int] = {}
+        self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
+
+    def run(self) -> Canonical:
+        graph, made, varies, uses, held = self.graph, self.made, self.varies, self.uses, self.held
+        for node, parents in enumerate(graph.parents):
+            if graph.operations[node] is None:
+                varies[node] = graph.roles[node] != CONSTANT
+                continue
+            for parent in parents:
+                if varies[parent]:
+                    varies[node] = True
+                    break
+            if varies[node]:
+                for parent in parents:
+                    uses[parent] += 1
+        for output in graph.outputs:
+            uses[output] += 1
+            held[output] = False
+        for node in range(len(held) - 1, -1, -1):
+            if not held[node] and graph.operations[node] not in _FLAT:
+                for parent in graph.parents[node]:
+                    held[parent] = False
+        for node, op in enumerate(graph.operations):
+            if not varies[node]:
+                made.fixed[node] = graph.values[node]
+            elif op is None:
+                made.order.append(node)
+            else:
+                self._convert(node, op)
+        _drop_unused(made)
+        return made
+
+    def _convert(self, node: int, op: Operation) -> None:
+        made = self.made
+        operands = self.graph.parents[node]
+        if op is ADD:
+            self._sum(node, operands[0], 1, operands[1], 1)
+        elif op is SUBTRACT:
+            self._sum(node, operands[0], 1, operands[1], -1)
+            if made.fixed.get(operands[0]) == 1.0:
+                self.complement_of[node] = operands[1]
+        elif op is NEGATIVE:
+            addend = self._addend(operands[0], -1, self._is_flattened(operands[0]))
+            self._set_sum(node, *addend)
+        elif op is XLOGY and (logarithm := self._logarithm(operands[1])):
+            y = operands[0]
+            self._set_sum(node, [(sign, y, x) for sign, x in logarithm], 0.0, True, True)
+        elif op is LOG and (logarithm := self._logarithm(operands[0])):
+            self._set_sum(node, [(sign, x, -1) for sign, x in logarithm], 0.0, False, True)
+        elif (op is MAXIMUM or op is MINIMUM) and self.held[node]:
+            self._extremum(node, op, operands)
+        else:
+            if op is MULTIPLY:
+                op, operands = self._as_division(operands)
+            made.kinds[node] = MAP
+            made.operations[node] = op
+            made.operands[node] = operands
+            made.order.append(node)
+
+    # ---------------------------------------------------------------------------------------------- sums
+
+    def _sum(self, node: int, x: int, sign_x: int, y: int, sign_y: int) -> None:
+        flat_x, flat_y = self._is_flattened(x), self._is_flattened(y)
+        # Two sums that meet: a contraction among them is a quantity of its own (the z of one sample, an
+        # output of a convolution) and stays one; so does one that a single number is subtracted from.
+        if flat_x and flat_y:
+            flat_x, flat_y = not self._is_contraction(x), not self._is_contraction(y)
+        elif sign_y == -1:
+            if flat_x and not self._is_product(y):
+                flat_x = not self._is_contraction(x)
+            elif flat_y and not self._is_product(x):
+                flat_y = not self._is_contraction(y)
+        terms, offset_x, product_x, sticky_x = self._addend(x, sign_x, flat_x)
+        more, offset_y, product_y, sticky_y = self._addend(y, sign_y, flat_y)
+        if len(more) > len(terms):
+            terms, more = more, terms
+        terms.extend(more)
+        sticky = sticky_x or sticky_y
+        if len(terms) <= _FEW and self._collect(terms):
+            sticky = True
+        self._set_sum(node, terms, offset_x + offset_y, product_x or product_y, sticky)
+
+    def _is_flattened(self, x: int) -> bool:
+        return self.made.kinds[x] == SUM and self.uses[x] == 1
+
+    def _is_contraction(self, x: int) -> bool:
+        return self.has_product[x] and x not in self.sticky
+
+    def _is_product(self, x: int) -> bool:
+        return self.made.kinds[x] == MAP and self.made.operations[x] is MULTIPLY and self.uses[x] == 1
+
+    def _addend(self, x: int, sign: int, flatten: bool) -> tuple[list[Term], float, bool, bool]:
+        """What x adds to a sum: terms, a constant, whether a product is among them, whether it is sticky."""
+        made = self.made
+        if x in made.fixed:
+            return [], sign * made.fixed[x], False, False
+        if flatten:
+            terms = made.terms.pop(x)
+            if sign < 0:
+                terms = [(-s, a, b) for s, a, b in terms]
+            return terms, sign * made.offsets[x], self.has_product[x], x in self.sticky
+        if self._is_product(x):
+            a, b = made.operands[x]
+            for y, log in ((a, b), (b, a)):
+                if log in self.sticky and self.uses[log] == 1 and not self.has_product[log]:
+                    # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
+                    terms = [(sign * s, y, u) for s, u, _ in made.terms[log]]
+                    if made.offsets[log] == 0.0:
+                        return terms, 0.0, True, True
+            return [(sign, a, b)], 0.0, True, False
+        return [(sign, x, -1)], 0.0, False, False
+
+    def _set_sum(self, node: int, terms: list[Term], offset: float, product: bool, sticky: bool) -> None:
+        made = self.made
+        made.kinds[node] = SUM
+        made.terms[node] = terms
+        made.offsets[node] = offset
+        self.has_product[node] = product
+        if sticky:
+            self.sticky.add(node)
+        made.order.append(node)
+
+    def _collect(self, terms: list[Term]) -> bool:
+        """y·s + (1 - y)·s = s, and y·softplus(-z) + (1 - y)·softplus(z) = softplus(z) - y·z, in place."""
+        operations = self.made.operations
+        if sum([b >= 0 and SOFTPLUS in (operations[a], operations[b]) for _, a, b in terms]) < 2:
+            return False
+        for i, (sign, a, b) in enumerate(terms):
+            if b < 0:
+                continue
+            for c, s in ((a, b), (b, a)):
+                for j, (other_sign, d, e) in enumerate(terms):
+                    if e < 0 or i == j or other_sign != sign:
+                        continue
+                    for y, t in ((d, e), (e, d)):
+                        if not self._complementary(c, y):
+                            continue
+                        z = self._negated_argument(t, s)
+                        if (t == s and operations[s] is SOFTPLUS) or z is not None:
+                            kept = [term for k, term in enumerate(terms) if k not in (i, j)]
+                            kept.append((sign, s, -1))
+                            if z is not None:
+                                kept.append((-sign, y, z))
+                            terms[:] = kept
+                            return True
+        return False
+
+    def _complementary(self, c: int, y: int) -> bool:
+        fixed = self.made.fixed
+        if c in fixed and y in fixed:
+            return fixed[c] == 1.0 - fixed[y]
+        return self.complement_of.get(c) == y
+
+    def _negated_argument(self, t: int, s: int) -> int | None:
+        """z where t is softplus(-z) and s is softplus(z)."""
+        made = self.made
+        if not (made.operations[t] is SOFTPLUS and made.operations[s] is SOFTPLUS):
+            return None
+        (z,), (negated,) = made.operands[s], made.operands[t]
+        if made.kinds[negated] == SUM and made.terms.get(negated) == [(-1, z, -1)]:
+            return z if made.offsets[negated] == 0.0 else None
+        return None
+
+    # ---------------------------------------------------------------------------------------- logarithms
+
+    def _logarithm(self, a: int) -> list[tuple[int, int]]:
+        """log a as signed summands where a is a sigmoid, its complement, or a softmax; else nothing."""
+        made = self.made
+        if made.kinds[a] == MAP:
+            if made.operations[a] is SIGMOID:
+                (z,) = made.operands[a]
+                return [(1, z), (-1, self._once(self.softplus_of, SOFTPLUS, z))]
+            if made.operations[a] is DIVIDE:
+                e, total = made.operands[a]
+                if made.operations[e] is EXP and e not in made.fixed and total not in made.fixed:
+                    (u,) = made.operands[e]
+                    return [(1, u), (-1, self._once(self.log_of, LOG, total))]
+        elif made.kinds[a] == SUM and made.offsets[a] == 1.0 and len(made.terms.get(a, ())) == 1:
+            ((sign, x, y),) = made.terms[a]
+            if sign == -1 and y == -1 and made.operations[x] is SIGMOID:
+                (z,) = made.operands[x]
+                return [(-1, self._once(self.softplus_of, SOFTPLUS, z))]
+        return []
+
+    def _once(self, known: dict[int, int], op: Operation, x: int) -> int:
+        if x not in known:
+            known[x] = self.made.add_map(op, (x,))
+        return known[x]
+
+    # -------------------------------------------------------------------------------------------- others
+
+    def _extremum(self, node: int, op: Operation, operands: tuple[int, ...]) -> None:
+        made = self.made
+        members: list[int] = []
+        for x in operands:
+            if (
+                made.kinds[x] == EXTREMUM and made.operations[x] is op and self.uses[x] == 1
+            ):  # fmt: skip
+                inner = made.operands[x]
+                assert isinstance(inner, list)
+                made.operands[x] = ()
+                longer, shorter = (inner, members) if len(inner) >= len(members) else (members, inner)
+                longer.extend(shorter)
+                members = longer
+            else:
+                members.append(x)
+        made.kinds[node] = EXTREMUM
+        made.operands[node] = members
+        made.order.append(node)
+
+    def _as_division(self, operands: tuple[int, ...]) -> tuple[Operation, tuple[int, ...]]:
+        made = self.made
+        for a, b in (operands, operands[::-1]):
+            if (
+                made.operations[b] is CONSTANT_POWER
+                and made.constants[b] == (-1.0,)
+                and b not in made.fixed
+                and self.uses[b] == 1
+            ):
+                return DIVIDE, (a, made.operands[b][0])
+        return MULTIPLY, operands
+
+
+def _drop_unused(made: Canonical) -> None:
+    """Leave in ``order`` what the outputs depend on."""
+    used = bytearray(len(made.kinds))
+    for output in made.outputs:
+        used[output] = 1
+    for node in reversed(made.order):
+        if used[node]:
+            if made.kinds[node] == SUM:
+                for _, a, b in made.terms[node]:
+                    used[a] = 1
+                    if b >= 0:
+                        used[b] = 1
+            else:
+                for x in made.operands[node]:
+                    used[x] = 1
+    made.order = [node for node in made.order if used[node]]

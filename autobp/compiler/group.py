@@ -1,0 +1,449 @@
+"""Group scalar nodes of one kind into arrays, from the leaves up.
+
+Nodes have a colour: what operation they are, on operands of which colours. A sum's is the set of its kinds of
+terms, so that shorter sums belong with longer ones. The nodes of a colour become one array; where sums of one
+colour turn out to be products of different shapes, each shape gets a colour of its own before the nodes
+above are coloured. Constants are leaves like any other: what they are never decides a colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
+from autobp.compiler.factor import Factors, Pairs, Split, factor
+from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
+from autobp.compiler.program import (
+    Array,
+    Choose,
+    Constant,
+    Fill,
+    Gather,
+    Indices,
+    Input,
+    Map,
+    MatMul,
+    Reduce,
+    Reshape,
+    RowDot,
+    Segments,
+    Spread,
+    Theta,
+    View,
+)
+from autobp.compiler.trace import PARAMETER
+from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
+
+_CONSTANT = -1
+_THETA = 0
+
+#: A kind of term: its sign, the colour of one operand, and of the other (None where there is none).
+Kind = tuple[int, int, int | None]
+Members = list[tuple[int, dict[Kind, tuple[list[int], list[int]]]]]
+
+
+class Groups:
+    """The arrays of a graph.
+
+    Attributes:
+        theta, inputs: the arrays of parameters and arguments.
+        output: the array of the results, in their order, flat.
+    """
+
+    def __init__(self, graph: Canonical, n_parameters: int, input_sizes: Sequence[int]) -> None:
+        self._graph = graph
+        self.theta = Theta([], (n_parameters,), False)
+        self.inputs = [Input(i, size) for i, size in enumerate(input_sizes)]
+        self._arrays: list[Array] = [self.theta, *self.inputs]
+        n = len(graph.kinds)
+        self._colour = [_CONSTANT] * n
+        self._position = np.zeros(n, dtype=np.int64)
+        self._fetched: dict[Any, Array] = {}
+        self._place_leaves()
+        for nodes in self._levels():
+            self._build_level(nodes)
+        self.output = self._collect(graph.outputs)
+
+    def _place_leaves(self) -> None:
+        graph = self._graph
+        interned: dict[float, int] = {}
+        values: list[float] = []
+        for node, value in graph.fixed.items():
+            # -0.0 and NaN are numbers of their own
+            key: Any = value if value not in (0.0,) and value == value else repr(value)
+            if key not in interned:
+                interned[key] = len(values)
+                values.append(value)
+            self._position[node] = interned[key]
+        self._values = np.array(values, dtype=np.float64)
+        for node in graph.order:
+            if graph.kinds[node] == LEAF:
+                self._colour[node] = graph.graph.roles[node]  # theta is array 0, argument k array k + 1
+                self._position[node] = graph.graph.positions[node]
+        assert PARAMETER == _THETA
+
+    def _levels(self) -> list[list[int]]:
+        """The nodes above the leaves, by the longest path that leads to them."""
+        graph = self._graph
+        level = [0] * len(graph.kinds)
+        levels: list[list[int]] = []
+        for node in graph.order:
+            kind = graph.kinds[node]
+            if kind == LEAF:
+                continue
+            height = 0
+            if kind == SUM:
+                for _, a, b in graph.terms[node]:
+                    if level[a] > height:
+                        height = level[a]
+                    if b >= 0 and level[b] > height:
+                        height = level[b]
+            else:
+                for x in graph.operands[node]:
+                    if level[x] > height:
+                        height = level[x]
+            level[node] = height + 1
+            if height == len(levels):
+                levels.append([])
+            levels[height].append(node)
+        return levels
+
+    def _build_level(self, nodes: list[int]) -> None:
+        graph, colour = self._graph, self._colour
+        maps: dict[Any, list[int]] = {}
+        sums: dict[frozenset[Kind], Members] = {}
+        for node in nodes:
+            kind = graph.kinds[node]
+            if kind == SUM:
+                present: dict[Kind, tuple[list[int], list[int]]] = {}
+                for sign, a, b in graph.terms[node]:
+                    if b < 0:
+                        key: Kind = (sign, colour[a], None)
+                    else:
+                        if self._is_column(colour[b], colour[a]):
+                            a, b = b, a
+                        key = (sign, colour[a], colour[b])
+                    terms = present.get(key)
+                    if terms is None:
+                        terms = present[key] = ([], [])
+                    terms[0].append(a)
+                    terms[1].append(b)
+                sums.setdefault(frozenset(present), []).append((node, present))
+            else:
+                colours = [colour[x] for x in graph.operands[node]]
+                signature = (
+                    (MAP, graph.operations[node], graph.constants[node], tuple(colours))
+                    if kind == MAP
+                    else (kind, graph.operations[node], frozenset(colours))
+                )
+                maps.setdefault(signature, []).append(node)
+        for signature, group in maps.items():
+            operation = signature[1]
+            if signature[0] != MAP:
+                self._build_extremum(group, operation)
+            elif operation is TAKE and len(set(signature[3][1:])) == 1:
+                self._build_take(group)
+            else:
+                self._build_map(group, operation, signature[2])
+        for members in sums.values():
+            self._build_sum(members)
+
+    def _is_column(self, x: int, y: int) -> bool:
+        """Whether x rather than y is the matrix in a product: a parameter, a constant, what has no samples.
+
+        Operands of one colour stay as they are written.
+        """
+        if x == y:
+            return False
+        return self._column_rank(x) < self._column_rank(y)
+
+    def _column_rank(self, colour: int) -> tuple[int, int]:
+        if colour == _THETA:
+            return 0, 0
+        if colour == _CONSTANT:
+            return 2, 0
+        return (3 if self._arrays[colour].batched else 1), colour
+
+    # ------------------------------------------------------------------------------------------- fetching
+
+    def _fetch(self, colour: int, indices: Indices, full: bool = False) -> Array:
+        """The elements at ``indices`` of the array of a colour, axes along which they do not change as 1.
+
+        With ``full`` they have the shape of ``indices`` itself.
+        """
+        if full:
+            found = self._fetch(colour, indices)
+            return found if found.shape == indices.shape else Fill(found, indices.shape, found.batched)
+        if colour == _CONSTANT:
+            indices = drop_repeated_axes(indices)
+            return Constant(np.where(indices < 0, 0.0, self._values[indices]))
+        source = self._arrays[colour]
+        if indices.min() < 0:
+            there = np.flatnonzero(indices.reshape(-1) >= 0)
+            return Spread(self._fetch(colour, indices.reshape(-1)[there], True), there, indices.shape)
+        if indices.size == source.size and np.array_equal(
+            indices.reshape(-1), np.arange(source.size, dtype=np.int64)
+        ):
+            return self._reshaped(source, indices.shape)
+        indices = drop_repeated_axes(indices)
+        if indices.size == source.size == 1:
+            return self._reshaped(source, indices.shape)
+        found_affine = affine(indices)
+        if found_affine is not None:
+            base, strides = found_affine
+            key: Any = (colour, base, indices.shape, strides)
+            if key not in self._fetched:
+                if slicing(source.size, base, indices.shape, strides) is not None:
+                    self._fetched[key] = View(source, base, indices.shape, strides)
+                else:
+                    self._fetched[key] = Gather(source, indices)
+            return self._fetched[key]
+        key = (colour, indices.shape, indices.tobytes())
+        if key not in self._fetched:
+            self._fetched[key] = Gather(source, indices)
+        return self._fetched[key]
+
+    def _reshaped(self, source: Array, shape: tuple[int, ...]) -> Array:
+        if source.shape == shape:
+            return source
+        key = (id(source), shape)
+        if key not in self._fetched:
+            self._fetched[key] = Reshape(source, shape)
+        return self._fetched[key]
+
+    def _add(self, array: Array) -> int:
+        self._arrays.append(array)
+        return len(self._arrays) - 1
+
+    def _settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
+        self._position[np.array(nodes)] = positions
+        for node in nodes:
+            self._colour[node] = colour
+        array = self._arrays[colour]
+        if array.nodes is None:
+            array.nodes = np.full(array.size, -1, dtype=np.int64)
+            array.nodes[positions] = nodes
+
+    def _collect(self, outputs: Sequence[int]) -> Array:
+        """The results as one flat array."""
+        colours = [self._colour[x] for x in outputs]
+        positions = self._position[np.array(outputs)]
+        if len(set(colours)) == 1:
+            return self._fetch(colours[0], positions, full=True)
+        pieces: list[Array] = []
+        for c in sorted(set(colours)):
+            there = np.flatnonzero(np.array(colours) == c)
+            pieces.append(Spread(self._fetch(c, positions[there], True), there, (len(outputs),)))
+        return Map(pieces, (len(outputs),), None, signs=(1.0,) * len(pieces))
+
+    # ----------------------------------------------------------------------------------- maps and choices
+
+    def _elementwise(
+        self, operands: Sequence[tuple[int, Indices]]
+    ) -> tuple[list[Array], Indices, tuple[int, ...]]:
+        """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape."""
+        moving = [(c, p) for c, p in operands if c != _CONSTANT]
+        order, shape = lay_out([p for _, p in moving], [self._arrays[c].shape for c, _ in moving])
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(order))
+        arrays = []
+        for c, p in operands:
+            array = self._fetch(c, p[order].reshape(shape))
+            if not array.batched and not isinstance(array, Theta):
+                # broadcasting puts axes of size 1 in front by itself
+                rank = max(1, len(array.shape) - next((i for i, n in enumerate(array.shape) if n > 1), 99))
+                if rank < len(array.shape):
+                    array = self._fetch(c, p[order].reshape(shape)[(0,) * (len(shape) - rank)])
+            arrays.append(array)
+        if np.broadcast_shapes(*[x.shape for x in arrays]) != shape:  # the same node several times
+            arrays[0] = Fill(arrays[0], shape, arrays[0].batched)
+        return arrays, places, shape
+
+    def _operand(self, ids: Sequence[int]) -> tuple[int, Indices]:
+        return self._colour[ids[0]], self._position[np.array(ids)]
+
+    def _build_map(self, nodes: list[int], operation: Operation, constants: tuple[float, ...]) -> None:
+        rows = [self._graph.operands[node] for node in nodes]
+        operands = [self._operand(column) for column in zip(*rows, strict=True)]
+        arrays, places, shape = self._elementwise(operands)
+        self._settle(nodes, self._add(Map(arrays, shape, operation, constants)), places)
+
+    def _build_take(self, nodes: list[int]) -> None:
+        rows = [self._graph.operands[node] for node in nodes]
+        index_colour, index = self._operand([row[0] for row in rows])
+        by_length: dict[int, list[int]] = {}
+        for i, row in enumerate(rows):
+            by_length.setdefault(len(row), []).append(i)
+        for same in by_length.values():
+            picked = np.array(same)
+            table = self._position[np.array([rows[i][1:] for i in same])]
+            colour = self._colour[rows[same[0]][1]]
+            made, places = self._choose(index_colour, index[picked], colour, table)
+            self._settle([nodes[i] for i in same], self._add(made), places)
+
+    def _choose(
+        self, index_colour: int, index: Indices, colour: int, table: Indices
+    ) -> tuple[Array, Indices]:
+        which, ia = np.unique(index, return_inverse=True)
+        values, ib = np.unique(table, axis=0, return_inverse=True)
+        ia, ib = ia.reshape(-1), ib.reshape(-1)
+        pairs = np.unique(ia * len(values) + ib)
+        if len(pairs) == len(which) * len(values):
+            made = Choose(self._fetch(index_colour, which, True), self._fetch(colour, values, True), True)
+            return made, ia * len(values) + ib
+        made = Choose(self._fetch(index_colour, index, True), self._fetch(colour, table, True), False)
+        return made, np.arange(len(index), dtype=np.int64)
+
+    def _build_extremum(self, nodes: list[int], operation: Operation) -> None:
+        ufunc = "maximum" if operation is MAXIMUM else "minimum"
+        present: list[dict[int, list[int]]] = []
+        for node in nodes:
+            by_colour: dict[int, list[int]] = {}
+            for x in self._graph.operands[node]:
+                by_colour.setdefault(self._colour[x], []).append(x)
+            present.append(by_colour)
+        parts = [self._reduction(c, [found[c] for found in present], ufunc) for c in sorted(present[0])]
+        while len(parts) > 1:
+            arrays, places, shape = self._elementwise(parts[-2:])
+            parts[-2:] = [(self._add(Map(arrays, shape, operation)), places)]
+        self._settle(nodes, *parts[0])
+
+    # ------------------------------------------------------------------------------------------------ sums
+
+    def _build_sum(self, members: Members) -> None:
+        parts: list[tuple[int, Indices]] = []
+        factors: list[float] = []
+        nodes = [node for node, _ in members]
+        for kind in sorted(members[0][1], key=str):
+            terms = [present[kind] for _, present in members]
+            made = self._part(kind, terms)
+            if isinstance(made, Split):
+                for label in np.unique(made.labels):
+                    self._build_sum([members[i] for i in np.flatnonzero(made.labels == label)])
+                return
+            colour, positions, scale = made
+            parts.append((colour, positions))
+            factors.append(kind[0] * scale)
+        offsets = np.array([self._graph.offsets[node] for node in nodes])
+        if len(parts) == 1 and factors[0] == 1.0 and not offsets.any():
+            self._settle(nodes, *parts[0])
+            return
+        arrays, places, shape = self._elementwise(parts)
+        if offsets.any():
+            laid_out = np.empty(len(nodes))
+            laid_out[places] = offsets
+            values = laid_out.reshape(shape)
+            if (values == values.flat[0]).all():
+                values = values.flat[0].reshape((1,) * len(shape))
+            arrays.append(Constant(values))
+            factors.append(1.0)
+        self._settle(nodes, self._add(Map(arrays, shape, None, signs=tuple(factors))), places)
+
+    def _part(
+        self, kind: Kind, terms: list[tuple[list[int], list[int]]]
+    ) -> tuple[int, Indices, float] | Split:
+        """The terms of one kind: the colour and the positions of their sums, and a factor."""
+        _, colour_a, colour_b = kind
+        if colour_b is None:
+            return self._plain_part(colour_a, [a for a, _ in terms])
+        a = self._position[np.array([x for row, _ in terms for x in row])]
+        b = self._position[np.array([x for _, row in terms for x in row])]
+        lengths = np.array([len(row) for row, _ in terms], dtype=np.int64)
+        for colour, positions, other in ((colour_a, a, 1), (colour_b, b, 0)):
+            if colour == _CONSTANT and (positions == positions[0]).all():
+                plain = [row[other] for row in terms]
+                found = self._plain_part(colour_b if other else colour_a, plain)
+                return found[0], found[1], found[2] * float(self._values[positions[0]])
+        made = factor(a, b, lengths, colour_a in (_THETA, _CONSTANT), True)
+        if isinstance(made, Split):
+            return made
+        if isinstance(made, Factors):
+            return self._product(colour_a, colour_b, a, b, made)
+        return self._pairs(colour_a, colour_b, lengths, made)
+
+    def _plain_part(self, colour: int, rows: list[list[int]]) -> tuple[int, Indices, float]:
+        if all(len(row) == 1 for row in rows):
+            return colour, self._position[np.array([row[0] for row in rows])], 1.0
+        flat = self._position[np.array([x for row in rows for x in row])]
+        lengths = np.array([len(row) for row in rows])
+        k = int(lengths[0])
+        if (lengths == k).all():
+            table = flat.reshape(-1, k)
+            if (table == table[:, :1]).all():
+                return colour, table[:, 0], float(k)
+        return (*self._reduction(colour, rows, "add"), 1.0)
+
+    def _reduction(self, colour: int, rows: list[list[int]], ufunc: str) -> tuple[int, Indices]:
+        """The sums (maxima, minima) of elements of one array: colour and positions."""
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        flat = self._position[np.array([x for row in rows for x in row])]
+        k = int(lengths[0])
+        if (lengths == k).all():
+            if k == 1:
+                return colour, flat
+            table = np.sort(flat.reshape(-1, k), axis=1)
+            unique, inverse = np.unique(table, axis=0, return_inverse=True)
+            shape: tuple[int, ...] = (len(unique),)
+            grid = grid_of(unique[:, :1])
+            if grid is not None and affine(unique.reshape(*grid, k)) is not None:
+                shape = grid
+            source = self._fetch(colour, unique.reshape(*(shape if shape != (1,) else ()), k), full=True)
+            return self._add(Reduce(source, ufunc)), inverse.reshape(-1).astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        stretches = [np.sort(flat[starts[i] : starts[i + 1]]) for i in range(len(rows))]
+        order = sorted(range(len(rows)), key=lambda i: int(stretches[i][0]))
+        source = self._fetch(colour, np.concatenate([stretches[i] for i in order]), full=True)
+        places = np.empty(len(rows), dtype=np.int64)
+        places[order] = np.arange(len(rows))
+        firsts = np.concatenate([[0], np.cumsum(lengths[order])[:-1]]).astype(np.int64)
+        return self._add(Segments(source, firsts, ufunc)), places
+
+    def _product(
+        self, colour_a: int, colour_b: int, a: Indices, b: Indices, made: Factors
+    ) -> tuple[int, Indices, float]:
+        c, o, k = made.columns.shape
+        p = made.rows.shape[1]
+        weights = c == 1 and colour_a == _THETA and colour_b not in (_THETA, _CONSTANT)
+        if k == 1 and not (weights and (o > 1 or p > 1 or self._arrays[colour_b].batched)):
+            arrays, places, shape = self._elementwise([(colour_a, a), (colour_b, b)])
+            return self._add(Map(arrays, shape, MULTIPLY)), places, 1.0
+        batched_a = colour_a != _CONSTANT and self._arrays[colour_a].batched
+        rows: Indices
+        columns: Indices
+        if o == 1 and p == 1 and not (c == 1 and not batched_a and colour_a != colour_b):
+            firsts = np.stack([made.rows[:, 0, 0], made.columns[:, 0, 0]], axis=1)
+            shape = () if c == 1 else grid_of(firsts) or (c,)
+            rows, columns = made.rows.reshape(*shape, k), made.columns.reshape(*shape, k)
+            return self._add(self._row_dot(colour_b, rows, colour_a, columns)), made.places, 1.0
+        if c == 1:
+            rows = made.rows[0] if p > 1 else made.rows[0, 0]
+            columns = made.columns[0]
+        else:
+            rows, columns = made.rows, made.columns
+        product = MatMul(self._fetch(colour_b, rows, True), self._fetch(colour_a, columns, True))
+        return self._add(product), made.places, 1.0
+
+    def _row_dot(self, colour_x: int, x: Indices, colour_y: int, y: Indices) -> Array:
+        arrays = [self._fetch(colour_x, x), self._fetch(colour_y, y)]
+        k = x.shape[-1]
+        for i, array in enumerate(arrays):
+            if array.shape[-1] != k:
+                arrays[i] = Fill(array, (*array.shape[:-1], k), array.batched)
+        if np.broadcast_shapes(arrays[0].shape, arrays[1].shape) != x.shape:
+            arrays[0] = Fill(arrays[0], x.shape, arrays[0].batched)
+        return RowDot(arrays[0], arrays[1])
+
+    def _pairs(
+        self, colour_a: int, colour_b: int, lengths: Indices, made: Pairs
+    ) -> tuple[int, Indices, float]:
+        n, k = len(lengths), int(lengths[0])
+        if (lengths == k).all():
+            x, y = made.a.reshape(n, k), made.b.reshape(n, k)
+            colour = self._add(self._row_dot(colour_b, y, colour_a, x))
+        else:
+            factors = [self._fetch(colour_a, made.a, True), self._fetch(colour_b, made.b, True)]
+            colour = self._add(Segments(Map(factors, factors[0].shape, MULTIPLY), made.starts, "add"))
+        return colour, np.arange(n, dtype=np.int64), 1.0

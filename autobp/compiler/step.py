@@ -1,0 +1,412 @@
+"""compile: from a function of Values, or a graph, to a step that runs as matrices."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from autobp.compiler.canonical import canonicalise
+from autobp.compiler.differentiate import differentiate
+from autobp.compiler.emit import Module, Writer
+from autobp.compiler.group import Groups
+from autobp.compiler.names import name_backward, name_forward, parameter_positions
+from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
+from autobp.compiler.trace import Graph, flatten, record, shape_of, trace
+from autobp.engine import Value
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+class Program:
+    """What one graph became: source text, and the functions it defines.
+
+    Attributes:
+        source: a module that imports only NumPy and runs on its own.
+        n_statements: the statements of its functions, forward and backward.
+        matrices: (name, positions in theta) of each matrix of parameters.
+        result_shape: of the outputs for one sample; None for a scalar.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        result_shape: tuple[int, ...] | None,
+        shapes: Shapes,
+        names: Sequence[str],
+        labels: Sequence[str],
+    ) -> None:
+        self.result_shape = result_shape
+        sizes = [math.prod(shape) for shape in shapes]
+        groups = Groups(canonicalise(graph), len(labels), sizes)
+        output = groups.output
+        name_forward(output, labels)
+        self.matrices = _matrices(output, labels)
+        module = Module()
+        arguments = ", ".join(["theta", *names])
+        head = []
+        if names:
+            head = [f"m = len({names[0]})"]
+            head += [
+                f"{name} = {name}.reshape(m, {size})"
+                for name, size, shape in zip(names, sizes, shapes, strict=True)
+                if len(shape) != 1
+            ]
+        functions = []
+        writer = Writer(module, [output], names)
+        forward = [*head, *writer.lines]
+        if result_shape is None:
+            cost = f"{writer.of(output)}.mean()" if output.batched else f"{writer.of(output)}[0]"
+            functions.append(_function("value", arguments, "The mean cost over the rows.", forward, cost))
+            gradient, adjoints = differentiate(output, groups.theta)
+            gradient.name = "gradient"
+            name_backward(output, gradient, adjoints)
+            writer = Writer(module, [output, gradient], names)
+            cost = f"{writer.of(output)}.mean()" if output.batched else f"{writer.of(output)}[0]"
+            functions.append(
+                _function(
+                    "cost_and_gradient",
+                    arguments,
+                    "The mean cost over the rows, and its gradient by theta.",
+                    [*head, *writer.lines],
+                    f"{cost}, {writer.of(gradient)}",
+                )
+            )
+        else:
+            inner = ", ".join(map(str, result_shape))
+            shaped = f"{writer.of(output)}.reshape({'m, ' if output.batched else ''}{inner})"
+            if names and not output.batched:
+                shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
+            functions.append(_function("value", arguments, "The outputs for each row.", forward, shaped))
+        self.n_statements = len(writer.lines) + len(head)
+        self.source = module.text(functions, f"Compiled by autobp from {len(graph.parents):,} scalar nodes.")
+        self._namespace: dict[str, Any] | None = None
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """A function that the source defines."""
+        if self._namespace is None:
+            namespace: dict[str, Any] = {}
+            exec(compile_source(self.source), namespace)
+            self._namespace = namespace
+        found: Callable[..., Any] = self._namespace[name]
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_namespace": None}
+
+
+def compile_source(source: str) -> Any:
+    """The source as a code object."""
+    return compile(source, "<compiled by autobp>", "exec")
+
+
+def _function(name: str, arguments: str, docstring: str, lines: Sequence[str], result: str) -> str:
+    body = "\n".join(f"    {line}" for line in [f'"""{docstring}"""', *lines, f"return {result}"])
+    return f"def {name}({arguments}):\n{body}\n"
+
+
+def _matrices(output: Array, labels: Sequence[str]) -> list[tuple[str, Any]]:
+    from autobp.compiler.differentiate import in_order
+
+    covered = np.zeros(len(labels), dtype=bool)
+    found: list[tuple[str, Any]] = []
+    names: set[str] = set()
+    chosen = []
+    for array in in_order([output]):
+        if isinstance(array, View | Gather | Reshape):
+            source = array.operands[0]
+            while isinstance(source, View | Gather | Reshape):
+                source = source.operands[0]
+            if isinstance(source, Theta):
+                chosen.append((array.name, parameter_positions(array)))
+    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
+        squeezed = positions.squeeze() if positions.ndim > 2 else positions
+        flat = squeezed.reshape(-1)
+        if covered[flat].any() or len(np.unique(flat)) < len(flat):
+            continue
+        covered[flat] = True
+        unique = name or f"P{1 + len(found)}"
+        while unique in names:
+            unique += "_"
+        names.add(unique)
+        found.append((unique, squeezed))
+    for i in np.flatnonzero(~covered).tolist():
+        found.append((labels[i] or f"theta[{i}]", np.array(i)))
+    return sorted(found, key=lambda pair: int(pair[1].flat[0]))
+
+
+class Step:
+    """A compiled function of parameters and data: the mean cost over samples, and its gradient.
+
+    Made by :func:`compile`. ``step(theta, X, Y)`` takes the parameters as one array (n_parameters,) and the
+    function's arguments as arrays with samples as rows; it returns the mean cost, a float, and the gradient,
+    a fresh array (n_parameters,). Where the function gives a list, it returns the outputs, (m, …).
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        parameters: Sequence[Value],
+        names: Sequence[str],
+        check: bool,
+    ) -> None:
+        self._function = function
+        self._parameters: list[Value] | None = list(parameters)
+        self._labels = [parameter.label for parameter in parameters]
+        self._theta = np.array([parameter._data for parameter in parameters], dtype=np.float64)
+        self._names = list(names)
+        self._check = check
+        self._programs: dict[Shapes, Program] = {}
+        self._last: Program | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
+        """(cost, gradient) at theta for the samples in ``arguments``; the outputs, where they are a list.
+
+        Raises ValueError where shapes do not fit, TypeError where an argument is missing or no real numbers.
+        """
+        program, vector, arrays = self._prepare(theta, arguments)
+        with np.errstate(all="ignore"):
+            if program.result_shape is not None:
+                return program.function("value")(vector, *arrays)
+            cost, gradient = program.function("cost_and_gradient")(vector, *arrays)
+        return float(cost), gradient
+
+    def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
+        """The mean cost at theta alone, or the outputs, where they are a list."""
+        program, vector, arrays = self._prepare(theta, arguments)
+        with np.errstate(all="ignore"):
+            found = program.function("value")(vector, *arrays)
+        return float(found) if program.result_shape is None else found
+
+    # -------------------------------------------------------------------------------------- arguments
+
+    def _prepare(
+        self, theta: ArrayLike, arguments: Sequence[ArrayLike]
+    ) -> tuple[Program, Floats, list[Floats]]:
+        vector = _floats("theta", theta)
+        if vector.shape != self._theta.shape:
+            raise ValueError(
+                f"theta has the shape {vector.shape}; there are {len(self._theta)} parameters, so it must be "
+                f"{self._theta.shape}"
+            )
+        if len(arguments) != len(self._names):
+            wanted = ", ".join(["theta", *self._names])
+            raise TypeError(
+                f"step({wanted}) takes {1 + len(self._names)} arguments; got {1 + len(arguments)}"
+            )
+        arrays = [_floats(name, x) for name, x in zip(self._names, arguments, strict=True)]
+        for name, array in zip(self._names, arrays, strict=True):
+            if array.ndim == 0:
+                raise ValueError(f"{name} is one number; it needs a row for each sample, shape (m, …)")
+            if len(array) != len(arrays[0]):
+                raise ValueError(
+                    f"{name} has {len(array)} rows, but {self._names[0]} has {len(arrays[0])}: both have one "
+                    "row for each sample"
+                )
+            if len(array) == 0:
+                raise ValueError(f"{name} has no rows; the mean over no samples is not defined")
+        shapes = tuple([array.shape[1:] for array in arrays])
+        program = self._programs.get(shapes)
+        if program is None:
+            with self._lock:
+                program = self._programs.get(shapes)
+                if program is None:
+                    program = self._trace(shapes, [array[0] for array in arrays])
+        self._last = program
+        return program, vector, arrays
+
+    def _trace(self, shapes: Shapes, samples: Sequence[Floats]) -> Program:
+        if self._function is None or self._parameters is None:
+            known = "; ".join(str(shape) for shape in self._programs)
+            raise ValueError(
+                f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
+                f"trace is not here (a pickle holds programs only); there are programs for {known}"
+            )
+        graph, result_shape = trace(self._function, self._parameters, samples)
+        program = Program(graph, result_shape, shapes, self._names, self._labels)
+        self._programs[shapes] = program
+        return program
+
+    # ---------------------------------------------------------------------------------------- readings
+
+    def _program(self) -> Program:
+        if self._last is None:
+            raise ValueError(
+                "nothing is traced yet: call the step once, or give compile an example=(x, y) of one sample"
+            )
+        return self._last
+
+    @property
+    def theta(self) -> Floats:
+        """The parameters' numbers, a new array (n_parameters,), in their order."""
+        if self._parameters is not None:
+            self._theta = np.array([parameter._data for parameter in self._parameters], dtype=np.float64)
+        return np.array(self._theta)
+
+    def write_back(self, theta: ArrayLike) -> None:
+        """Set the parameters' data. ValueError where theta does not fit, or after unpickling."""
+        vector = _floats("theta", theta)
+        if vector.shape != self._theta.shape:
+            raise ValueError(f"theta has the shape {vector.shape}; it must be {self._theta.shape}")
+        if self._parameters is None:
+            raise ValueError("a step from a pickle has no parameters to write to; use unflatten(theta)")
+        for parameter, x in zip(self._parameters, vector.tolist(), strict=True):
+            parameter.data = x
+
+    def unflatten(self, theta: ArrayLike) -> dict[str, Floats]:
+        """The parameters as the matrices that were found, by name. Raises ValueError before the trace."""
+        vector = _floats("theta", theta)
+        if vector.shape != self._theta.shape:
+            raise ValueError(f"theta has the shape {vector.shape}; it must be {self._theta.shape}")
+        return {name: np.asarray(vector[positions]) for name, positions in self._program().matrices}
+
+    def __len__(self) -> int:
+        """The number of statements of the program. Raises ValueError before the trace."""
+        return self._program().n_statements
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def source(self) -> str:
+        """The program as a NumPy module that runs on its own. Raises ValueError before the trace."""
+        return self._program().source
+
+    def __repr__(self) -> str:
+        about = f"{len(self._theta)} parameters"
+        if self._last is None:
+            return f"<compiled step: {about}, not traced yet>"
+        names = ", ".join(
+            f"{name} {'×'.join(map(str, positions.shape)) or 'scalar'}"
+            for name, positions in self._last.matrices[:8]
+        )
+        return f"<compiled step: {self._last.n_statements} statements, {about} ({names})>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.update(_function=None, _parameters=None, _lock=None, _theta=self.theta)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+
+def _floats(name: str, x: ArrayLike) -> Floats:
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        return x
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: its rows have different lengths") from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers; got an array of {array.dtype}")
+    converted: Floats = array.astype(np.float64)
+    return converted
+
+
+def compile_step(
+    function: Callable[..., Any] | Value | Sequence[Any],
+    parameters: Sequence[Value],
+    *,
+    inputs: Sequence[Any] | None = None,
+    example: Sequence[Any] | None = None,
+    check: bool = False,
+) -> Step:
+    """Compile a function of Values, or a graph that exists, to a step that runs as NumPy matrix operations.
+
+    Args:
+        function: of one sample: ``loss(x, y)``, each argument a scalar or a nested list of scalars, gives a
+            Value (the cost), or a nested list of Values (outputs). Or the Value, the graph, itself.
+        parameters: the leaves that theta holds, in this order.
+        inputs: for a graph that exists, its arguments: each a leaf or a nested list of leaves.
+        example: arguments of one sample, (x, y), to trace the function with at once.
+        check: name the first statement whose result is not finite (FloatingPointError).
+
+    Returns:
+        a Step. A function is traced at the first call, once for each shape of its arguments.
+
+    Raises:
+        TypeError: a parameter is no leaf, or the function reads data that it depends on, or has arguments
+            that cannot be samples.
+        ValueError: two traces of the function differ; leaves are named twice.
+
+    Decisions that Python made while an existing graph was built (``if v.data > 0``) cannot be seen in it, and
+    hold for whatever the step computes; from a function they raise.
+    """
+    parameters = list(parameters)
+    for parameter in parameters:
+        if not isinstance(parameter, Value) or parameter.operation is not None:
+            raise TypeError(f"parameters must be leaves, Values that were not computed; got {parameter!r}")
+    if len({id(parameter) for parameter in parameters}) < len(parameters):
+        raise ValueError("a parameter is named twice")
+    if callable(function):
+        if inputs is not None:
+            raise TypeError("inputs= is for a graph that exists; a function has its arguments")
+        is_model = callable(getattr(function, "parameters", None))
+        traced = _listed(function) if is_model else function
+        step = Step(traced, parameters, _argument_names(function), check)
+        if example is not None:
+            samples = [np.asarray(x, dtype=np.float64) for x in example]
+            if len(samples) != len(step._names):
+                wanted = len(step._names)
+                raise TypeError(f"example has {len(samples)} arguments; the function takes {wanted}")
+            step._last = step._trace(tuple([sample.shape for sample in samples]), samples)
+        return step
+    return _from_graph(function, parameters, list(inputs or ()), check)
+
+
+def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
+    """The model with its outputs as a list, one output too: predictions, not a cost to be averaged."""
+
+    def outputs(*arguments: Any) -> Any:
+        made = model(*arguments)
+        return [made] if isinstance(made, Value) else made
+
+    return outputs
+
+
+def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool) -> Step:
+    leaves = {id(parameter): (0, i) for i, parameter in enumerate(parameters)}
+    shapes = []
+    for role, argument in enumerate(inputs, start=1):
+        shapes.append(shape_of(argument))
+        for i, leaf in enumerate(flatten(argument)):
+            if not isinstance(leaf, Value) or leaf.operation is not None:
+                raise TypeError(f"inputs must be leaves, Values that were not computed; got {leaf!r}")
+            if id(leaf) in leaves:
+                raise ValueError(f"{leaf!r} is named twice among parameters and inputs")
+            leaves[id(leaf)] = (role, i)
+    outputs = list(flatten(value))
+    if not outputs or not all(isinstance(output, Value) for output in outputs):
+        raise TypeError(f"compile needs a function, a Value, or a nested list of Values; got {value!r}")
+    graph = record(outputs, leaves)
+    names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
+    step = Step(None, parameters, names, check)
+    result_shape = None if isinstance(value, Value) else shape_of(value)
+    step._last = Program(graph, result_shape, tuple(shapes), names, step._labels)
+    step._programs[tuple(shapes)] = step._last
+    return step
+
+
+def _argument_names(function: Callable[..., Any]) -> list[str]:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"the arguments of {function!r} cannot be seen; wrap it in a def") from error
+    names = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(f"{function!r} takes *{name}: compile needs a fixed number of arguments")
+        if parameter.default is parameter.empty:
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                raise TypeError(f"{name} can be given by name only; compile passes samples by position")
+            names.append(name)
+    taken = ("theta", "m", "np")
+    return [f"{name}_" if name in taken else name for name in names]

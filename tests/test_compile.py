@@ -1,0 +1,616 @@
+"""Compiled programs agree with the eager engine, whoever wrote the graph, and have few statements."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import MLP, Value, costs
+from autobp.functions import softmax, take, xlogy
+
+RNG = np.random.default_rng(7)
+
+
+def values(*shape: int) -> Any:
+    """An object array of parameters."""
+    made = np.empty(shape, dtype=object)
+    flat = made.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = Value(float(RNG.normal()))
+    return made
+
+
+def nested(array: Any) -> Any:
+    return [nested(row) for row in array] if np.ndim(array) else Value(float(array))
+
+
+def eager(loss: Callable[..., Any], parameters: list[Value], *data: Any) -> tuple[float, Any]:
+    """The mean over the samples, one graph for each, and its gradient."""
+    m = len(data[0]) if data else 1
+    cost, gradient = 0.0, np.zeros(len(parameters))
+    for i in range(m):
+        for parameter in parameters:
+            parameter.grad = 0.0
+        root = loss(*[nested(x[i]) for x in data])
+        root.backward()
+        cost += root.data / m
+        gradient += [parameter.grad / m for parameter in parameters]
+    return cost, gradient
+
+
+def agrees(loss: Callable[..., Any], parameters: list[Value], *data: Any) -> autobp.compiler.Step:
+    step = autobp.compile(loss, parameters)
+    cost, gradient = step(step.theta, *data)
+    expected, derivative = eager(loss, parameters, *data)
+    assert cost == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert step.value(step.theta, *data) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(gradient, derivative, rtol=1e-11, atol=1e-12 * np.abs(derivative).max())
+    return step
+
+
+X = RNG.normal(size=(7, 3))
+Y = RNG.uniform(size=(7, 2))
+CLASSES = np.array([0, 1, 2, 3, 4, 0, 1])
+
+
+def products(source: str) -> int:
+    """The matrix products in cost_and_gradient."""
+    return source.partition("def cost_and_gradient")[2].count(" @ ")
+
+
+# ------------------------------------------------------------------------------------------ dense networks
+
+
+@pytest.mark.parametrize("cost", ["quadratic", "binary_cross_entropy", "hinge"])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "silu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_networks_of_layers(cost: str, activation: str, bias: bool) -> None:
+    output = "sigmoid" if cost == "binary_cross_entropy" else "linear"
+    net = MLP(3, [4, 3, 2], activation=[activation, activation, output], bias=bias, seed=1)
+    y = np.sign(Y - 0.5) if cost == "hinge" else Y
+    step = agrees(lambda x, y: costs.COSTS[cost](net(x), y), net.parameters(), X, y)
+    # BP1-BP4 have a product for each layer forward and for each dW, and one for each delta but the last
+    assert products(step.source) == 3 + 3 + 2
+    assert "delta3" in step.source
+    assert "dW1 = delta1.T @ x" in step.source
+
+
+@pytest.mark.parametrize("cost", ["binary_cross_entropy_with_logits", "softmax_cross_entropy"])
+def test_costs_of_logits(cost: str) -> None:
+    net = MLP(3, [4, 2], activation=["tanh", "linear"], seed=1)
+    step = agrees(lambda x, y: costs.COSTS[cost](net(x), y), net.parameters(), X, Y)
+    assert products(step.source) == 2 + 2 + 1
+
+
+def test_softmax_with_classes() -> None:
+    net = MLP(3, [4, 5], activation=["tanh", "linear"], seed=1)
+    agrees(lambda x, y: costs.softmax_cross_entropy(net(x), y), net.parameters(), X, CLASSES)
+
+
+def test_softmax_output_under_cross_entropy() -> None:
+    net = MLP(3, [4, 5], activation=["tanh", "softmax"], seed=1)
+    one_hot = np.eye(5)[CLASSES]
+    loss: Any = lambda x, y: -sum([xlogy(t, a) for t, a in zip(y, net(x), strict=True)])  # noqa: E731
+    step = agrees(loss, net.parameters(), X, one_hot)
+    # stable where the naive quotient is 0/0: logits of ±1000 saturate the softmax
+    net.W = [net.W[0], 1000.0 * net.W[1]]
+    _, gradient = step(step.theta, X, one_hot)
+    assert np.isfinite(gradient).all()
+
+
+def test_sigmoid_output_under_cross_entropy_is_a_minus_y() -> None:
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+    step = autobp.compile(lambda x, y: costs.binary_cross_entropy(net(x), y), net.parameters())
+    step(step.theta, X, Y)
+    backward = step.source.partition("def cost_and_gradient")[2]
+    assert "delta2 = (sigmoid(z2) - y) / m" in backward
+    theta = 1000.0 * step.theta
+    cost, gradient = step(theta, X, np.round(Y))
+    assert np.isfinite(cost)
+    assert np.isfinite(gradient).all()
+
+
+def test_micrograds_moons_loss() -> None:
+    net = MLP(2, [16, 16, 1], seed=3)
+    rows = RNG.normal(size=(20, 2)).tolist()
+    labels = [1 if i % 2 else -1 for i in range(20)]
+
+    def loss() -> Any:
+        scores = [net([Value(v) for v in row]) for row in rows]
+        losses = [(1 + -yi * score).relu() for yi, score in zip(labels, scores, strict=True)]
+        return sum(losses) * (1.0 / len(losses)) + 1e-4 * sum(p * p for p in net.parameters())
+
+    step = agrees(loss, net.parameters())
+    assert products(step.source) == 3 + 3 + 2
+    shapes = {name: array.shape for name, array in step.unflatten(step.theta).items()}
+    assert shapes == {"W1": (16, 2), "b1": (16,), "W2": (16, 16), "b2": (16,), "W3": (1, 16), "b3": (1,)}
+
+
+def test_penalty() -> None:
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+    agrees(
+        lambda x, y: costs.quadratic(net(x), y) + costs.l2(net, 0.1, 10), net.parameters(), X, Y
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------- however it is written
+
+
+def dense(how: str) -> tuple[Callable[..., Any], list[Value]]:
+    W, b, V = values(4, 3), values(4), values(2, 4)
+
+    def shuffled(items: Any, rng: random.Random) -> list[Any]:
+        items = list(items)
+        rng.shuffle(items)
+        return items
+
+    def loss(x: Any, y: Any) -> Any:
+        if how == "object arrays":
+            h = np.tanh(W @ np.array(x, dtype=object) + b)
+            return ((V @ h - np.array(y, dtype=object)) ** 2).sum()
+        if how == "reduce":
+            h = [
+                reduce(lambda s, t: s + t, [W[i, j] * x[j] for j in range(3)], b[i]).tanh() for i in range(4)
+            ]
+            z = [reduce(lambda s, t: t + s, [V[i, j] * h[j] for j in range(4)]) for i in range(2)]
+            return sum((z_i - y_i) ** 2 for z_i, y_i in zip(z, y, strict=True))
+        rng = random.Random(11)
+        h = [None] * 4
+        for i in shuffled(range(4), rng):
+            total: Any = 0.0
+            for j in shuffled(range(3), rng):
+                total = total + (W[i, j] * x[j] if rng.random() < 0.5 else x[j] * W[i, j])
+            h[i] = (total + b[i]).tanh()
+        z = [sum(V[i, j] * h[j] for j in shuffled(range(4), rng)) for i in range(2)]
+        return sum((z_i - y_i) ** 2 for z_i, y_i in shuffled(zip(z, y, strict=True), rng))
+
+    return loss, [*W.reshape(-1), *b, *V.reshape(-1)]
+
+
+@pytest.mark.parametrize("how", ["object arrays", "reduce", "shuffled loops"])
+def test_any_way_of_writing_gives_the_products(how: str) -> None:
+    loss, parameters = dense(how)
+    step = agrees(loss, parameters, X, Y)
+    assert products(step.source) == 2 + 2 + 1
+    assert {"W1", "b1", "W2"} <= set(step.unflatten(step.theta))
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_convolution(padding: int) -> None:
+    K, w = values(2, 3, 3), values(2)
+    images = RNG.normal(size=(5, 6, 6))
+
+    def loss(x: Any, y: Any) -> Any:
+        pooled = []
+        for c in range(2):
+            outputs = []
+            for i in range(4 + 2 * padding):
+                for j in range(4 + 2 * padding):
+                    terms = [
+                        K[c, u, v] * x[i + u - padding][j + v - padding]
+                        for u in range(3)
+                        for v in range(3)
+                        if 0 <= i + u - padding < 6 and 0 <= j + v - padding < 6
+                    ]
+                    outputs.append(sum(terms).tanh())
+            pooled.append(sum(outputs) / len(outputs))
+        return (sum(a * b for a, b in zip(w, pooled, strict=True)) - y) ** 2
+
+    step = agrees(loss, [*K.reshape(-1), *w], images, RNG.normal(size=5))
+    assert len(step) < 30
+    assert products(step.source) >= 2
+
+
+def test_sum_of_linear_convolution_outputs() -> None:
+    K = values(3, 3)
+
+    def loss(x: Any, y: Any) -> Any:
+        total = 0
+        for i in range(4):
+            for j in range(4):
+                total = total + sum(K[u, v] * x[i + u][j + v] for u in range(3) for v in range(3))
+        return (total - y) ** 2
+
+    agrees(loss, list(K.reshape(-1)), RNG.normal(size=(5, 6, 6)), RNG.normal(size=5))
+
+
+def recurrence(steps: int) -> autobp.compiler.Step:
+    U, W, b, V = values(4, 4), values(4, 3), values(4), values(4)
+
+    def loss(x: Any, y: Any) -> Any:
+        h: list[Any] = [0.1] * 4
+        for t in range(steps):
+            h = [
+                (
+                    sum(U[i, j] * h[j] for j in range(4)) + sum(W[i, k] * x[t][k] for k in range(3)) + b[i]
+                ).tanh()
+                for i in range(4)
+            ]
+        return (sum(v * a for v, a in zip(V, h, strict=True)) - y) ** 2
+
+    parameters = [*U.reshape(-1), *W.reshape(-1), *b, *V]
+    return agrees(loss, parameters, RNG.normal(size=(5, steps, 3)), RNG.normal(size=5))
+
+
+def test_unrolled_recurrence_grows_linearly() -> None:
+    lengths = [len(recurrence(steps)) for steps in (4, 6, 8)]
+    assert lengths[2] - lengths[1] <= lengths[1] - lengths[0]
+
+
+def attention(length: int, heads: int, causal: bool) -> autobp.compiler.Step:
+    d = 4
+    Wq, Wk, Wv, w = values(d, d), values(d, d), values(d, d), values(d)
+
+    def linear(W: Any, h: Any) -> Any:
+        return [sum(a * b for a, b in zip(row, h, strict=True)) for row in W]
+
+    def loss(x: Any, y: Any) -> Any:
+        q, k, v = ([linear(W, h) for h in x] for W in (Wq, Wk, Wv))
+        outputs = []
+        for t in range(length):
+            mixed = []
+            for head in range(heads):
+                part = range(head * d // heads, (head + 1) * d // heads)
+                seen = range(t + 1) if causal else range(length)
+                p = softmax([sum(q[t][i] * k[s][i] for i in part) / len(part) ** 0.5 for s in seen])
+                mixed += [sum(p[s] * v[s][i] for s in seen) for i in part]
+            outputs.append(sum(a * b for a, b in zip(w, mixed, strict=True)).tanh())
+        return (sum(outputs) - y) ** 2
+
+    parameters = [*Wq.reshape(-1), *Wk.reshape(-1), *Wv.reshape(-1), *w]
+    return agrees(loss, parameters, RNG.normal(size=(3, length, d)), RNG.normal(size=3))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_does_not_grow_with_the_context(heads: int, causal: bool) -> None:
+    lengths = {len(attention(length, heads, causal)) for length in (3, 5, 8)}
+    assert len(lengths) == 1
+    assert lengths.pop() < 70
+
+
+def test_layer_norm_before_softmax() -> None:
+    g, b, W = values(4), values(4), values(3, 4)
+
+    def loss(x: Any, y: Any) -> Any:
+        mean = sum(x) / 4
+        variance = sum((x_i - mean) ** 2 for x_i in x) / 4
+        h = [
+            g_i * (x_i - mean) * (variance + 1e-5) ** -0.5 + b_i
+            for g_i, x_i, b_i in zip(g, x, b, strict=True)
+        ]
+        return costs.softmax_cross_entropy(
+            [sum(w * h_i for w, h_i in zip(row, h, strict=True)) for row in W], y
+        )
+
+    step = agrees(loss, [*g, *b, *W.reshape(-1)], RNG.normal(size=(5, 4)), np.array([0, 1, 2, 0, 1]))
+    assert len(step) < 30
+
+
+def test_branches_of_different_widths() -> None:
+    A, B = values(5, 3), values(2, 3)
+
+    def loss(x: Any, y: Any) -> Any:
+        a = [sum(w * v for w, v in zip(row, x, strict=True)).tanh() for row in A]
+        b = [sum(w * v for w, v in zip(row, x, strict=True)).tanh() for row in B]
+        return (sum(A[i, 0] * a[i] for i in range(5)) - sum(B[i, 1] * b[i] for i in range(2)) - y[0]) ** 2
+
+    agrees(loss, [*A.reshape(-1), *B.reshape(-1)], X, Y)
+
+
+def test_pieces_and_choices() -> None:
+    p = values(3)
+
+    def loss(x: Any, y: Any) -> Any:
+        a = autobp.where(autobp.greater(x[0], 0.1), p[0] * x[0], p[1].exp() / (1 + x[1] * x[1]))
+        b = autobp.maximum(a, x[2] * p[2]) + autobp.leaky_relu(p[0] + x[1], 0.1) + autobp.elu(p[1] * x[2])
+        return b**3 + autobp.abs(a - y[0]) + p[0] ** 2 * y[1] + (x[0].abs() + 0.1) ** p[1] + p[2].gelu()
+
+    agrees(loss, list(p), X, Y)
+
+
+def test_take_with_a_traced_index() -> None:
+    table, w = values(5, 3), values(3)
+
+    def loss(i: Any, y: Any) -> Any:
+        embedded = [take(table[:, j], i) for j in range(3)]
+        return (sum(a * b for a, b in zip(w, embedded, strict=True)).tanh() - y) ** 2
+
+    step = agrees(loss, [*table.reshape(-1), *w], CLASSES, RNG.normal(size=7))
+    with pytest.raises(IndexError, match=r"5\.0 is not one of 0, 1, …, 4"):
+        step(step.theta, [5], [0.0])
+    with pytest.raises(IndexError, match="-1"):
+        step(step.theta, [-1], [0.0])
+
+
+def test_products_of_parameters() -> None:
+    U, V = values(3, 2), values(2, 3)
+
+    def loss(x: Any, y: Any) -> Any:
+        W = [[sum(U[i, k] * V[k, j] for k in range(2)) for j in range(3)] for i in range(3)]
+        z = [sum(W[i][j] * x[j] for j in range(3)) for i in range(3)]
+        return sum((z_i - y[0]) ** 2 for z_i in z)
+
+    agrees(loss, [*U.reshape(-1), *V.reshape(-1)], X, Y)
+
+
+def test_gram_matrix() -> None:
+    A = values(4, 3)
+
+    def loss() -> Any:
+        pairs = [(i, j) for i in range(4) for j in range(i)]
+        return sum(sum(A[i, k] * A[j, k] for k in range(3)).tanh() for i, j in pairs)
+
+    agrees(loss, list(A.reshape(-1)))
+
+
+def test_an_operation_of_ones_own() -> None:
+    from autobp import ops
+
+    name = "test_compile_cube"
+    op = autobp.operation(
+        name,
+        lambda xp, x: x * x * x + xp.exp(-x * x),
+        lambda xp, y, x: (3.0 * x * x - 2.0 * x * xp.exp(-x * x),),
+    )  # fmt: skip
+    branching = autobp.operation(
+        name + "_branch", lambda xp, x: x if x > 0 else 2.0 * x, lambda xp, y, x: (1.0 if x > 0 else 2.0,)
+    )
+    try:
+        W = values(3, 3)
+        f, g = autobp.functions.function(op), autobp.functions.function(branching)
+        agrees(
+            lambda x, y: sum(g(f(sum(w * v for w, v in zip(row, x, strict=True)))) for row in W) * y[0],
+            list(W.reshape(-1)),
+            X,
+            Y,
+        )
+    finally:
+        del ops.TABLE[name], ops.TABLE[name + "_branch"]
+
+
+# ------------------------------------------------------------------------------ how statements grow
+
+
+def statements(sizes: list[int], seed: int = 0, m: int = 0) -> int:
+    net = MLP(3, sizes, activation="tanh", seed=seed)
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(max(m, 5), 3)), rng.integers(0, 2, size=(max(m, 5), sizes[-1])).astype(float)
+    if not m:
+        step = autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
+        step(step.theta, x, y)
+    else:  # the data are constants of the graph
+        step = autobp.compile(
+            lambda: costs.quadratic([net(list(row)) for row in x], y.tolist()), net.parameters(), example=()
+        )
+    return len(step)
+
+
+def test_statements_do_not_grow_with_width_batch_or_constants() -> None:
+    assert statements([4, 2]) == statements([40, 2]) == statements([7, 5])
+    assert len({statements([4, 2], seed, m) for seed in range(3) for m in (6, 30)}) == 1
+
+
+def test_statements_grow_linearly_with_depth() -> None:
+    counts = [statements([4] * depth + [2]) for depth in (1, 2, 3, 4)]
+    assert len(set(np.diff(counts))) == 1
+
+
+# ------------------------------------------------------------------------------------- what is refused
+
+
+def test_decisions_on_traced_values_are_refused() -> None:
+    w = Value(0.5, label="w")
+    with pytest.raises(TypeError, match=r"test_compile.py.*w\.data.*autobp\.where"):
+        autobp.compile(lambda x: x * (1.0 if w.data > 0 else 2.0), [w], example=(1.0,))
+    with pytest.raises(TypeError, match=r"test_compile.py, line \d+, .*reads > .*autobp\.greater"):
+        autobp.compile(lambda x: x * w if x > 0 else w, [w], example=(1.0,))
+    with pytest.raises(TypeError, match=r"autobp\.where"):
+        autobp.compile(lambda x: x * w if x * w else w, [w], example=(1.0,))
+    with pytest.raises(TypeError, match=r"autobp\.take"):
+        autobp.compile(lambda i: [w, w][i], [w], example=(1.0,))
+    with pytest.raises(TypeError, match="float"):
+        autobp.compile(lambda x: w * float(x), [w], example=(1.0,))
+
+
+def test_constants_may_be_read() -> None:
+    w, c = Value(0.5), Value(3.0)
+    step = autobp.compile(lambda x: x * w * (2.0 if c.data > 0 else 1.0), [w])
+    assert step(step.theta, [1.0, 3.0]) == (2.0, np.array([4.0]))
+
+
+def test_random_numbers_are_refused() -> None:
+    w = Value(0.5)
+    with pytest.raises(ValueError, match="two traces"):
+        autobp.compile(lambda x: x * w * random.random(), [w], example=(1.0,))
+
+
+def test_arguments_that_do_not_fit_are_refused() -> None:
+    net = MLP(3, [2], activation="sigmoid", seed=1)
+    step = autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
+    for what in (lambda: step.source, lambda: len(step), lambda: step.unflatten(step.theta)):
+        with pytest.raises(ValueError, match="nothing is traced yet"):
+            what()
+    with pytest.raises(ValueError, match="y has 6 rows, but x has 7"):
+        step(step.theta, X, Y[:6])
+    with pytest.raises(ValueError, match=r"theta has the shape \(3,\)"):
+        step([1.0, 2.0, 3.0], X, Y)
+    with pytest.raises(TypeError, match=r"step\(theta, x, y\) takes 3 arguments; got 2"):
+        step(step.theta, X)
+    with pytest.raises(TypeError, match="x must be real numbers"):
+        step(step.theta, X + 1j, Y)
+    with pytest.raises(ValueError, match="y is one number"):
+        step(step.theta, X, 1.0)
+    with pytest.raises(ValueError, match="no rows"):
+        step(step.theta, X[:0], Y[:0])
+    with pytest.raises(ValueError, match="a network of 3 inputs was given 2"):
+        step(step.theta, X[:, :2], Y)
+    with pytest.raises(TypeError, match="leaves"):
+        autobp.compile(lambda x: x, [net.parameters()[0] * 2])
+    w = Value(1.0)
+    with pytest.raises(TypeError, match="made by hand"):
+        autobp.compile(lambda: Value(2.0, (w,), (1.0,)), [w], example=())
+
+
+def test_nan_and_infinity_pass_through() -> None:
+    net = MLP(3, [2], activation="sigmoid", seed=1)
+    step = autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
+    cost, gradient = step(step.theta, np.full((2, 3), np.nan), Y[:2])
+    assert np.isnan(cost)
+    assert np.isnan(gradient).any()
+    cost, _ = step(step.theta, np.full((2, 3), np.inf), Y[:2])
+    assert not np.isfinite(cost) or cost >= 0
+
+
+# ----------------------------------------------------------------------------------- what users hold
+
+
+def make() -> tuple[MLP, autobp.compiler.Step]:
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+    return net, autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
+
+
+def test_the_gradient_is_a_fresh_array() -> None:
+    _, step = make()
+    _, first = step(step.theta, X, Y)
+    kept = first.copy()
+    _, second = step(step.theta + 1.0, X, Y)
+    assert first is not second
+    assert np.array_equal(first, kept)
+    assert not np.shares_memory(first, second)
+
+
+def test_write_back_and_unflatten() -> None:
+    net, step = make()
+    step(step.theta, X, Y)
+    theta = RNG.normal(size=len(net.parameters()))
+    step.write_back(theta)
+    assert np.array_equal([p.data for p in net.parameters()], theta)
+    assert np.array_equal(step.theta, theta)
+    found = step.unflatten(theta)
+    for i in range(2):
+        assert np.array_equal(found[f"W{i + 1}"], net.W[i])
+        assert np.array_equal(found[f"b{i + 1}"], net.b[i])
+
+
+def test_pickle_holds_the_programs() -> None:
+    _, step = make()
+    cost, gradient = step(step.theta, X, Y)
+    copy = pickle.loads(pickle.dumps(step))
+    again, derivative = copy(copy.theta, X, Y)
+    assert again == cost
+    assert np.array_equal(gradient, derivative)
+    assert copy.source == step.source
+    with pytest.raises(ValueError, match="a pickle holds programs only"):
+        copy(copy.theta, X, Y[:, :1])
+
+
+def test_threads() -> None:
+    _, step = make()
+    data = [(RNG.normal(size=(m, 3)), RNG.uniform(size=(m, 2))) for m in (3, 5, 8, 13)]
+    expected = [step(step.theta, *xy) for xy in data]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(200):
+            cost, gradient = step(step.theta, *data[i])
+            if cost != expected[i][0] or not np.array_equal(gradient, expected[i][1]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_scipy_minimises_it() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    _, step = make()
+    result = optimize.minimize(
+        step, step.theta, args=(X, Y), jac=True, method="BFGS", options={"maxiter": 300}
+    )
+    assert result.fun < 0.5 * step.value(step.theta, X, Y)
+    assert np.abs(result.jac).max() < 1e-2
+
+
+def test_the_source_runs_alone(tmp_path: Any) -> None:
+    _, step = make()
+    cost, gradient = step(step.theta, X, Y)
+    np.savez(tmp_path / "data.npz", theta=step.theta, x=X, y=Y)
+    (tmp_path / "program.py").write_text(step.source, encoding="utf-8")
+    script = (
+        "import sys, numpy as np, program; d = np.load('data.npz')\n"
+        "cost, gradient = program.cost_and_gradient(d['theta'], d['x'], d['y'])\n"
+        "assert 'autobp' not in sys.modules\n"
+        "np.savez('out.npz', cost=cost, gradient=gradient)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    with np.load(tmp_path / "out.npz") as out:
+        assert out["cost"] == cost
+        assert np.array_equal(out["gradient"], gradient)
+
+
+def test_predictions() -> None:
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+    predict = autobp.compile(net, net.parameters())
+    expected = [[a.data for a in net(list(row))] for row in X]
+    np.testing.assert_allclose(predict(predict.theta, X), expected, rtol=1e-12)
+    one = MLP(3, [4, 1], activation="sigmoid", seed=1)
+    predict = autobp.compile(one, one.parameters())
+    np.testing.assert_allclose(
+        predict(predict.theta, X), [[one(list(row)).data] for row in X], rtol=1e-12
+    )  # fmt: skip
+
+
+def test_a_graph_that_exists() -> None:
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+    x, y = nested(X[0]), nested(Y[0])
+    root = costs.quadratic(net(x), y)
+    fixed = autobp.compile(root, net.parameters())
+    root.backward()
+    cost, gradient = fixed(fixed.theta)
+    assert cost == pytest.approx(root.data, rel=1e-12)
+    np.testing.assert_allclose(gradient, [p.grad for p in net.parameters()], rtol=1e-11)
+    general = autobp.compile(root, net.parameters(), inputs=[x, y])
+    expected = eager(lambda x, y: costs.quadratic(net(x), y), net.parameters(), X, Y)
+    cost, gradient = general(general.theta, X, Y)
+    assert cost == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-11)
+
+
+def test_another_shape_is_traced_once_more() -> None:
+    w = Value(2.0)
+    traces = []
+
+    def loss(x: Any) -> Any:
+        traces.append(len(x))
+        return sum(x) * w
+
+    step = autobp.compile(loss, [w])
+    assert step(step.theta, [[1.0, 2.0]])[0] == 6.0
+    assert step(step.theta, [[1.0, 2.0, 3.0]])[0] == 12.0
+    assert step(step.theta, [[1.0, 2.0], [3.0, 4.0]])[0] == 10.0
+    assert traces == [2, 2, 3, 3]  # each traced twice, to catch random numbers
+
+
+def test_unused_parameters_have_gradient_zero() -> None:
+    w, unused = Value(2.0), Value(1.0)
+    step = autobp.compile(lambda x: x * w, [w, unused])
+    assert np.array_equal(step(step.theta, [3.0])[1], [3.0, 0.0])
+
+
+def test_importing_autobp_leaves_the_compiler_for_later() -> None:
+    code = "import sys, autobp; assert 'autobp.compiler' not in sys.modules; assert callable(autobp.compile)"
+    subprocess.run([sys.executable, "-c", code], check=True)
