@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from autobp.functional import value_and_grad as value_and_grad
     from autobp.functional import vjp as vjp
     from autobp.gradient_check import check_grad as check_grad
+    from autobp.html_page import page as page
     from autobp.training import History as History
     from autobp.training import accuracy as accuracy
     from autobp.training import fit as fit
@@ -59,6 +60,7 @@ _LAZY = {
     "jacobian": "autobp.functional",
     "jvp": "autobp.functional",
     "matrix": "autobp.matrix",
+    "page": "autobp.html_page",
     "plots": "autobp.plots",
     "predict": "autobp.training",
     "value_and_grad": "autobp.functional",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 from graphviz import escape
@@ -22,8 +22,12 @@ def draw_scalars(
     depth: int | None = None,
     highlight: Sequence[Value] = (),
     trace: Trace | None = None,
+    box: Callable[[Value, str], dict[str, str]] | None = None,
 ) -> Picture:
     """Every node of a graph, given in topological order, down to a depth below the root.
+
+    Args:
+        box: the attributes of a node, from the Value and its name; left out, a table of its numbers.
 
     Raises:
         ValueError: a highlighted Value is no part of the graph.
@@ -32,7 +36,7 @@ def draw_scalars(
     picture = new_picture(style)
     colours = style.colours
     layers = find_layers(order, trace)
-    marks = _marks(layers)
+    marks = marks_of(layers)
     shown = order if depth is None else down_to(order, depth)
     names = {node: f"n{i}" for i, node in enumerate(order)}
     visible = set(shown)
@@ -56,36 +60,36 @@ def draw_scalars(
     def put(graph: Picture, nodes: Iterable[Value]) -> None:
         for node in nodes:
             if node in visible:
-                graph.node(
-                    names[node],
-                    _node_label(node, marks, style, largest, lit=node in lit),
-                    id=names[node],
-                    tooltip=_tooltip(node, marks),
-                )
+                attributes = {"tooltip": _tooltip(node, marks)}
+                if box is None:
+                    attributes["label"] = _node_label(node, marks, style, largest, lit=node in lit)
+                else:
+                    attributes.update(box(node, name_of(node, marks)))
+                graph.node(names[node], id=names[node], **attributes)
 
     inside = {node for neuron in layers.neurons for node in neuron.inside}
     inside.update(node for nodes in layers.shared.values() for node in nodes)
     clusters = count()
     if any(node in visible for node in layers.inputs):
-        with picture.subgraph(name=f"cluster_{next(clusters)}") as box:
-            panel(box, "inputs", style)
-            box.attr(rank="same")
-            put(box, layers.inputs)
+        with picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
+            panel(outer, "inputs", style)
+            outer.attr(rank="same")
+            put(outer, layers.inputs)
         inside.update(layers.inputs)
     for number in layers.numbers():
-        with picture.subgraph(name=f"cluster_{next(clusters)}") as box:
-            panel(box, f"layer {number}", style)
+        with picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
+            panel(outer, f"layer {number}", style)
             for neuron in layers.neurons:
                 if neuron.layer == number and any(node in visible for node in neuron.inside):
-                    with box.subgraph(name=f"cluster_{next(clusters)}") as inner:
+                    with outer.subgraph(name=f"cluster_{next(clusters)}") as inner:
                         inner.attr(label=_neuron_title(neuron), fillcolor=colours.inner_panel)
                         put(inner, neuron.inside)
-            put(box, layers.shared.get(number, ()))
+            put(outer, layers.shared.get(number, ()))
     put(picture, (node for node in order if node not in inside))
 
     for node in shown:
         hidden = 0
-        for parent, partial in _operands(node):
+        for slot, (parent, partial) in enumerate(_operands(node)):
             if parent not in visible:
                 hidden += 1
                 continue
@@ -94,7 +98,7 @@ def draw_scalars(
             if "partials" in style.show or on_path:
                 attributes["label"] = " " + ("?" if partial is None else style.number(partial)) + " "
                 attributes["fontcolor"] = colours.highlight if on_path else colours.muted
-            picture.edge(names[parent], names[node], **attributes)
+            picture.edge(names[parent], names[node], id=f"{names[node]}_{slot}", **attributes)
         if hidden:
             stub = f"{names[node]}_below"
             tip = counted(hidden, "operand")
@@ -137,7 +141,8 @@ def name_of(node: Value, marks: dict[Value, list[str]]) -> str:
     return " = ".join(names)
 
 
-def _marks(layers: Layers) -> dict[Value, list[str]]:
+def marks_of(layers: Layers) -> dict[Value, list[str]]:
+    """What the nodes of a network are: "z1[2]", "a1[2]"."""
     marks: dict[Value, list[str]] = defaultdict(list)
     for neuron in layers.neurons:
         marks[neuron.z].append(f"z{neuron.name}")

@@ -1,0 +1,407 @@
+"""The page: its rules against the operation table's, and its behaviour in a real browser."""
+
+import json
+import math
+import os
+import random
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import autobp
+from autobp import MLP, Value, ops
+from autobp.engine import apply, topological_order
+from autobp.html_page import page
+from autobp.html_page.javascript import JAVASCRIPT, Expression, literal, rules
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ROOT = Path(__file__).resolve().parent.parent
+AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
+needs_axe = pytest.mark.skipif(
+    not AXE.exists(), reason="no axe-core: npm install --no-save axe-core, or set AXE_CORE"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def layout_engine():
+    pytest.importorskip("pygraphviz")
+
+
+class _Result(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.text = None
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "pre" and ("id", "result") in attrs:
+            self.text = ""
+
+    def handle_data(self, data):
+        if self.text is not None and self.lasttag == "pre":
+            self.text += data
+
+
+def in_browser(path, script, tmp_path, *, size=(1400, 850), before="", dark=False):
+    """Open a copy of the page in Chromium, run the body of a function there, and give back its result."""
+    harness = f"""<script>(async () => {{
+      const result = document.createElement("pre");
+      result.id = "result";
+      const errors = [];
+      try {{
+        result.textContent = JSON.stringify(await (async () => {{ {script} }})());
+      }} catch (error) {{
+        result.textContent = JSON.stringify({{ error: String(error) }});
+      }}
+      document.body.append(result);
+    }})();</script>"""
+    copy = tmp_path / "under_test.html"
+    html = path.read_text(encoding="utf-8")
+    assert html.count("</body>") == 1
+    copy.write_text(html.replace("</body>", f"{before}{harness}</body>"), encoding="utf-8")
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={size[0]},{size[1]}", "--virtual-time-budget=20000", "--dump-dom",
+        *(["--blink-settings=preferredColorScheme=0"] if dark else []), copy.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
+    parser = _Result()
+    parser.feed(done.stdout)
+    assert parser.text is not None, done.stderr[-2000:]
+    answer = json.loads(parser.text)
+    assert not (isinstance(answer, dict) and "error" in answer), answer
+    return answer
+
+
+def network_cost():
+    net = MLP(3, [2, 1], activation="sigmoid", seed=1)
+    x = [Value(number, label=f"x[{i + 1}]") for i, number in enumerate([1.0, 0.5, -1.0])]
+    trace = net.trace(x)
+    cost = autobp.costs.binary_cross_entropy(trace.output, [1.0])
+    cost.label = "J"
+    cost.backward()
+    return net, trace, cost
+
+
+def every_operation(seed=0):
+    """A graph that uses each operation of the table, on operands where it is defined."""
+    draw = random.Random(seed)
+    terms = []
+    for name, op in ops.TABLE.items():
+        low, high = {"acos": (-0.9, 0.9), "asin": (-0.9, 0.9)}.get(
+            name, (0.2, 2.5) if op.domain else (-2.5, 2.5)
+        )
+        operands = [Value(draw.uniform(low, high), label=f"{name}{i}") for i in range(op.arity or 4)]
+        if name == "take":
+            operands[0] = Value(2.0, label="take0")
+        if name == "power":
+            operands[1] = Value(-1.5, label="power1")
+        constants = op.defaults or tuple(2.5 for _ in op.constants)
+        terms.append(apply(op, operands, constants) * draw.uniform(0.5, 2.0))
+    root = autobp.sum(terms)
+    root.label = "total"
+    return root
+
+
+# ---------------------------------------------------------------------------------------- rules as JavaScript
+
+
+def test_a_rule_that_asks_for_truth_cannot_be_written_down():
+    with pytest.raises(TypeError, match=r"xp\.where"):
+        JAVASCRIPT.pow(Expression("x0"), 2.0).__bool__()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1.5, "1.5"), (-2, "(-2.0)"), (math.inf, "Infinity"), (-math.inf, "(-Infinity)"),
+                         (math.nan, "NaN"), (-0.0, "(-0.0)"), (1e-300, "1e-300")],
+)  # fmt: skip
+def test_literals(number, text):
+    assert literal(number) == text
+
+
+def test_an_operation_registered_by_the_user_is_written_out_too(tmp_path):
+    cube = ops.operation("cube_for_page", lambda xp, x: x * x * x, lambda xp, y, x: (3.0 * x * x,))
+    try:
+        assert (
+            rules(cube, 1)
+            == "{ value: (x0) => +((x0 * x0) * x0), partials: (y, x0) => [+((3.0 * x0) * x0)] }"
+        )
+    finally:
+        del ops.TABLE["cube_for_page"]
+
+
+# ------------------------------------------------------------------------------------------ what is written
+
+
+def test_the_page_holds_all_it_needs(tmp_path):
+    html = page(network_cost()[2], tmp_path / "page.html").read_text(encoding="utf-8")
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", html))
+    assert addresses <= {"http://www.w3.org/2000/svg"}  # a namespace's name, not fetched
+    assert not re.search(
+        r"<(link|img|iframe)|@import|url\((?!#)|\bsrc=|fetch\(|XMLHttpRequest|import\(", html
+    )
+
+
+def test_labels_cannot_break_out_of_the_page(tmp_path):
+    nasty = "</script><script>document.title='broken'</script>"
+    root = Value(1.0, label=nasty) * 2.0
+    root.label = "<b>&amp;</b>"
+    html = page(root, tmp_path / "page.html", title="<i>a & b</i>").read_text(encoding="utf-8")
+    assert nasty not in html
+    assert "<title>&lt;i&gt;a &amp; b&lt;/i&gt;</title>" in html
+
+
+def test_what_the_page_cannot_do_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="3"):
+        page(3, tmp_path / "page.html")
+    with pytest.raises(ValueError, match="by hand"):
+        page(Value(1.0, (Value(2.0),), (1.0,)), tmp_path / "page.html")
+    x = Value(1.0)
+    for _ in range(1000):
+        x = x.sin()
+    with pytest.raises(ValueError, match="1,001"):
+        page(x, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------ in a browser
+
+
+@needs_browser
+def test_the_page_computes_what_the_engine_computes(tmp_path):
+    root = every_operation()
+    root.backward()
+    order = topological_order(root)
+    path = page(root, tmp_path / "page.html")
+    found = in_browser(path, "return { data: data.map(String), grad: grad.map(String) };", tmp_path)
+    assert [float(x) for x in found["data"]] == pytest.approx(
+        [node.data for node in order], rel=1e-14, abs=1e-15
+    )
+    assert [float(x) for x in found["grad"]] == pytest.approx(
+        [node.grad for node in order], rel=1e-13, abs=1e-15
+    )
+
+
+@needs_browser
+def test_dragged_numbers_give_what_the_engine_gives_for_them(tmp_path):
+    before, after = every_operation(0), every_operation(1)
+    after.backward()
+    order = topological_order(after)
+    path = page(before, tmp_path / "page.html")
+    leaves = {i: node.data for i, node in enumerate(order) if node.is_leaf}
+    script = f"""const leaves = {json.dumps(leaves)};
+      for (const i in leaves) set(Number(i), leaves[i]);
+      return {{ data: data.map(String), grad: grad.map(String) }};"""
+    found = in_browser(path, script, tmp_path)
+    assert [float(x) for x in found["data"]] == pytest.approx(
+        [node.data for node in order], rel=1e-14, abs=1e-15
+    )
+    assert [float(x) for x in found["grad"]] == pytest.approx(
+        [node.grad for node in order], rel=1e-13, abs=1e-15
+    )
+
+
+@needs_browser
+def test_erf_is_accurate_everywhere(tmp_path):
+    points = [k / 16 - 8 for k in range(257)] + [1e-300, 2.4999, 2.5001, 5.9999]
+    path = page(Value(1.0, label="x").erf(), tmp_path / "page.html")
+    found = in_browser(path, f"return {json.dumps(points)}.map(erf);", tmp_path)
+    for x, y in zip(points, found, strict=True):
+        assert y == pytest.approx(math.erf(x), rel=4e-15, abs=0)
+
+
+CLICK = """
+const pointer = (target, type, x, y) => target.dispatchEvent(
+  new PointerEvent(type, { bubbles: true, clientX: x, clientY: y, pointerId: 1 }));
+svg.setPointerCapture = () => {};
+const node = (name) => boxes[nodes.findIndex((n) => n.name === name)].g;
+const click = (target) => {
+  const { x, y, width, height } = target.getBoundingClientRect();
+  pointer(target, "pointerdown", x + width / 2, y + height / 2);
+  pointer(target, "pointerup", x + width / 2, y + height / 2);
+};
+const key = (name) =>
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+const cells = (row) => [...row.cells].map((cell) => cell.textContent);
+const inside = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+"""
+
+
+@needs_browser
+def test_a_click_shows_the_chain_rule_sum_into_a_node(tmp_path):
+    _, trace, cost = network_cost()
+    path = page(cost, tmp_path / "page.html")
+    found = in_browser(path, CLICK + """click(node("a2[1]"));
+        const tables = [...document.querySelectorAll("#facts table")];
+        return { title: byId("chosen").textContent,
+          tables: tables.map((t) => [t.caption.textContent, ...[...t.tBodies[0].rows].map(cells)]),
+          facts: [...document.querySelectorAll("#facts p")].map((p) => p.textContent),
+          focused: document.activeElement.id };""", tmp_path)  # fmt: skip
+    a = trace.output[0]
+    assert found["title"] == "a2[1]"
+    assert found["focused"] == f"node{topological_order(cost).index(a)}"
+    assert found["facts"][0] == "a2[1] = sigmoid(z2[1])"
+    local, chain = found["tables"]
+    assert local[1] == ["z2[1]", f"{trace.z[2][0].data:.4g}", f"{a.partials[0]:.4g}"]
+    users = [node for node in topological_order(cost) if a in node.parents]
+    terms = [node.grad * node.partials[node.parents.index(a)] for node in users]
+    assert [float(row[2]) for row in chain[1:-1]] == [float(f"{term:.4g}") for term in terms]
+    assert float(chain[-1][2]) == float(f"{a.grad:.4g}")
+    assert sum(terms) == pytest.approx(a.grad, rel=1e-14)
+
+
+@needs_browser
+def test_stepping_forward_and_backward_walks_both_passes(tmp_path):
+    a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+    root = (a * b + a).tanh()
+    root.label = "L"
+    path = page(root, tmp_path / "page.html")
+    found = in_browser(path, """byId("first").click(); const seen = [];
+        for (;;) {
+          const shown = boxes.map((b) => [b.data.textContent, b.grad.textContent]);
+          seen.push([step, byId("status").textContent, shown]);
+          if (byId("next").disabled) break;
+          byId("next").click();
+        }
+        byId("back").click();
+        return { seen, then: step };""", tmp_path)  # fmt: skip
+    steps = found["seen"]
+    assert [step for step, _, _ in steps] == list(range(8))
+    assert found["then"] == 6
+    assert [pair[0] for pair in steps[0][2]] == ["2", "-3", "…", "…", "…"]
+    assert steps[1][1] == "Forward 1 of 3: v3 = a*b = 2*(-3) = -6"
+    assert [pair[0] for pair in steps[1][2]] == ["2", "-3", "-6", "…", "…"]
+    assert all(pair[1] == "…" for k in range(4) for pair in steps[k][2])
+    assert steps[4][1] == "Backward begins: ∂L/∂L = 1"
+    assert [pair[1] for pair in steps[4][2]] == ["0", "0", "0", "0", "1"]
+    slope = 1 - math.tanh(-4.0) ** 2
+    shown = f"{slope:.4g}"
+    assert [pair[1] for pair in steps[5][2]] == ["0", "0", "0", shown, "1"]
+    # the + has passed its gradient on: a has its first term, and its second is still to come
+    assert [pair[1] for pair in steps[6][2]] == [shown, "0", shown, shown, "1"]
+    root.backward()
+    assert [float(pair[1]) for pair in steps[7][2][:2]] == [float(f"{v.grad:.4g}") for v in (a, b)]
+
+
+@needs_browser
+def test_an_input_can_be_dragged_typed_and_reset(tmp_path):
+    x = Value(2.0, label="x")
+    path = page(x * x * 3.0, tmp_path / "page.html")
+    found = in_browser(path, CLICK + """const seen = [];
+        const read = () => seen.push([data[0], data[root], grad[0]]);
+        const box = node("x").getBoundingClientRect();
+        pointer(node("x"), "pointerdown", box.x + 5, box.y + 5);
+        pointer(svg, "pointermove", box.x + 80, box.y + 5); read();
+        pointer(svg, "pointerup", box.x + 80, box.y + 5);
+        pointer(svg, "pointermove", box.x + 200, box.y + 5); read();
+        const [slider, number] = document.querySelectorAll("#leaves input");
+        slider.value = -1.5; slider.dispatchEvent(new Event("input")); read();
+        number.value = "4"; number.dispatchEvent(new Event("input")); read();
+        number.value = ""; number.dispatchEvent(new Event("input")); read();
+        byId("reset").click(); read();
+        return seen;""", tmp_path)  # fmt: skip
+    for number, value, slope in found:
+        assert value == pytest.approx(3 * number**2, rel=1e-15)
+        assert slope == pytest.approx(6 * number, rel=1e-15)
+    assert [number for number, _, _ in found] == [3.0, 3.0, -1.5, 4.0, 4.0, 2.0]
+
+
+@needs_browser
+def test_a_constant_is_not_dragged(tmp_path):
+    path = page(Value(2.0, label="x") * 3.0, tmp_path / "page.html")
+    found = in_browser(path, CLICK + """pointer(node("3"), "pointerdown", 0, 0);
+        pointer(svg, "pointermove", 90, 0); return [data[1], leaves.length];""", tmp_path)  # fmt: skip
+    assert found == [3, 1]
+
+
+@needs_browser
+def test_the_keyboard_reaches_every_node_and_control(tmp_path):
+    path = page(network_cost()[2], tmp_path / "page.html")
+    found = in_browser(path, CLICK + """
+        const stops = [...document.querySelectorAll("button, input, [tabindex]")].filter(
+          (e) => e.tabIndex >= 0 && !e.disabled);
+        const reached = new Set([root]);
+        const queue = [root];
+        while (queue.length) {
+          const from = queue.pop();
+          for (const arrow of ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]) {
+            boxes[from].g.focus();
+            key(arrow);
+            if (!reached.has(chosen)) { reached.add(chosen); queue.push(chosen); }
+          }
+        }
+        boxes[root].g.focus(); key("ArrowLeft"); const left = nodes[chosen].name; key("Home");
+        const before = seen.width; key("+"); const closer = seen.width < before;
+        const tabbable = boxes.filter((b) => b.g.tabIndex === 0).length;
+        return { reached: reached.size, n: nodes.length, left, home: chosen === root, closer, tabbable,
+                 stops: stops.length };""", tmp_path)  # fmt: skip
+    assert found["reached"] == found["n"]
+    assert found["home"]
+    assert found["closer"]
+    assert found["tabbable"] == 1
+    assert found["stops"] > 30
+
+
+@needs_browser
+def test_zoom_keeps_the_point_under_the_pointer_and_fit_shows_everything(tmp_path):
+    path = page(network_cost()[2], tmp_path / "page.html")
+    found = in_browser(path, CLICK + """const place = () => boxes[3].g.getBoundingClientRect();
+        const before = place();
+        const turn = { deltaY: -200, clientX: before.x, clientY: before.y, cancelable: true };
+        svg.dispatchEvent(new WheelEvent("wheel", turn));
+        const after = place();
+        byId("closer").click(); byId("closer").click(); byId("whole").click();
+        const frame = svg.getBoundingClientRect();
+        const moved = Math.hypot(after.x - before.x, after.y - before.y);
+        return { moved, grown: after.width / before.width,
+          inside: boxes.every(({ g }) => inside(g.getBoundingClientRect(), frame)) };
+        """, tmp_path)  # fmt: skip
+    assert found["moved"] < 2
+    assert found["grown"] > 1.3
+    assert found["inside"]
+
+
+@needs_browser
+@pytest.mark.parametrize("size", [(1400, 850), (800, 900), (390, 800)])
+def test_no_text_overlaps_another_or_leaves_its_box(size, tmp_path):
+    path = page(network_cost()[2], tmp_path / "page.html")
+    found = in_browser(path, """const bad = [];
+        boxes.forEach(({ g }, i) => {
+          const texts = [...g.querySelectorAll("text")];
+          const outer = g.querySelector("rect").getBoundingClientRect();
+          const rects = texts.map((t) => t.getBoundingClientRect());
+          rects.forEach((a, k) => {
+            if (a.left < outer.left || a.right > outer.right) bad.push([nodes[i].name, texts[k].textContent]);
+            rects.slice(k + 1).forEach((b, m) => {
+              const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+              const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+              const pair = [texts[k].textContent, texts[k + 1 + m].textContent];
+              if (across > 0 && down > 0.4 * a.height) bad.push(pair);
+            });
+          });
+        });
+        const sideways = document.documentElement.scrollWidth > window.innerWidth;
+        return { bad, sideways };""", tmp_path, size=size)  # fmt: skip
+    assert found == {"bad": [], "sideways": False}
+
+
+@needs_browser
+@needs_axe
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("when", ["", 'byId("first").click(); byId("next").click();', "go(5);"])
+def test_axe_finds_no_violation(when, dark, tmp_path):
+    path = page(network_cost()[2], tmp_path / "page.html")
+    axe = f"<script>{AXE.read_text(encoding='utf-8')}</script>"
+    script = f"""{when}
+        const found = await axe.run();
+        return {{ dark: matchMedia("(prefers-color-scheme: dark)").matches, passes: found.passes.length,
+          violations: found.violations.map((v) => [v.id, v.nodes.map((n) => n.html.slice(0, 200))]) }};"""
+    found = in_browser(path, script, tmp_path, before=axe, dark=dark)
+    assert found["violations"] == []
+    assert found["passes"] > 15
+    assert found["dark"] == dark
