@@ -1,0 +1,124 @@
+"""The autobp command, run as a user runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "autobp", *arguments], capture_output=True, text=True, cwd=ROOT, **options
+    )
+
+
+@pytest.mark.parametrize("command", [(), ("check",), ("draw",), ("train",)])
+def test_help_helps(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "examples:" in shown if command else "COMMAND" in shown
+    assert "usage: autobp" in shown
+
+
+def test_check_prints_the_table_and_ends_with_zero_where_all_agree():
+    done = run("check", "3", "2", "1", "--l2", "0.5", "--seed", "4")
+    assert done.returncode == 0, done.stderr
+    for word in ("BP1", "BP2", "BP3", "BP4", "delta2", "dW1", "All 11 agree"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("cost", autobp.costs.COSTS)
+def test_check_takes_every_cost(cost, capsys):
+    activation = {"hinge": "tanh", "binary_cross_entropy": "sigmoid"}.get(cost, "linear")
+    assert main(["check", "3", "4", "3", "-c", cost, "-a", f"relu,{activation}", "--no-bias", "-m", "3"]) == 0
+    assert "BP3" not in capsys.readouterr().out
+
+
+def test_check_ends_with_one_where_something_differs(monkeypatch, capsys):
+    monkeypatch.setattr(autobp.ops.TABLE["sigmoid"], "partials", lambda xp, y, x: (y,))
+    assert main(["check", "3", "2", "1"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "3", "x"], ["SIZE", "'x'"]),
+        (["check", "3", "0"], ["SIZE", "'0'"]),
+        (["check", "3"], ["two sizes"]),
+        (["check", "3", "2", "-a", "sigmod"], ["'sigmod'", "sigmoid"]),
+        (["check", "3", "2", "-a", "relu,tanh"], ["1 layers", "got 2"]),
+        (["check", "3", "2", "-c", "cross"], ["'cross'", "quadratic"]),
+        (["check", "3", "2", "--l2", "-1"], ["--l2", "-1"]),
+        (["chek"], ["'chek'", "check"]),
+        ([], ["COMMAND"]),
+        (["draw", "2", "1"], ["-o"]),
+        (["draw", "2", "1", "-o", "x.gif"], [".svg", "x.gif"]),
+        (["draw", "2", "y", "-o", "x.svg"], ["'y'"]),
+        (["draw", "missing.npz", "-o", "x.svg"], ["missing.npz"]),
+        (["train", "no-such-set"], ["no-such-set"]),
+        (["train", "moons", "--lr", "0"], ["--lr", "'0'"]),
+        (["train", "moons", "--epochs", "1.5"], ["--epochs", "'1.5'"]),
+    ],
+)
+def test_bad_arguments_get_one_clear_line_and_status_two(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as stopped:
+        status = stopped.code
+    shown = capsys.readouterr().err
+    assert status == 2
+    assert len(shown.strip().splitlines()) == 1
+    for word in words:
+        assert word in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["network", "graph"])
+def test_draw_writes_a_picture(what, tmp_path, capsys):
+    path = tmp_path / "new" / "picture.svg"
+    assert main(["draw", "2", "2", "1", "--what", what, "-o", str(path)]) == 0
+    assert path.read_text(encoding="utf-8").count("<svg") == 1
+    assert f"wrote {path}" in capsys.readouterr().out
+
+
+def test_train_learns_checks_and_writes(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    arguments = ["train", "moons", "--hidden", "8", "--epochs", "30", "--lr", "0.05", "--quiet"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    accuracy = float(shown.split("held-out accuracy ")[1].split(" %")[0])
+    assert accuracy > 85
+    assert "All 11 agree" in shown
+    assert sorted(p.name for p in out.iterdir()) == [
+        "graph.svg", "learning_curve.svg", "network.npz", "network.svg"
+    ]  # fmt: skip
+    assert autobp.MLP.load(out / "network.npz").sizes == [2, 8, 1]
+    assert main(["draw", str(out / "network.npz"), "-o", str(tmp_path / "trained.png")]) == 0
+
+
+def test_train_takes_a_csv_file(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 2))
+    lines = [f"{a:.4f},{b:.4f},{'yes' if a > b else 'no'}" for a, b in rows]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["first,second,larger", *lines]) + "\n", encoding="utf-8")
+    out = tmp_path / "out"
+    arguments = ["train", str(path), "--target", "larger", "--hidden", "--epochs", "40", "--quiet"]
+    assert main([*arguments, "--out", str(out), "--eager"]) == 0
+    shown = capsys.readouterr().out
+    assert "network 2-1" in shown
+    assert float(shown.split("held-out accuracy ")[1].split(" %")[0]) > 80
