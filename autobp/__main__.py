@@ -70,14 +70,15 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
 # --------------------------------------------------------------------------------------------- networks
 
 
-def _add_network_options(command: argparse.ArgumentParser, cost: str, activation: str) -> None:
+def _add_network_options(command: argparse.ArgumentParser, activation: str = "sigmoid") -> None:
     command.add_argument(
         "-a", "--activation", type=_names, default=[activation], metavar="NAME[,NAME…]",
         help=f"one for all layers or one for each: {', '.join(nn.ACTIVATIONS)} (default: {activation})",
     )  # fmt: skip
     command.add_argument(
-        "-c", "--cost", choices=costs.COSTS, default=cost, metavar="COST",
-        help=f"{', '.join(costs.COSTS)} (default: {cost})",
+        "-c", "--cost", choices=costs.COSTS, metavar="COST",
+        help=f"{', '.join(costs.COSTS)} (default: binary_cross_entropy where the outputs are probabilities, "
+        "sigmoid or softmax, else quadratic)",
     )  # fmt: skip
     command.add_argument("--l2", type=_at_least_zero, default=0.0, metavar="λ",
                          help="the λ of the penalty λ/(2m) Σ w² (default: 0)")  # fmt: skip
@@ -99,6 +100,13 @@ def _random_network(options: argparse.Namespace) -> nn.MLP:
         init=options.init,
         seed=options.seed,
     )
+
+
+def _cost_of(net: nn.MLP, options: argparse.Namespace) -> str:
+    """The cost asked for, or the one that suits the output."""
+    chosen: str | None = options.cost
+    probabilities = net.activations[-1] in ("sigmoid", "softmax")
+    return chosen or ("binary_cross_entropy" if probabilities else "quadratic")
 
 
 def _random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array, Array]:
@@ -127,14 +135,15 @@ def _add_check(commands: Any) -> None:
     command.add_argument(
         "sizes", nargs="+", type=_size, metavar="SIZE", help="inputs, hidden layers, outputs"
     )
-    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    _add_network_options(command)
     command.add_argument("-m", "--samples", type=_size, default=5, help="how many (default: 5)")
 
 
 def _check(options: argparse.Namespace) -> int:
     net = _random_network(options)
-    X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], options.cost, options.seed)
-    report = check.compare(net, X, Y, cost=options.cost, l2=options.l2)
+    cost = _cost_of(net, options)
+    X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
+    report = check.compare(net, X, Y, cost=cost, l2=options.l2)
     print(report)
     return 0 if report.ok else 1
 
@@ -152,7 +161,7 @@ def _add_draw(commands: Any) -> None:
     )
     command.add_argument("network", nargs="+", metavar="SIZE | FILE.npz",
                          help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
-    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    _add_network_options(command)
     command.add_argument("-w", "--what", choices=["network", "graph"], default="network",
                          help="circles in layers, or every scalar operation (default: network)")  # fmt: skip
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
@@ -165,10 +174,12 @@ def _draw(options: argparse.Namespace) -> int:
     else:
         options.sizes = [_parsed(_size, size) for size in options.network]
         net = _random_network(options)
-    X, Y = _random_samples(1, net.sizes[0], net.sizes[-1], options.cost, options.seed)
-    loss = costs.named(options.cost)(net.trace(X[0]).output, Y[0].tolist())
+    cost = _cost_of(net, options)
+    X, Y = _random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
+    trace = net.trace(X[0])
+    loss = costs.named(cost)(trace.output, Y[0].tolist())
     loss.backward()
-    picture = autobp.draw(net if options.what == "network" else loss)
+    picture = autobp.draw(net if options.what == "network" else loss, trace=trace)
     _write(options.output, picture.pipe(format=kind))
     print(f"wrote {options.output}")
     return 0
@@ -244,10 +255,11 @@ def _train(options: argparse.Namespace) -> int:
     net.save(options.out / "network.npz")
     if history.cost:
         plots.learning_curve(history).savefig(options.out / "learning_curve.svg")
-    loss = costs.named(data.cost)(net.trace(data.X[0]).output, data.Y[0].tolist())
+    trace = net.trace(data.X[0])
+    loss = costs.named(data.cost)(trace.output, data.Y[0].tolist())
     loss.backward()
-    _write(options.out / "network.svg", autobp.draw(net).pipe(format="svg"))
-    _write(options.out / "graph.svg", autobp.draw(loss).pipe(format="svg"))
+    _write(options.out / "network.svg", autobp.draw(net, trace=trace).pipe(format="svg"))
+    _write(options.out / "graph.svg", autobp.draw(loss, trace=trace).pipe(format="svg"))
     written = sorted(path.name for path in options.out.iterdir())
     print(f"wrote {', '.join(written)} into {options.out}/")
     if not options.n_checked:

@@ -562,3 +562,11 @@ def test_text_stands_out_from_every_tint(theme):
 
 def test_mix():
     assert mix("#000000", "#ff8000", 0.5) == "#804000"
+
+
+def test_a_label_with_an_empty_line_does_not_crash_the_layout():
+    # freeing such a layout once did, in about every second picture
+    net = MLP(64, [32, 10], activation="sigmoid", seed=0, init="xavier")
+    trace = net.trace([0.1] * 64)
+    autobp.costs.binary_cross_entropy(trace.output, [0.0] * 10).backward()
+    assert b"</svg>" in autobp.draw(net, trace=trace).pipe(format="svg")

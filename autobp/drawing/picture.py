@@ -17,11 +17,21 @@ from typing import Any
 import graphviz
 
 _LAYOUT = """\
+import os
 import sys
 import pygraphviz
-engine, format = sys.argv[1:]
+from pygraphviz import graphviz
+engine, format = [argument.encode() for argument in sys.argv[1:]]
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
-sys.stdout.buffer.write(graph.draw(prog=engine, format=format))
+context = graphviz.gvContextWithBuiltins()
+if graphviz.gvLayout(context, graph.handle, engine):
+    sys.exit("error: the layout failed")
+failed, picture = graphviz.gvRenderData(context, graph.handle, format)
+if failed:
+    sys.exit("error: the format cannot be written")
+sys.stdout.buffer.write(picture)
+sys.stdout.buffer.flush()
+os._exit(0)  # without freeing the layout, which crashes on a label with an empty line
 """
 
 _NO_ENGINE = (
