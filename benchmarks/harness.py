@@ -1,0 +1,135 @@
+"""What a comparison is, and how its contenders take turns."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.metadata
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SOURCE, COMPILED = "plain Python", "compiled"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One that takes part in a comparison.
+
+    Attributes:
+        name: what the table calls it.
+        prepare: imports what it needs and returns a function that takes one sample, a number in the
+            comparison's unit. ImportError leaves the cell blank; so does returning None.
+        package: the distribution whose version the table names; autobp runs both compiled and not.
+    """
+
+    name: str
+    prepare: Callable[[], Callable[[], float] | None]
+    package: str = "autobp"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is measured, in which unit, and of whom. In every unit, less is better."""
+
+    title: str
+    contenders: tuple[Contender, ...]
+    unit: str = "ms"
+    rounds: int = 7
+
+
+@dataclass
+class Row:
+    """What came of one contender: a sample for each round, or none at all."""
+
+    name: str
+    build: str
+    version: str
+    samples: list[float] = field(default_factory=list)
+
+
+def timed(step: Callable[[], object], n: int = 1) -> Callable[[], float]:
+    """A function that takes one sample of how long a call of step takes, in ms, as the mean of n calls.
+
+    The collector has cleared away what others left before the clock starts, and is on while it runs.
+    """
+
+    def sample() -> float:
+        gc.collect()
+        start = time.perf_counter()
+        for _ in range(n):
+            step()
+        return 1e3 * (time.perf_counter() - start) / n
+
+    return sample
+
+
+class Build:
+    """A build of autobp: its name, and the folder that holds the package."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self._modules: dict[str, Any] = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Inside, ``import autobp`` means this build."""
+        others = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_autobp(name)}
+        sys.modules.update(self._modules)
+        sys.path.insert(0, str(self.folder))
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path.remove(str(self.folder))
+            self._modules = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_autobp(name)}
+            sys.modules.update(others)
+
+
+def _is_autobp(name: str) -> bool:
+    # the shared library that mypyc makes beside the package has a name that ends in __mypyc
+    return name.partition(".")[0] == "autobp" or name.endswith("__mypyc")
+
+
+def run(comparison: Comparison, builds: list[Build], quick: bool) -> list[Row]:
+    """The contenders' samples, taken in turn in each round; a first round warms up and does not count."""
+    rows, samplers = [], []
+    for contender in comparison.contenders:
+        for build in builds if contender.package == "autobp" else builds[:1]:
+            own = build.name if contender.package == "autobp" else ""
+            rows.append(Row(contender.name, own, _version(contender.package)))
+            samplers.append((build, _prepared(contender, build)))
+    for i in range(1 + (2 if quick else comparison.rounds)):
+        for row, (build, sample) in zip(rows, samplers, strict=True):
+            if sample is not None:
+                with build.active():
+                    measured = sample()
+                if i > 0:
+                    row.samples.append(measured)
+    return rows
+
+
+def _prepared(contender: Contender, build: Build) -> Callable[[], float] | None:
+    with build.active():
+        try:
+            return contender.prepare()
+        except ImportError:
+            return None
+
+
+def _version(package: str) -> str:
+    if package == "autobp":
+        text = (ROOT / "autobp" / "__init__.py").read_text(encoding="utf-8")
+        return text.partition('__version__ = "')[2].partition('"')[0]
+    if package == "":
+        return ""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,63 @@
+"""The benchmarks measure what they say: the contenders compute the same, and missing peers leave blanks."""
+
+import pytest
+
+import autobp
+from autobp import Value
+from benchmarks.__main__ import comparisons, table
+from benchmarks.eager import demo_step, graph
+from benchmarks.harness import SOURCE, Comparison, Contender, Row, run
+from benchmarks.microgpt import GPT, TupleValue
+
+
+def test_the_scalar_gpt_has_the_same_loss_and_gradient_on_both_kinds_of_value():
+    found = []
+    for make in (Value, TupleValue):
+        model = GPT(make)
+        loss = model.loss([1, 5, 2])
+        loss.backward()
+        found.append([loss.data, *[v.grad for row in model.tokens + model.key + model.up for v in row]])
+    assert found[0] == pytest.approx(found[1], rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1000, 10_000])
+def test_graphs_have_the_size_they_are_said_to_have(n):
+    from autobp.engine import topological_order
+
+    assert len(topological_order(graph(Value, n))) == pytest.approx(n, rel=0.02)
+
+
+def test_the_demo_step_leaves_gradients():
+    net = autobp.MLP(2, [4, 1], seed=0)
+    demo_step(net, Value)()
+    assert any(p.grad != 0 for p in net.parameters())
+
+
+def test_every_comparison_says_what_it_measures_and_includes_autobp():
+    for comparison in comparisons().values():
+        assert comparison.title
+        assert any(contender.package == "autobp" for contender in comparison.contenders)
+
+
+def test_a_missing_peer_leaves_a_blank_cell():
+    def missing():
+        raise ImportError("no such peer")
+
+    comparison = Comparison("x", (Contender("a", lambda: lambda: 2.0), Contender("b", missing, "")), "ms", 3)
+
+    class Here:
+        name = SOURCE
+
+        def active(self):
+            from contextlib import nullcontext
+
+            return nullcontext()
+
+    rows = run(comparison, [Here()], quick=False)
+    assert [row.samples for row in rows] == [[2.0, 2.0, 2.0], []]
+    assert table(comparison, rows).splitlines()[-1] == "| b |  |  |  |"
+
+
+def test_ratios_are_taken_within_each_round():
+    rows = [Row("autobp", SOURCE, "1", [1.0, 2.0, 4.0]), Row("peer", "", "2", [3.0, 8.0, 8.0])]
+    assert "| peer 2 | 8 |  | 3 (2–4) |" in table(Comparison("x", (), "ms"), rows)
