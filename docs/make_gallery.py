@@ -1,4 +1,4 @@
-"""Draw every picture of gallery.md anew, by running the examples that stand there.
+"""Draw every picture of gallery.md anew, and write what is printed there, by running its examples.
 
     python docs/make_gallery.py
 
@@ -7,6 +7,8 @@ The same versions of the libraries give the same files, so that a picture change
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import sys
@@ -19,9 +21,8 @@ LARGEST = {".svg": 60_000, ".png": 80_000}
 LARGEST_SUM = 600_000
 
 
-def examples(text: str) -> list[str]:
-    """The page's examples in Python, in order."""
-    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+#: an example, and what it prints where that stands below it
+EXAMPLE = re.compile(r"^```python\n(.*?)^```$(\n\n```text\n(.*?)^```$)?", flags=re.MULTILINE | re.DOTALL)
 
 
 def pictures(text: str) -> list[str]:
@@ -29,18 +30,28 @@ def pictures(text: str) -> list[str]:
     return re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
 
 
-def run(text: str, folder: Path) -> None:
-    """Run the examples one after another, in one namespace and in that folder, as a reader would."""
+def run(text: str, folder: Path) -> str:
+    """Run the examples one after another, in one namespace and in that folder, as a reader would.
+
+    Returns the page with what they print below them.
+    """
     import matplotlib
 
     (folder / "pictures").mkdir(exist_ok=True)
     os.chdir(folder)
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # no date in SVG files
     namespace: dict[str, object] = {}
+
+    def run_one(example: re.Match[str]) -> str:
+        code, prints = example[1], example[2] is not None
+        out = io.StringIO()
+        line = text[: example.start()].count("\n") + 1
+        with contextlib.redirect_stdout(out):
+            exec(compile("\n" * line + code, "gallery.md", "exec"), namespace)
+        return f"```python\n{code}```" + (f"\n\n```text\n{out.getvalue()}```" if prints else "")
+
     with matplotlib.rc_context({"svg.hashsalt": "autobp"}):
-        for code in examples(text):
-            line = text[: text.index(code)].count("\n") + 1
-            exec(compile("\n" * (line - 1) + code, "gallery.md", "exec"), namespace)
+        return EXAMPLE.sub(run_one, text)
 
 
 def shrink(path: Path) -> None:
@@ -53,9 +64,10 @@ def shrink(path: Path) -> None:
 
 
 def main() -> None:
-    text = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    page = DOCS / "gallery.md"
+    text = page.read_text(encoding="utf-8")
     started = time.time()
-    run(text, DOCS)
+    page.write_text(run(text, DOCS), encoding="utf-8")
     total = 0
     for name in pictures(text):
         path = DOCS / name
