@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from autobp.engine import Value
 from autobp.functions import logsumexp, mean, relu, softplus, sum, take, xlogy
 from autobp.nn import MLP
@@ -83,6 +85,8 @@ def _softmax_cross_entropy_of_sample(name: str, z: Any, y: Any) -> Value:
 def hinge(a: Any, y: Any) -> Value:
     """Σ_k max(0, 1 - y_k a_k), for targets -1 and 1; the derivative at the kink is 0.
 
+    Source: the margin loss of support vector machines (Cortes and Vapnik 1995), an output at a time.
+
     Raises ValueError where a number among the targets is neither, or outputs and targets differ in shape.
     """
     _check_targets("hinge", y, allowed=(-1.0, 1.0))
@@ -98,6 +102,8 @@ def l2(weights: MLP | Iterable[Value], lam: float, m: int = 1) -> Value:
         weights: a network, whose biases are left out, or the Values themselves.
         lam: λ, at least 0.
         m: the number of samples, at least 1.
+
+    Raises ValueError where λ or m is less.
     """
     if not lam >= 0:
         raise ValueError(f"l2: λ must be at least 0; got {lam!r}")
@@ -163,7 +169,7 @@ def _check_targets(name: str, y: Any, allowed: tuple[float, ...] = ()) -> None:
     if _is_list(y):
         for element in y:
             _check_targets(name, element, allowed)
-    elif isinstance(y, Real):
+    elif isinstance(y, (Real, np.bool_)):
         number = float(y)
         if allowed and number not in allowed:
             raise ValueError(f"{name}: targets are {' or '.join(f'{t:g}' for t in allowed)}; got {y!r}")

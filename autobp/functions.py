@@ -71,7 +71,9 @@ def function(op: Operation) -> Callable[..., Value]:
 
     apply_operation.__name__ = apply_operation.__qualname__ = op.name
     if op.arity is not None:
-        apply_operation.__doc__ = op.text.format(*"xyz"[: op.arity], *op.constants)
+        written = op.text.format(*"xyz"[: op.arity], *op.constants)
+        needs = f" It needs {op.domain}; a finite operand that is not raises." if op.domain else ""
+        apply_operation.__doc__ = f"{written}, of Values or numbers, as a Value.{needs}"
     return apply_operation
 
 
@@ -131,7 +133,8 @@ def take(values: Sequence[Any], index: Any) -> Value:
 
 def sum(values: Iterable[Any]) -> Value:
     """The sum of Values or numbers, in order; of none at all, Value(0)."""
-    return _fold(lambda x, y: x + y, values, 0.0)
+    terms = [_value(x) for x in values]  # first of all: numbers of a small NumPy type would overflow
+    return reduce(lambda x, y: x + y, terms) if terms else Value(0.0)
 
 
 def mean(values: Iterable[Any]) -> Value:
@@ -147,7 +150,7 @@ def dot(x: Iterable[Any], y: Iterable[Any]) -> Value:
     x, y = list(x), list(y)
     if len(x) != len(y):
         raise ValueError(f"dot of {len(x)} values with {len(y)}: the lengths must be equal")
-    return sum([x_i * y_i for x_i, y_i in zip(x, y, strict=True)])
+    return sum([_value(x_i) * y_i for x_i, y_i in zip(x, y, strict=True)])
 
 
 def logsumexp(values: Iterable[Any]) -> Value:
@@ -168,11 +171,6 @@ def softmax(values: Iterable[Any]) -> list[Value]:
 
 def _value(x: Any) -> Value:
     return x if isinstance(x, Value) else Value(x)
-
-
-def _fold(combine: Callable[[Any, Any], Any], values: Iterable[Any], empty: float) -> Value:
-    values = list(values)
-    return _value(reduce(combine, values)) if values else Value(empty)
 
 
 def _largest(values: list[Value]) -> Value:

@@ -72,10 +72,14 @@ class Neuron(Module):
         activation: σ, a name in ``ACTIVATIONS`` (not softmax) or a function of a Value.
         bias: whether there is a b; it starts at 0.
         init: how the weights start. "uniform": from -1 to 1, as in micrograd; "xavier": uniform within
-            ±√(6 / (nin + nout)); "he": normal with standard deviation √(2 / nin); "zeros".
+            ±√(6 / (nin + nout)); "he": normal with standard deviation √(2 / nin); "zeros". Sources: Glorot
+            and Bengio 2010, equation 16; He et al. 2015, equation 10.
         nout: the number of neurons in the layer, for "xavier".
         rng: where random numbers come from; the module :mod:`random` itself if left out, as in micrograd.
         name: what goes before the indices in the labels, "1[2," for the second neuron of the first layer.
+
+    Raises ValueError where nin is below 1 or a name is unknown, and TypeError where the activation is neither
+    a name nor a function.
     """
 
     def __init__(
@@ -133,6 +137,8 @@ class Layer(Module):
         nin, nout: the numbers of inputs and neurons, at least 1 each.
         nonlin, activation, bias, init, rng: as for :class:`Neuron`; the activation may also be "softmax".
         index: the layer's number in names.
+
+    Raises what :class:`Neuron` does, and ValueError where nout is below 1.
     """
 
     def __init__(
@@ -164,7 +170,7 @@ class Layer(Module):
                 neuron.b.label = f"b{index}[{j}]"
 
     def weighted_inputs(self, x: Sequence[Any]) -> list[Value]:
-        """z of each neuron for the inputs x."""
+        """z of each neuron for the inputs x, ``nin`` Values or numbers; ValueError for another number."""
         return [neuron.weighted_input(x) for neuron in self.neurons]
 
     def activations(self, z: Sequence[Value]) -> list[Value]:

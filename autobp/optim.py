@@ -21,6 +21,8 @@ class Optimizer:
     Args:
         parameters: the Values to update, at least one; leaves.
         lr: the learning rate η, greater than 0. Can be set between steps, for schedules.
+
+    Raises ValueError where there are no parameters or a setting is out of its range.
     """
 
     def __init__(self, parameters: Iterable[Value], lr: float) -> None:

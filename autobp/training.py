@@ -86,6 +86,7 @@ def fit(
         The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
 
     Raises:
+        IndexError: a class number among the targets is not that of an output.
         ValueError: shapes or values do not fit, or the cost, a gradient or a parameter is no longer finite
             (the message says when; the network keeps the last finite parameters).
     """
@@ -153,7 +154,10 @@ def fit(
 
 
 def predict(net: MLP, X: ArrayLike) -> Array:
-    """The network's outputs for each row of X, (m, n), as an array (m, K)."""
+    """The network's outputs for each row of X, (m, n), as an array (m, K).
+
+    Raises ValueError where X has another shape or an entry that is not finite.
+    """
     inputs = _inputs("", X, net)
     rows = []
     for x in inputs:
@@ -192,7 +196,10 @@ def classes_of(Y: Array, threshold: float = 0.5) -> NDArray[Any]:
 
 
 def mean_cost(net: MLP, X: ArrayLike, Y: ArrayLike, *, cost: str | Callable[[Any, Any], Value]) -> float:
-    """The mean cost over the rows of X and Y, without a penalty."""
+    """The mean cost over the rows of X, (m, n), and Y, (m, K) or (m,), without a penalty.
+
+    Raises ValueError where shapes or values do not fit, and what the cost raises where it is not finite.
+    """
     X, Y = _samples("", X, Y, net)
     cost_of = costs.named(cost)
     total = 0.0

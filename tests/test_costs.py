@@ -157,3 +157,8 @@ def test_wrong_use_is_told(wrong, words):
 def test_a_class_that_there_is_not_is_told():
     with pytest.raises(IndexError, match="3"):
         costs.softmax_cross_entropy([Value(1.0), Value(2.0)], 3)
+
+
+def test_targets_of_numpys_bool_are_checked_like_numbers():
+    with pytest.raises(ValueError, match="-1 or 1"):
+        costs.hinge([Value(0.5)], np.array([False]))

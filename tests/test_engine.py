@@ -299,3 +299,17 @@ def test_an_error_of_an_operation_that_states_no_domain_ends_there(monkeypatch):
     monkeypatch.setattr(TABLE["log"], "domain", "")
     with pytest.raises(ValueError, match=r"^log\(-1\.0\) is not defined$"):
         Value(-1).log()
+
+
+def test_sums_of_small_numpy_integers_do_not_overflow():
+    pixels = np.array([200, 100], dtype=np.uint8)
+    assert autobp.sum(pixels).data == 300
+    assert autobp.mean([*pixels, Value(0.0)]).data == 100
+    assert autobp.dot(pixels, pixels).data == 50_000
+    with pytest.raises(OverflowError, match=r"add\(1e\+308, 1e\+308\)"):
+        autobp.sum([1e308, 1e308])
+
+
+def test_functions_say_how_they_are_written_and_what_they_need():
+    assert autobp.sin.__doc__.startswith("sin(x), of Values or numbers")
+    assert "an operand > 0" in autobp.log.__doc__
