@@ -14,6 +14,7 @@ import difflib
 import io
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def load(
         noise: how far to scatter them, a standard deviation; made sets only.
         target: the column to predict; files only. Left out, it is the last one.
         header: whether a file's first line holds the columns' names. Left out, it does if no cell of it is a
-            number. Without names the columns are x1, x2, …
+            number, and a first line that could be either is refused. Without names the columns are x1, x2, …
         task: "classification" or "regression"; files only. Left out, text is classes, and so are whole
             numbers of which at most 20 are different, and at most half as many as there are samples; other
             numbers are quantities.
@@ -171,22 +172,19 @@ class _Table:
 
 def _dataset(table: _Table, test_size: float, scaled: bool, rng: np.random.Generator) -> Dataset:
     train, test = _split(table.labels if table.classes else None, len(table.X), test_size, rng)
-    X, labels = table.X, table.labels
-    n = X.shape[1]
-    offset, scale = np.zeros(n), np.ones(n)
+    X, offset, scale = table.X, np.zeros(len(table.names)), np.ones(len(table.names))
     if table.scale is not None:
-        scale = np.full(n, table.scale)
+        scale *= table.scale
+        X = X / scale
     elif scaled:
-        offset, scale = X[train].mean(axis=0), _spread(X[train])
-    target_offset, target_scale = 0.0, 1.0
+        X, offset, scale = _standardised(table.name, table.names, X, train)
+    target_offset, target_scale = np.zeros(1), np.ones(1)
     if len(table.classes) > 2:
-        Y = np.eye(len(table.classes))[labels.astype(int)]
+        Y = np.eye(len(table.classes))[table.labels.astype(int)]
     else:
-        Y = labels.reshape(-1, 1)
+        Y = table.labels.reshape(-1, 1)
         if not table.classes and scaled:
-            target_offset, target_scale = float(Y[train].mean()), float(_spread(Y[train])[0])
-            Y = (Y - target_offset) / target_scale
-    X = (X - offset) / scale
+            Y, target_offset, target_scale = _standardised(table.name, [table.target], Y, train)
     return Dataset(
         table.name,
         X[train],
@@ -198,16 +196,28 @@ def _dataset(table: _Table, test_size: float, scaled: bool, rng: np.random.Gener
         table.target,
         offset,
         scale,
-        target_offset,
-        target_scale,
+        float(target_offset[0]),
+        float(target_scale[0]),
         table.image_shape,
     )
 
 
-def _spread(columns: Array) -> Array:
-    """Each column's standard deviation, and 1 where it is constant up to rounding."""
-    deviation = columns.std(axis=0)
-    return np.where(deviation > 1e-12 * np.abs(columns).max(axis=0), deviation, 1.0)
+def _standardised(
+    name: str, columns: Sequence[str], X: Array, train: NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """(X - offset) / scale, the offset and the scale: mean and standard deviation over the rows to train on.
+
+    The scale is 1 where a column is constant up to rounding.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset, deviation = X[train].mean(axis=0), X[train].std(axis=0)
+        scale = np.where(deviation > 1e-12 * np.abs(X[train]).max(axis=0), deviation, 1.0)
+        scaled = (X - offset) / scale
+    fine = np.isfinite(offset) & np.isfinite(scale) & np.isfinite(scaled).all(axis=0)
+    if not fine.all():
+        column = columns[int(np.argmin(fine))]
+        raise ValueError(f"{name}: the numbers of {column} are too large to scale; divide them first")
+    return scaled, offset, scale
 
 
 def _split(
@@ -340,6 +350,7 @@ def _read_csv(path: Path, target: str | None, header: bool | None, task: str | N
         raise ValueError(f"task is {' or '.join(TASKS)}; got {task!r}")
     lines = _lines(path)
     first_number, first = lines[0]
+    guessed = header is None
     if header is None:
         header = not any(_is_number(cell) for cell in first)
     columns = [f"x{i + 1}" for i in range(len(first))]
@@ -360,6 +371,11 @@ def _read_csv(path: Path, target: str | None, header: bool | None, task: str | N
             raise ValueError(
                 f"{path}, line {number}: {len(cells)} cells, but line {first_number} has {len(columns)}"
             )
+    if guessed and not header and _like_names([cells for _, cells in lines], chosen):
+        raise ValueError(
+            f"{path}, line {first_number}: {','.join(first)!r} may be the columns' names or a sample; "
+            "say header=True or header=False"
+        )
     X = np.array(
         [
             [_number(path, n, columns, i, cells[i]) for i in range(len(cells)) if i != chosen]
@@ -449,6 +465,20 @@ def _like_classes(cells: list[str]) -> bool:
     numbers = [float(cell) for cell in cells]
     whole = all(math.isfinite(x) and x == int(x) for x in numbers)
     return whole and 2 <= len(set(numbers)) <= min(MOST_CLASSES, len(numbers) / 2)
+
+
+def _like_names(lines: list[list[str]], target: int) -> bool:
+    """Whether a first line with numbers in it looks like names all the same.
+
+    It does where it counts the columns from 0, as pandas names them, and where its target is the only one
+    that comes once among labels.
+    """
+    first = lines[0]
+    if len(first) > 2 and first == [str(i) for i in range(len(first))]:
+        return True
+    counts = Counter(cells[target] for cells in lines)
+    alone = [label for label, count in counts.items() if count == 1]
+    return alone == [first[target]] and len(counts) > 2 and not any(_is_number(label) for label in counts)
 
 
 def _is_number(cell: str) -> bool:

@@ -231,6 +231,36 @@ def test_a_header_is_taken_as_told(table):
         load(table("long,wide,kind", "1,2,a", "3,4,b"), header=False)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["0,1,2", "5,6,0", "6,7,1"],
+        ["2019,2020,kind", "1,2,a", "3,4,b", "5,6,a", "6,7,b"],
+    ],
+)
+def test_a_first_line_that_may_be_names_or_a_sample_is_asked_about(table, lines):
+    path = table(*lines)
+    with pytest.raises(ValueError, match=r"line 1: '.*' may be the columns' names or a sample"):
+        load(path)
+    assert load(path, header=True, test_size=0).names == tuple(lines[0].split(",")[:2])
+    assert len(load(path, header=False, test_size=0).X) == len(lines)
+
+
+def test_a_first_sample_with_a_label_of_its_own_is_a_sample_where_others_are_alone_too(table):
+    data = load(table("1,c", "2,a", "3,b", "4,a"), test_size=0)
+    assert len(data.X) == 4
+
+
+@pytest.mark.parametrize("huge", ["1e308", "1e200"])
+def test_numbers_too_large_to_scale_are_told_and_not_scaled_to_nothing(table, huge):
+    inputs = table(f"1,{huge},0", f"2,-{huge},0", f"3,{huge},1", f"4,{huge},1")
+    with pytest.raises(ValueError, match="the numbers of x2 are too large to scale"):
+        load(inputs)
+    assert np.abs(load(inputs, scaled=False).X).max() == float(huge)
+    with pytest.raises(ValueError, match="the numbers of x2 are too large to scale"):
+        load(table(f"1,{huge}", f"2,-{huge}", "3,0.5"))
+
+
 def test_a_column_that_never_changes_scales_to_zero(table):
     data = load(table("1,0.1,0", "2,0.1,0", "3,0.1,1", "4,0.1,1"), test_size=0)
     np.testing.assert_allclose(data.X[:, 1], 0, atol=1e-15)
@@ -238,7 +268,7 @@ def test_a_column_that_never_changes_scales_to_zero(table):
 
 
 def test_the_split_keeps_a_sample_of_each_class_to_train_on(table):
-    data = load(table("1,a", "2,b", "3,b", "4,b", "5,c", "6,c"), test_size=0.9)
+    data = load(table("1,a", "2,b", "3,b", "4,b", "5,c", "6,c"), test_size=0.9, header=False)
     assert data.Y.sum(axis=0).tolist() == [1, 1, 1]
     assert data.Y_test.sum(axis=0).tolist() == [0, 2, 1]
 
