@@ -15,6 +15,7 @@ import autobp
 from autobp import MLP, Layer, Neuron, Value
 from autobp.drawing import LayoutError, draw, picture
 from autobp.drawing.layers import find_layers
+from autobp.drawing.program import statements
 from autobp.drawing.style import THEMES, Style, mix
 from autobp.engine import topological_order
 
@@ -570,3 +571,74 @@ def test_a_label_with_an_empty_line_does_not_crash_the_layout():
     trace = net.trace([0.1] * 64)
     autobp.costs.binary_cross_entropy(trace.output, [0.0] * 10).backward()
     assert b"</svg>" in autobp.draw(net, trace=trace).pipe(format="svg")
+
+
+# ------------------------------------------------------------------------------------------ a program
+
+
+def compiled():
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+
+    def loss(x, y):
+        return autobp.costs.binary_cross_entropy(net.trace(x).output, y)
+
+    return autobp.compile(loss, net.parameters(), example=([0.0] * 3, [0.0, 1.0]))
+
+
+def test_a_program_is_drawn_statement_by_statement_with_shapes():
+    drawing = svg_of(draw(compiled()))
+    found = {texts(g)[0]: texts(g)[1:] for g in drawing.iter(f"{SVG}g") if g.get("class") == "node"}
+    assert found["x"] == ["m × 3"]
+    assert found["y"] == ["m × 2"]
+    assert found["theta"] == ["26"]
+    assert found["z1"] == ["m × 4", "x @ W1.T + b1"]
+    assert found["W2"][0] == "2 × 4"
+    assert found["delta2"][0] == "m × 2"
+    assert found["dW2"] == ["2 × 4", "delta2.T @ a1"]
+    assert found["cost"][0] == "number"
+    assert found["gradient"][0] == "26"
+
+
+def test_every_array_of_a_program_is_joined_to_what_it_is_computed_from():
+    step = compiled()
+    arguments, found = statements(step)
+    assert [argument.name for argument in arguments] == ["theta", "x", "y"]
+    names = {statement.name: {operand.name for operand in statement.operands} for statement in found}
+    assert names["z1"] == {"x", "W1", "b1"}
+    assert names["delta1"] == {"delta2", "W2", "a1"}
+    assert names["gradient"] == {"dW1", "db1", "dW2", "db2"}
+    assert {statement.name for statement in found if statement.backward} == {
+        "delta2", "dW2", "db2", "delta1", "dW1", "db1", "gradient",
+    }  # fmt: skip
+    assert draw(step).source.count("->") == sum(len(statement.operands) for statement in found)
+
+
+def test_what_the_cost_needs_is_forward_though_the_backward_pass_shares_it():
+    net = MLP(3, [2], activation="linear", seed=1)
+
+    def loss(x, y):
+        return autobp.costs.softmax_cross_entropy(net.trace(x).output, y)
+
+    _, found = statements(autobp.compile(loss, net.parameters(), example=([0.0] * 3, [0.0, 1.0])))
+    forward = {id(statement) for statement in found if not statement.backward}
+    for statement in found:
+        if not statement.backward:
+            assert {id(operand) for operand in statement.operands if operand.formulas} <= forward
+
+
+def test_a_program_without_a_cost_and_one_without_arguments():
+    v = Value(2.0, label="v")
+    drawing = draw(autobp.compile([v * 2.0, v * v], [v]))
+    assert "result" in texts(svg_of(drawing))
+    assert "cost" in texts(svg_of(draw(autobp.compile((v * 2.0).tanh(), [v]))))
+
+
+def test_a_long_program_is_cut_and_says_so():
+    drawing = draw(compiled(), max_nodes=5)
+    assert "the first 5 are drawn, 10 are left out" in drawing.source
+    assert "backward" not in drawing.source
+
+
+def test_a_step_that_was_not_traced_says_so():
+    with pytest.raises(ValueError, match="traced"):
+        draw(autobp.compile(lambda x: x[0] * 2.0, []))

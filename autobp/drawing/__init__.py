@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from autobp.compiler.step import Step
 from autobp.drawing.network import draw_network
 from autobp.drawing.picture import LayoutError as LayoutError
 from autobp.drawing.picture import Picture as Picture
+from autobp.drawing.program import draw_program
 from autobp.drawing.scalars import down_to, draw_scalars
 from autobp.drawing.style import Style
 from autobp.drawing.summary import draw_summary
@@ -18,7 +20,7 @@ from autobp.nn import MLP, Layer, Neuron, Trace
 def draw(
     what: Any,
     *,
-    direction: str = "LR",
+    direction: str | None = None,
     show: Sequence[str] | None = None,
     number_format: str | None = None,
     theme: str = "light",
@@ -28,14 +30,16 @@ def draw(
     trace: Trace | None = None,
     max_nodes: int = 300,
 ) -> Picture:
-    """Draw a Value's graph, or a network.
+    """Draw a Value's graph, a network, or a compiled program.
 
     A graph of more than ``max_nodes`` nodes is summarised: nodes computed in the same way become one, and the
     picture says how many each stands for. A network's wide layers are shortened likewise.
 
     Args:
-        what: a Value, whose whole graph is drawn; or an MLP, a Layer or a Neuron.
-        direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT".
+        what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,
+            once it has been traced: its statements, forward and backward.
+        direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
+            program, else LR.
         show: which numbers to write: any of "data", "grad" and "partials" (a graph's local derivatives, on
             its edges). Left out: data and grad for a Value, the weights' data for a network.
         number_format: the format specification of numbers, such as "+.2f". Left out: ".4g" for a Value, ".3g"
@@ -59,10 +63,11 @@ def draw(
         ValueError: an option is none of what it may be.
     """
     is_network = isinstance(what, MLP | Layer | Neuron)
+    is_program = isinstance(what, Step)
     if show is None:
         show = ("data",) if is_network else ("data", "grad")
     style = Style(
-        direction,
+        direction or ("TB" if is_program else "LR"),
         (show,) if isinstance(show, str) else tuple(show),
         number_format or (".3g" if is_network else ".4g"),
         theme,
@@ -74,8 +79,12 @@ def draw(
         raise ValueError(f"max_nodes must be at least 1; got {max_nodes}")
     if is_network:
         return draw_network(what, style, trace)
+    if is_program:
+        return draw_program(what, style, max_nodes)
     if not isinstance(what, Value):
-        raise TypeError(f"cannot draw {what!r}: give a Value, or a network (MLP, Layer, Neuron)")
+        raise TypeError(
+            f"cannot draw {what!r}: give a Value, a network (MLP, Layer, Neuron) or a compiled step"
+        )
     order = topological_order(what)
     highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
     if len(order if depth is None else down_to(order, depth)) > max_nodes:

@@ -1,0 +1,184 @@
+"""A compiled program: its statements as boxes, forward and backward, joined by the arrays they pass on.
+
+The picture is read from the program's source, and its shapes from running that.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.step import Step
+from autobp.drawing.picture import Picture
+from autobp.drawing.scalars import new_picture, panel, put_caption
+from autobp.drawing.style import Style, counted, escape_html, printable
+
+_CODE = "Courier New,Courier,monospace"
+_LONGEST = 60  # of a statement that is shown whole
+
+
+@dataclass
+class Statement:
+    """An array of the program, and how it is made.
+
+    Attributes:
+        name: the variable, or "cost".
+        formulas: what it is assigned; several where it is put together in pieces.
+        operands: what it is computed from, each once; a program's arguments have no formulas.
+        backward: whether the cost does not depend on it.
+    """
+
+    name: str
+    formulas: list[str] = field(default_factory=list)
+    operands: list[Statement] = field(default_factory=list)
+    backward: bool = False
+
+
+def statements(step: Step) -> tuple[list[Statement], list[Statement]]:
+    """The arguments of a program, theta first, and its statements in order, the last of them its result.
+
+    Raises:
+        ValueError: the step has not been traced yet.
+    """
+    functions = {node.name: node for node in ast.parse(step.source).body if isinstance(node, ast.FunctionDef)}
+    both = functions.get("cost_and_gradient", functions["value"])
+    arguments = [Statement(argument.arg) for argument in both.args.args]
+    known = {argument.name: argument for argument in arguments}
+    result = "cost" if both.name == "cost_and_gradient" else "result"
+    found: list[Statement] = []
+    for line in both.body:
+        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
+            continue  # the docstring
+        read: ast.AST = line
+        if isinstance(line, ast.Return):
+            assert line.value is not None
+            read = line.value.elts[0] if isinstance(line.value, ast.Tuple) else line.value
+            name, formula = result, ast.unparse(read)
+        else:
+            name = _assigned(line)
+            formula = ast.unparse(line).removeprefix(f"{name} = ")
+        loaded = (node for node in ast.walk(read) if isinstance(node, ast.Name))
+        used = [node.id for node in loaded if isinstance(node.ctx, ast.Load)]
+        if name == "m":
+            continue
+        if name in used or isinstance(line, ast.AugAssign):  # it is changed
+            statement = known[name]
+        else:
+            statement = Statement(name)
+            found.append(statement)
+        statement.formulas.append(formula)
+        for use in used:
+            operand = known.get(use, statement)
+            if operand is not statement and not any(operand is x for x in statement.operands):
+                statement.operands.append(operand)
+        known[name] = statement
+    forward = {id(found[-1])}
+    stack = [found[-1]]
+    while stack:
+        for operand in stack.pop().operands:
+            if id(operand) not in forward:
+                forward.add(id(operand))
+                stack.append(operand)
+    for statement in found:
+        statement.backward = id(statement) not in forward
+    return arguments, found
+
+
+def _assigned(line: ast.stmt) -> str:
+    """The variable that a line sets or changes: x in ``x = …``, ``x[…] = …``, ``x += …``, ``f(…, out=x)``."""
+    if isinstance(line, ast.Assign | ast.AugAssign):
+        target: ast.expr = line.targets[0] if isinstance(line, ast.Assign) else line.target
+    elif isinstance(line, ast.Expr) and isinstance(line.value, ast.Call):
+        outs = [keyword.value for keyword in line.value.keywords if keyword.arg == "out"]
+        target = outs[0] if outs else line.value.args[0]
+    else:
+        raise ValueError(f"cannot draw the statement {ast.unparse(line)!r}")
+    while not isinstance(target, ast.Name):
+        inner = next(iter(ast.iter_child_nodes(target)))
+        assert isinstance(inner, ast.expr)
+        target = inner
+    return target.id
+
+
+def shapes(step: Step) -> dict[str, str]:
+    """The shape of each array, such as "m × 16": an axis whose length changes with the samples is m."""
+    runs = []
+    for m in (2, 3):
+        namespace = _run(step, m)
+        runs.append({name: np.shape(x) for name, x in namespace.items()})
+    found = {}
+    for name, first in runs[0].items():
+        second = runs[1].get(name, ())
+        if len(first) == len(second):
+            sizes = ["m" if a != b else f"{a:,}" for a, b in zip(first, second, strict=True)]
+            found[name] = " × ".join(sizes) if sizes else "number"
+    return found
+
+
+def _run(step: Step, m: int) -> dict[str, Any]:
+    """The variables at the end of the program, for m samples of zeros."""
+    module = ast.parse(step.source)
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    both = functions.get("cost_and_gradient", functions["value"])
+    both.body[-1] = ast.parse("return locals()").body[0]
+    namespace: dict[str, Any] = {}
+    exec(compile(ast.fix_missing_locations(module), "<compiled by autobp>", "exec"), namespace)
+    of_a_sample = next(shapes for shapes, program in step._programs.items() if program is step._last)
+    arguments = [np.zeros((m, *shape)) for shape in of_a_sample]
+    with np.errstate(all="ignore"):
+        variables: dict[str, Any] = namespace[both.name](step.theta, *arguments)
+    return variables
+
+
+def draw_program(step: Step, style: Style, max_nodes: int) -> Picture:
+    """The statements of a traced program; the first of them where there are more than max_nodes."""
+    arguments, found = statements(step)
+    shape_of = shapes(step)
+    picture = new_picture(style)
+    lines = [f"{counted(len(found), 'array')} stand for the scalar graph; m is the number of samples"]
+    if len(found) > max_nodes:
+        lines.append(f"the first {max_nodes:,} are drawn, {len(found) - max_nodes:,} are left out")
+        found = found[:max_nodes]
+    put_caption(picture, lines, style)
+
+    ids: dict[int, str] = {}
+    for i, argument in enumerate(arguments):
+        name = ids[id(argument)] = f"argument{i}"
+        picture.node(name, _label(argument, shape_of, style, square=True), id=name, tooltip=argument.name)
+    boxes: dict[bool, list[tuple[str, Statement]]] = {False: [], True: []}
+    for i, statement in enumerate(found):
+        name = ids[id(statement)] = f"statement{i}"
+        boxes[statement.backward].append((name, statement))
+        for operand in statement.operands:
+            if id(operand) in ids:
+                picture.edge(ids[id(operand)], name, tooltip=operand.name)
+    for backward, title in ((False, "forward"), (True, "backward")):
+        if not boxes[backward]:
+            continue
+        with picture.subgraph(name=f"cluster_{title}") as outer:
+            panel(outer, title, style)
+            for name, statement in boxes[backward]:
+                outer.node(name, _label(statement, shape_of, style), id=name, tooltip=statement.name)
+    return picture
+
+
+def _label(statement: Statement, shape_of: dict[str, str], style: Style, *, square: bool = False) -> str:
+    colours = style.colours
+    shape = shape_of.get(statement.name, "number" if statement.name == "cost" else "")
+    head = f'<td align="left"><b>{escape_html(statement.name)}</b></td><td align="right">{shape}</td>'
+    shown = [printable(formula, _LONGEST) for formula in statement.formulas[:4]]
+    if len(statement.formulas) > len(shown):
+        shown.append(f"… {len(statement.formulas) - len(shown)} more")
+    body = "".join(
+        f'<tr><td colspan="2" align="left"><font face="{_CODE}">{escape_html(line)}</font></td></tr>'
+        for line in shown
+    )
+    fill = colours.inner_panel if statement.backward else colours.node
+    rounded = "" if square else ' style="rounded"'
+    return (
+        f'<<table border="1"{rounded} color="{colours.line}" bgcolor="{fill}" cellborder="0" '
+        f'cellspacing="1" cellpadding="3"><tr>{head}</tr>{body}</table>>'
+    )
