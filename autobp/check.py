@@ -139,7 +139,8 @@ def compare(
             dict that has dW and db and may have delta (a list with each layer's δ, (m, n_out), of each
             sample's own cost; the input's may come first). Without biases db may be left out. It is called
             twice, and both results are put to the test: gradients that are not set to zero first are right
-            once.
+            once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are not 0, as
+            those of a new network are.)
 
     The gradients in the network's parameters are left as they were.
 
