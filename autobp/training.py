@@ -6,8 +6,9 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from autobp.nn import MLP
 from autobp.optim import OPTIMIZERS, Optimizer
 
 Array = NDArray[np.float64]
+#: So many samples, and their graphs take longer to build than one of them to compile.
+_WORTH_COMPILING = 100
 #: (parameters, X, Y) -> the cost, and its gradient by the parameters
 Step = Callable[[Array, Array, Array], tuple[float, Array]]
 
@@ -106,6 +109,7 @@ def fit(
         raise ValueError("the optimizer was made for other parameters than this network's")
 
     step = (_compiled_step if compiled else _eager_step)(net, cost_of, l2, len(X))
+    cost_on = _compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     theta = np.array([parameter.data for parameter in parameters])
     rng = random.Random(seed)
     history = History()
@@ -140,7 +144,7 @@ def fit(
             _write(theta, parameters)
             if held_out is not None:
                 with ieee():  # infinite is a cost too, and no reason to stop
-                    history.validation_cost.append(mean_cost(net, *held_out, cost=cost_of))
+                    history.validation_cost.append(cost_on(*held_out))
             shown.epoch(epoch, history)
             if on_epoch is not None:
                 on_epoch(epoch, history)
@@ -159,10 +163,12 @@ def predict(net: MLP, X: ArrayLike) -> Array:
     Raises ValueError where X has another shape or an entry that is not finite.
     """
     inputs = _inputs("", X, net)
-    rows = []
-    for x in inputs:
-        rows.append([a_k.data for a_k in net.trace(x).output])
-    return np.array(rows)
+    if len(inputs) < _WORTH_COMPILING:
+        return np.array([[a_k.data for a_k in net.trace(x).output] for x in inputs])
+    from autobp.compiler import compile
+
+    step = compile(lambda x: net.trace(x).output, net.parameters())
+    return np.asarray(step(step.theta, inputs))
 
 
 def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float = 0.5) -> float:
@@ -209,7 +215,23 @@ def mean_cost(net: MLP, X: ArrayLike, Y: ArrayLike, *, cost: str | Callable[[Any
 
 
 def _compiled_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int) -> Step:
-    return _eager_step(net, cost_of, l2, m)
+    """Cost and gradient by the matrix program of one sample's graph."""
+    from autobp.compiler import compile
+
+    def loss(x: Sequence[Value], y: Any) -> Value:
+        cost = cost_of(net.trace(x).output, y)
+        return cost + costs.l2(net, l2, m) if l2 else cost
+
+    step: Step = compile(loss, net.parameters())
+    return step
+
+
+def _compiled_cost(net: MLP, cost_of: Callable[[Any, Any], Value]) -> Callable[[Array, Array], float]:
+    """The mean cost of samples (X, Y) by the matrix program of one sample's graph."""
+    from autobp.compiler import compile
+
+    step = compile(lambda x, y: cost_of(net.trace(x).output, y), net.parameters())
+    return lambda X, Y: float(step.value(step.theta, X, Y))
 
 
 def _eager_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int) -> Step:

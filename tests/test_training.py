@@ -93,11 +93,21 @@ def test_a_step_to_infinity_is_not_taken():
 
 
 def test_an_infinite_validation_cost_is_kept_and_stops_nothing():
-    history = fit(
-        MLP(1, [1], "sigmoid", seed=0), [[0.0], [0.1]], [[0.0], [1.0]], cost="binary_cross_entropy",
-        epochs=2, validation=([[1e6], [-1e6]], [[1.0], [1.0]]), progress=False,
-    )  # fmt: skip
-    assert history.validation_cost == [np.inf, np.inf]
+    # sigmoid(-1e6) is 0, and log 0 infinite; the program takes the logarithm of the sigmoid as a whole
+    for compiled in (False, True):
+        history = fit(
+            MLP(1, [1], "sigmoid", seed=0), [[0.0], [0.1]], [[0.0], [1.0]], cost="binary_cross_entropy",
+            epochs=2, validation=([[1e6], [-1e6]], [[1.0], [1.0]]), progress=False, compiled=compiled,
+        )  # fmt: skip
+        assert len(history.validation_cost) == 2
+        assert all(1e4 < cost < 1e6 if compiled else cost == np.inf for cost in history.validation_cost)
+
+
+def test_many_samples_are_predicted_by_the_program_as_by_the_graph():
+    many = rng.uniform(-1, 1, (150, 2))
+    net = network()
+    assert predict(net, many) == pytest.approx(np.array([[net(x).data] for x in many]), rel=1e-13)
+
 
 
 def test_parameters_set_between_epochs_are_trained_on():
