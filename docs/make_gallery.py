@@ -11,13 +11,15 @@ import contextlib
 import io
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 #: bytes, so that the repository stays small
-LARGEST = {".svg": 60_000, ".png": 80_000}
+LARGEST = {".svg": 60_000, ".png": 80_000, ".html": 60_000}
 LARGEST_SUM = 600_000
 
 
@@ -28,6 +30,11 @@ EXAMPLE = re.compile(r"^```python\n(.*?)^```$(\n\n```text\n(.*?)^```$)?", flags=
 def pictures(text: str) -> list[str]:
     """The files that the page shows, relative to it."""
     return re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+
+
+def pages(text: str) -> list[str]:
+    """The HTML files that the page links to; of x.html it shows the screenshot x.png."""
+    return re.findall(r"\]\(([^):]+\.html)\)", text)
 
 
 def run(text: str, folder: Path) -> str:
@@ -54,6 +61,18 @@ def run(text: str, folder: Path) -> str:
         return EXAMPLE.sub(run_one, text)
 
 
+def screenshot(page: Path) -> None:
+    """Picture an HTML file, 1000 by 640, if there is a browser for it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        print(f"no Chromium is installed: {page.stem}.png stays as it is")
+        return
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,640"]
+    target = page.with_suffix(".png")
+    command = [browser, *options, f"--screenshot={target}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
 def shrink(path: Path) -> None:
     """Keep 128 colours of a PNG, more than these pictures need."""
     from PIL import Image
@@ -68,10 +87,13 @@ def main() -> None:
     text = page.read_text(encoding="utf-8")
     started = time.time()
     page.write_text(run(text, DOCS), encoding="utf-8")
+    for name in pages(text):
+        screenshot(DOCS / name)
     total = 0
-    for name in pictures(text):
+    for name in [*pictures(text), *pages(text)]:
         path = DOCS / name
-        if not path.exists() or path.stat().st_mtime < started - 1:
+        new = path.exists() and path.stat().st_mtime >= started - 1
+        if not new and path.with_suffix(".html").name not in map(os.path.basename, pages(text)):
             sys.exit(f"no example draws {name}")
         if path.suffix == ".png":
             shrink(path)
