@@ -93,6 +93,9 @@ class Program:
     def __repr__(self) -> str:
         return "\n" + self.code() + "\n"
 
+    def _repr_pretty_(self, printer, cycle) -> None:  # what Hypothesis prints of a failure
+        printer.text(repr(self))
+
     def function(self):
         """The cost by autobp: the printed code, run."""
         names = {"autobp": autobp, "Value": Value}
