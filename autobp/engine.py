@@ -461,14 +461,16 @@ class Value:
     # + and * write their rule out, for speed; tests hold both to the table.
 
     def __add__(self, other: Any) -> Any:
-        if not isinstance(other, Value):
-            if not _is_number(other):
-                return NotImplemented
-            other = Value(other)
-        data = self._data + other._data
+        if isinstance(other, Value):
+            operand = other  # of a type known to mypyc, as `other` is not
+        elif _is_number(other):
+            operand = Value(other)
+        else:
+            return NotImplemented
+        data = self._data + operand._data
         if data - data != 0.0:
-            return binary(ADD, self, other)
-        return _node(data, ADD, self, other, 1.0, 1.0)
+            return binary(ADD, self, operand)
+        return _node(data, ADD, self, operand, 1.0, 1.0)
 
     def __radd__(self, other: Any) -> Any:
         # sum() starts from the int 0, which would only add a node 0 + x to every sum
@@ -477,14 +479,16 @@ class Value:
         return Value(other) + self if _is_number(other) else NotImplemented
 
     def __mul__(self, other: Any) -> Any:
-        if not isinstance(other, Value):
-            if not _is_number(other):
-                return NotImplemented
-            other = Value(other)
-        data = self._data * other._data
+        if isinstance(other, Value):
+            operand = other  # of a type known to mypyc, as `other` is not
+        elif _is_number(other):
+            operand = Value(other)
+        else:
+            return NotImplemented
+        data = self._data * operand._data
         if data - data != 0.0:
-            return binary(MULTIPLY, self, other)
-        return _node(data, MULTIPLY, self, other, other._data, self._data)
+            return binary(MULTIPLY, self, operand)
+        return _node(data, MULTIPLY, self, operand, operand._data, self._data)
 
     def __rmul__(self, other: Any) -> Any:
         return Value(other) * self if _is_number(other) else NotImplemented
@@ -880,6 +884,32 @@ def _node(
     node._mark = 0
     node.label = ""
     return node
+
+
+def weighted_sum(start: Value | None, weights: list[Value], x: list[Value]) -> Value | None:
+    """start + Σ w_i·x_i, made of the nodes that the operators would make, in their order; start may be None.
+
+    Args:
+        weights, x: lists of the same length.
+    """
+    total = start
+    for i in range(len(weights)):
+        w_i = weights[i]
+        x_i = x[i]
+        data = w_i._data * x_i._data
+        if data - data != 0.0:
+            product = binary(MULTIPLY, w_i, x_i)
+        else:
+            product = _node(data, MULTIPLY, w_i, x_i, x_i._data, w_i._data)
+        if total is None:
+            total = product
+            continue
+        data = total._data + product._data
+        if data - data != 0.0:
+            total = binary(ADD, total, product)
+        else:
+            total = _node(data, ADD, total, product, 1.0, 1.0)
+    return total
 
 
 def unary(op: Operation, x: Value) -> Value:

@@ -18,7 +18,7 @@ import numpy as np
 from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
-from autobp.engine import Value, set_data
+from autobp.engine import Value, set_data, weighted_sum
 from autobp.functions import softmax
 from autobp.ops import TABLE
 
@@ -110,11 +110,8 @@ class Neuron(Module):
         """z = b + Σ w_i x_i; ValueError where x has not as many elements as the neuron has weights."""
         if len(x) != len(self.w):
             raise ValueError(f"a neuron of {len(self.w)} inputs was given {len(x)}")
-        z = self.b
-        for w_i, x_i in zip(self.w, x, strict=True):
-            product: Value = w_i * x_i
-            z = product if z is None else z + product
-        assert z is not None
+        z = weighted_sum(self.b, self.w, _values(x))
+        assert z is not None  # nin is at least 1
         return z
 
     def __call__(self, x: Sequence[Any]) -> Value:
