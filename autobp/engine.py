@@ -663,8 +663,8 @@ class Value:
         """Compute ∂self/∂node for every node that self depends on, into its ``grad``.
 
         Computed nodes start from zero at each call; leaves accumulate, as in PyTorch, so that gradients of
-        several roots add up until ``zero_grad()``. Everything is multiplied by ``gradient``. Threads may share
-        nodes: their walks over graphs take turns.
+        several roots add up until ``zero_grad()``. Everything is multiplied by ``gradient``. Threads may
+        share nodes: their walks over graphs take turns.
 
         With ``create_graph`` the grad of each leaf is a Value, computed as a graph of its own, which can be
         differentiated again; non-finite derivatives then pass, as they always do. A leaf that holds such a

@@ -11,8 +11,9 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Sequence
+from operator import index as whole
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 from mypy_extensions import mypyc_attr
@@ -84,16 +85,17 @@ class Neuron(Module):
 
     def __init__(
         self,
-        nin: int,
+        nin: SupportsIndex,
         nonlin: bool = True,
         *,
         activation: Activation | None = None,
         bias: bool = True,
         init: str = "uniform",
-        nout: int = 1,
+        nout: SupportsIndex = 1,
         rng: random.Random | None = None,
         name: str = "[",
     ) -> None:
+        nin, nout = whole(nin), whole(nout)
         if nin < 1:
             raise ValueError(f"a neuron needs at least one input; got nin = {nin}")
         if activation is None:
@@ -140,8 +142,8 @@ class Layer(Module):
 
     def __init__(
         self,
-        nin: int,
-        nout: int,
+        nin: SupportsIndex,
+        nout: SupportsIndex,
         nonlin: bool = True,
         *,
         activation: Activation | None = None,
@@ -150,12 +152,13 @@ class Layer(Module):
         rng: random.Random | None = None,
         index: int = 1,
     ) -> None:
+        nin, nout = whole(nin), whole(nout)
         if nout < 1:
             raise ValueError(f"a layer needs at least one neuron; got nout = {nout}")
         if activation is None:
             activation = "relu" if nonlin else "linear"
         self.activation: Activation = _known(activation)
-        self.nin = nin
+        self.nin: int = nin
         own: Activation = "linear" if activation == "softmax" else activation
         self.neurons: list[Neuron] = [
             Neuron(nin, activation=own, bias=bias, init=init, nout=nout, rng=rng) for _ in range(nout)
@@ -260,8 +263,8 @@ class MLP(Module):
 
     def __init__(
         self,
-        nin: int,
-        nouts: Sequence[int],
+        nin: SupportsIndex,
+        nouts: Sequence[SupportsIndex],
         activation: Activation | Sequence[Activation] | None = None,
         *,
         bias: bool = True,
@@ -272,7 +275,7 @@ class MLP(Module):
     ) -> None:
         if isinstance(nouts, int):
             raise TypeError(f"nouts is a list with the size of each layer: MLP({nin}, [{nouts}])")
-        sizes = [nin, *nouts]
+        sizes = [whole(size) for size in (nin, *nouts)]
         if len(sizes) < 2:
             raise ValueError("an MLP needs at least one layer: nouts is empty")
         activations = _activation_of_each_layer(activation, len(nouts))
@@ -280,8 +283,10 @@ class MLP(Module):
             raise ValueError("softmax is for the output layer; a hidden layer cannot have it")
         rng = None if seed is None else random.Random(seed)
         self.layers: list[Layer] = [
-            Layer(sizes[i], nout, activation=activations[i], bias=bias, init=init, rng=rng, index=i + 1)
-            for i, nout in enumerate(nouts)
+            Layer(
+                sizes[i], sizes[i + 1], activation=activations[i], bias=bias, init=init, rng=rng, index=i + 1
+            )
+            for i in range(len(nouts))
         ]
         if weights is not None:
             self.W = weights

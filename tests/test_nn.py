@@ -113,6 +113,16 @@ def test_weights_are_read_and_set_as_arrays():
     assert net.sizes == [3, 2, 1]
 
 
+def test_sizes_may_be_numpys_integers():
+    net = MLP(np.int64(3), np.array([2, 1]), seed=0)
+    assert net.sizes == [3, 2, 1]
+    assert {type(size) for size in net.sizes} == {int}
+    assert repr(Layer(np.int64(1), np.int64(2))) == repr(Layer(1, 2))
+    assert len(Neuron(np.int64(2)).w) == 2
+    with pytest.raises(TypeError, match="float"):
+        MLP(3.0, [1])
+
+
 def test_without_biases():
     net = MLP(2, [2, 1], "sigmoid", bias=False, seed=0)
     assert net.b is None
