@@ -23,8 +23,14 @@ _GAP = 16.0
 
 
 @dataclass
-class _Unit:
-    """A circle: an input, a neuron, a bias unit or (with index 0) the dots for those left out."""
+class Unit:
+    """A circle or a text, and where its centre is, in points along the layers and across them.
+
+    Attributes:
+        id: unique in the picture: "u1_2" for the second neuron of the first layer, "bias0", "title1", "w7" ….
+        lines: what is written in it.
+        index: a neuron's or an input's number in its layer; 0 for everything else.
+    """
 
     id: str
     lines: list[str]
@@ -32,9 +38,45 @@ class _Unit:
     along: float = 0.0
     across: float = 0.0
 
+    def place(self, direction: str) -> tuple[float, float]:
+        """x and y, y upwards."""
+        return {
+            "LR": (self.along, -self.across),
+            "RL": (-self.along, -self.across),
+            "TB": (self.across, -self.along),
+            "BT": (self.across, self.along),
+        }[direction]
 
-def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Picture:
-    """A network, with the a and δ of a trace where one is given.
+
+@dataclass
+class Edge:
+    """A weight or a bias; ``label`` is None where there are too many edges to label."""
+
+    source: Unit
+    target: Unit
+    weight: Value
+    label: Unit | None
+
+
+@dataclass
+class Plan:
+    """Where everything of a network stands.
+
+    Attributes:
+        columns: the units of each layer, the inputs first; a unit of index 0 stands for those left out.
+        biases: the bias unit beside each column but the last, None where a layer has no biases.
+        radius: of the circles of inputs and neurons, in points.
+    """
+
+    columns: list[list[Unit]]
+    biases: list[Unit | None]
+    edges: list[Edge]
+    titles: list[Unit]
+    radius: float
+
+
+def plan_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Plan:
+    """The layout of a network, with room for what the style shows.
 
     Raises:
         ValueError: the trace is another network's.
@@ -48,38 +90,62 @@ def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = 
         )
     columns = [_column(layer, size, style, trace) for layer, size in enumerate(sizes)]
     biases = [
-        _Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
+        Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
         for layer, neurons in enumerate(layers)
     ]
     edges = [
-        (source, target, weight)
+        Edge(source, target, weight, None)
         for layer, neurons in enumerate(layers)
         for target in columns[layer + 1]
         if target.index
         for source, weight in _incoming(columns[layer], biases[layer], neurons[target.index - 1])
     ]
-    labels = _edge_labels([weight for _, _, weight in edges], style)
-    horizontal = style.direction in ("LR", "RL")
+    labels = _edge_labels([edge.weight for edge in edges], style)
     longest = max((len(line) for label in labels for line in label), default=0) * _CHARACTER + 8
     height = max(map(len, labels), default=0) * _LINE + 3
+    horizontal = style.direction in ("LR", "RL")
     extent = (longest, height) if horizontal else (height, longest)  # of a label, along and across the layers
     radius = max(_radius(unit.lines) for column in columns for unit in column)
     shares = _place(columns, biases, radius, extent if labels else None)
+    layer_of = {unit.id: layer for layer, column in enumerate(columns) for unit in column}
+    for i, (edge, label) in enumerate(zip(edges, labels, strict=False)):
+        share = shares[layer_of[edge.target.id]]
+        edge.label = Unit(
+            f"w{i}",
+            label,
+            along=edge.target.along + (edge.source.along - edge.target.along) * share,
+            across=edge.target.across + (edge.source.across - edge.target.across) * share,
+        )
+    tops = [column[0].across - radius for column in columns] + [bias.across - 14 for bias in biases if bias]
+    titles = [
+        Unit(f"title{layer}", _title(net, layer), along=column[0].along, across=min(tops) - 24)
+        for layer, column in enumerate(columns)
+    ]
+    return Plan(columns, biases, edges, titles, radius)
 
+
+def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Picture:
+    """A network, with the a and δ of a trace where one is given.
+
+    Raises:
+        ValueError: the trace is another network's.
+    """
+    plan = plan_network(net, style, trace)
     picture = new_picture(style, engine="neato")
     picture.attr(inputscale="72", splines="line", outputorder="edgesfirst", forcelabels="false")
     picture.attr("node", shape="circle", fixedsize="true", fontsize="10", style="filled", penwidth="1.2")
-    values = [_coloured(weight, style) for _, _, weight in edges]
+    values = [_coloured(edge.weight, style) for edge in plan.edges]
     largest = max(map(abs, values), default=0.0)
-    for (source, target, weight), value in zip(edges, values, strict=True):
-        tip = escape(f"{weight.label or 'weight'}: {weight.data!r}")
-        picture.edge(source.id, target.id, arrowhead="none", tooltip=tip, **_edge_look(value, largest, style))
+    for edge, value in zip(plan.edges, values, strict=True):
+        tip = escape(f"{edge.weight.label or 'weight'}: {edge.weight.data!r}")
+        look = _edge_look(value, largest, style)
+        picture.edge(edge.source.id, edge.target.id, arrowhead="none", tooltip=tip, **look)
     colours = style.colours
     strongest = _strongest(trace, style)
-    for layer, column in enumerate(columns):
+    for layer, column in enumerate(plan.columns):
         for unit in column:
             if not unit.index:
-                _text(picture, unit.id, unit.lines, unit, style, filled=True)
+                _text(picture, unit, style, filled=True)
                 continue
             shown = _shown_value(trace, layer, unit.index, style)
             picture.node(
@@ -87,31 +153,27 @@ def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = 
                 _centred(unit.lines),
                 id=unit.id,
                 pos=_position(unit, style),
-                width=f"{radius / 36:.4f}",
+                width=f"{plan.radius / 36:.4f}",
                 fillcolor=style.tint(shown, strongest),
                 color=colours.ink if layer else colours.line,
                 tooltip=escape(", ".join(unit.lines)),
             )
-    for bias in filter(None, biases):
+    for bias in filter(None, plan.biases):
         picture.node(
             bias.id, "1", width="0.36", pos=_position(bias, style), style="filled,dashed", id=bias.id,
             fillcolor=colours.panel, tooltip="bias unit",
         )  # fmt: skip
-    for i, (label, (source, target, _)) in enumerate(zip(labels, edges, strict=False)):
-        share = shares[int(target.id[1:].split("_")[0])]
-        at = _Unit(
-            f"w{i}",
-            label,
-            along=target.along + (source.along - target.along) * share,
-            across=target.across + (source.across - target.across) * share,
-        )
-        _text(picture, at.id, label, at, style, filled=True)
-    _titles(picture, columns, biases, layers, net, radius, style)
+    for edge in plan.edges:
+        if edge.label is not None:
+            _text(picture, edge.label, style, filled=True)
+    for title in plan.titles:
+        _text(picture, title, style, muted=True)
     if style.colour != "none" and largest:
         what = "weight" if style.colour == "data" else "gradient"
         legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
         picture.attr(
-            label=escape(f"\n{legend} (at most {style.number(largest)})"),
+            # Graphviz crashes on freeing a label with an empty line
+            label=escape(f" \n{legend} (at most {style.number(largest)})"),
             labelloc="b",
             fontsize="9",
             fontcolor=colours.muted,
@@ -125,7 +187,7 @@ def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
     return [net.neurons] if isinstance(net, Layer) else [[net]]
 
 
-def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[_Unit]:
+def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[Unit]:
     shown: Sequence[int] = range(1, size + 1)
     if size > _MOST_ROWS:
         shown = [*range(1, _MOST_ROWS - 2), 0, size]
@@ -134,7 +196,7 @@ def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[_U
     column = []
     for index in shown:
         if not index:
-            column.append(_Unit(f"u{layer}_more", ["⋮", f"{size - len(shown) + 1:,} more"]))
+            column.append(Unit(f"u{layer}_more", ["⋮", f"{size - len(shown) + 1:,} more"]))
             continue
         name = f"a{layer}[{index}]" if layer else f"x[{index}]"
         lines = [name]
@@ -145,11 +207,11 @@ def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[_U
             lines.append(style.number(a.data))
             if layer and walked:
                 lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
-        column.append(_Unit(f"u{layer}_{index}", lines, index))
+        column.append(Unit(f"u{layer}_{index}", lines, index))
     return column
 
 
-def _incoming(column: list[_Unit], bias: _Unit | None, neuron: Neuron) -> list[tuple[_Unit, Value]]:
+def _incoming(column: list[Unit], bias: Unit | None, neuron: Neuron) -> list[tuple[Unit, Value]]:
     edges = [(unit, neuron.w[unit.index - 1]) for unit in column if unit.index]
     if bias is not None and neuron.b is not None:
         edges.insert(0, (bias, neuron.b))
@@ -177,7 +239,7 @@ def _radius(lines: list[str]) -> float:
 
 
 def _place(
-    columns: list[list[_Unit]], biases: list[_Unit | None], radius: float, extent: tuple[float, float] | None
+    columns: list[list[Unit]], biases: list[Unit | None], radius: float, extent: tuple[float, float] | None
 ) -> list[float]:
     """Give every unit its place; the result says where on the edges into each layer their labels go.
 
@@ -222,21 +284,8 @@ def _spread(sources: list[float], n_targets: int, least: float, extent: float) -
         spacing *= 1.05
 
 
-def _titles(
-    picture: Picture,
-    columns: list[list[_Unit]],
-    biases: list[_Unit | None],
-    layers: list[list[Neuron]],
-    net: MLP | Layer | Neuron,
-    radius: float,
-    style: Style,
-) -> None:
-    tops = [column[0].across - radius for column in columns] + [bias.across - 14 for bias in biases if bias]
-    top = min(tops) - 24
-    for layer, column in enumerate(columns):
-        title = ["inputs"] if not layer else [f"layer {layer}", _activation_name(_activation(net, layer))]
-        unit = _Unit(f"title{layer}", title, along=column[0].along, across=top)
-        _text(picture, unit.id, unit.lines, unit, style, bold=True)
+def _title(net: MLP | Layer | Neuron, layer: int) -> list[str]:
+    return [f"layer {layer}", _activation_name(_activation(net, layer))] if layer else ["inputs"]
 
 
 def _activation(net: MLP | Layer | Neuron, layer: int) -> Activation:
@@ -248,33 +297,23 @@ def _activation_name(activation: Activation) -> str:
     return printable(name, 20)
 
 
-def _text(
-    picture: Picture,
-    id: str,
-    lines: list[str],
-    unit: _Unit,
-    style: Style,
-    *,
-    filled: bool = False,
-    bold: bool = False,
-) -> None:
+def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, muted: bool = False) -> None:
     colours = style.colours
-    width = max(map(len, lines)) * _CHARACTER + 2
-    look = {"style": "filled", "fillcolor": colours.background} if filled else {"style": "solid"}
-    if bold:
-        look["fontcolor"] = colours.muted
+    width = max(map(len, unit.lines)) * _CHARACTER + 2
     picture.node(
-        id,
-        _centred(lines),
-        id=id,
+        unit.id,
+        _centred(unit.lines),
+        id=unit.id,
         shape="plaintext",
         margin="0",
         penwidth="0",
         pos=_position(unit, style),
         width=f"{width / 72:.4f}",
-        height=f"{len(lines) * (_LINE - 1) / 72:.4f}",
+        height=f"{len(unit.lines) * (_LINE - 1) / 72:.4f}",
         tooltip=" ",
-        **look,
+        style="filled" if filled else "solid",
+        fillcolor=colours.background,
+        fontcolor=colours.muted if muted else colours.ink,
     )
 
 
@@ -282,14 +321,8 @@ def _centred(lines: list[str]) -> str:
     return "\n".join(escape(line) for line in lines)
 
 
-def _position(unit: _Unit, style: Style) -> str:
-    x, y = {
-        "LR": (unit.along, -unit.across),
-        "RL": (-unit.along, -unit.across),
-        "TB": (unit.across, -unit.along),
-        "BT": (unit.across, unit.along),
-    }[style.direction]
-    return f"{x:.2f},{y:.2f}!"
+def _position(unit: Unit, style: Style) -> str:
+    return "{:.2f},{:.2f}!".format(*unit.place(style.direction))
 
 
 def _edge_look(value: float, largest: float, style: Style) -> dict[str, str]:
