@@ -88,6 +88,13 @@ def network_cost():
     return net, trace, cost
 
 
+def written_page(kind, tmp_path):
+    net, trace, cost = network_cost()
+    if kind == "graph":
+        return page(cost, tmp_path / "page.html")
+    return page(net, tmp_path / "page.html", trace=trace, of=cost)
+
+
 def every_operation(seed=0):
     """A graph that uses each operation of the table, on operands where it is defined."""
     draw = random.Random(seed)
@@ -219,7 +226,7 @@ CLICK = """
 const pointer = (target, type, x, y) => target.dispatchEvent(
   new PointerEvent(type, { bubbles: true, clientX: x, clientY: y, pointerId: 1 }));
 svg.setPointerCapture = () => {};
-const node = (name) => boxes[nodes.findIndex((n) => n.name === name)].g;
+const node = (name) => itemOf.get(nodes.findIndex((n) => n.name === name)).g;
 const click = (target) => {
   const { x, y, width, height } = target.getBoundingClientRect();
   pointer(target, "pointerdown", x + width / 2, y + height / 2);
@@ -263,7 +270,7 @@ def test_stepping_forward_and_backward_walks_both_passes(tmp_path):
     path = page(root, tmp_path / "page.html")
     found = in_browser(path, """byId("first").click(); const seen = [];
         for (;;) {
-          const shown = boxes.map((b) => [b.data.textContent, b.grad.textContent]);
+          const shown = items.map((b) => [b.numbers[0].text.textContent, b.numbers[1].text.textContent]);
           seen.push([step, byId("status").textContent, shown]);
           if (byId("next").disabled) break;
           byId("next").click();
@@ -330,14 +337,14 @@ def test_the_keyboard_reaches_every_node_and_control(tmp_path):
         while (queue.length) {
           const from = queue.pop();
           for (const arrow of ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]) {
-            boxes[from].g.focus();
+            itemOf.get(from).g.focus();
             key(arrow);
             if (!reached.has(chosen)) { reached.add(chosen); queue.push(chosen); }
           }
         }
-        boxes[root].g.focus(); key("ArrowLeft"); const left = nodes[chosen].name; key("Home");
+        itemOf.get(root).g.focus(); key("ArrowLeft"); const left = nodes[chosen].name; key("Home");
         const before = seen.width; key("+"); const closer = seen.width < before;
-        const tabbable = boxes.filter((b) => b.g.tabIndex === 0).length;
+        const tabbable = items.filter((b) => b.g.tabIndex === 0).length;
         return { reached: reached.size, n: nodes.length, left, home: chosen === root, closer, tabbable,
                  stops: stops.length };""", tmp_path)  # fmt: skip
     assert found["reached"] == found["n"]
@@ -350,7 +357,7 @@ def test_the_keyboard_reaches_every_node_and_control(tmp_path):
 @needs_browser
 def test_zoom_keeps_the_point_under_the_pointer_and_fit_shows_everything(tmp_path):
     path = page(network_cost()[2], tmp_path / "page.html")
-    found = in_browser(path, CLICK + """const place = () => boxes[3].g.getBoundingClientRect();
+    found = in_browser(path, CLICK + """const place = () => itemOf.get(3).g.getBoundingClientRect();
         const before = place();
         const turn = { deltaY: -200, clientX: before.x, clientY: before.y, cancelable: true };
         svg.dispatchEvent(new WheelEvent("wheel", turn));
@@ -359,7 +366,7 @@ def test_zoom_keeps_the_point_under_the_pointer_and_fit_shows_everything(tmp_pat
         const frame = svg.getBoundingClientRect();
         const moved = Math.hypot(after.x - before.x, after.y - before.y);
         return { moved, grown: after.width / before.width,
-          inside: boxes.every(({ g }) => inside(g.getBoundingClientRect(), frame)) };
+          inside: items.every(({ g }) => inside(g.getBoundingClientRect(), frame)) };
         """, tmp_path)  # fmt: skip
     assert found["moved"] < 2
     assert found["grown"] > 1.3
@@ -368,12 +375,13 @@ def test_zoom_keeps_the_point_under_the_pointer_and_fit_shows_everything(tmp_pat
 
 @needs_browser
 @pytest.mark.parametrize("size", [(1400, 850), (800, 900), (390, 800)])
-def test_no_text_overlaps_another_or_leaves_its_box(size, tmp_path):
-    path = page(network_cost()[2], tmp_path / "page.html")
+@pytest.mark.parametrize("kind", ["graph", "network"])
+def test_no_text_overlaps_another_or_leaves_its_box(kind, size, tmp_path):
+    path = written_page(kind, tmp_path)
     found = in_browser(path, """const bad = [];
-        boxes.forEach(({ g }, i) => {
+        items.forEach(({ g }, i) => {
           const texts = [...g.querySelectorAll("text")];
-          const outer = g.querySelector("rect").getBoundingClientRect();
+          const outer = g.querySelector(".shape").getBoundingClientRect();
           const rects = texts.map((t) => t.getBoundingClientRect());
           rects.forEach((a, k) => {
             if (a.left < outer.left || a.right > outer.right) bad.push([nodes[i].name, texts[k].textContent]);
@@ -391,11 +399,92 @@ def test_no_text_overlaps_another_or_leaves_its_box(size, tmp_path):
 
 
 @needs_browser
+def test_a_networks_circles_show_a_and_delta_and_its_edges_the_weights(tmp_path):
+    net, trace, cost = network_cost()
+    path = page(net, tmp_path / "page.html", trace=trace, of=cost)
+    found = in_browser(path, """return items.map((item) =>
+        [...item.g.querySelectorAll("text")].map((t) => t.textContent));""", tmp_path)  # fmt: skip
+
+    def shown(text):
+        return float(re.sub("^[δ∂] ", "", text))
+
+    circles = {item[0]: item[1:] for item in found if len(item) == 3}
+    for layer, column in enumerate(trace.a):
+        for j, a in enumerate(column, start=1):
+            data, grad = circles.pop(f"a{layer}[{j}]" if layer else f"x[{j}]")
+            expected = trace.z[layer][j - 1].grad if layer else a.grad
+            assert shown(data) == float(f"{a.data:.4g}")
+            assert shown(grad) == float(f"{expected:.4g}")
+    assert circles == {}
+    labels = sorted(shown(item[0]) for item in found if len(item) == 1)
+    assert labels == sorted(float(f"{w.data:.4g}") for w in net.parameters())
+
+
+@needs_browser
+def test_a_weight_can_be_chosen_by_its_edge_and_dragged(tmp_path):
+    net = MLP(2, [12, 2], activation="tanh", seed=4)  # too many weights for labels on the edges
+    path = page(net, tmp_path / "page.html")
+    found = in_browser(path, CLICK + """
+        const edge = edges.find(({ weight }) => nodes[weight].name === "W1[2,1]");
+        pointer(edge.line, "pointerdown", 0, 0);
+        pointer(svg, "pointermove", 75, 0);
+        pointer(svg, "pointerup", 75, 0);
+        const [slider, number] = document.querySelectorAll("#control input, #leaves input");
+        return { name: byId("chosen").textContent, to: data[edge.weight], gradient: grad[edge.weight],
+                 cost: data[root] };""", tmp_path)  # fmt: skip
+    assert found["name"] == "W1[2,1]"
+    weight = net.layers[0].neurons[1].w[0]
+    assert found["to"] != weight.data
+    weight.data = found["to"]
+    cost = autobp.costs.quadratic(net([1.0, 1.0]), [0.0, 0.0])
+    cost.backward()
+    assert found["cost"] == pytest.approx(cost.data, rel=1e-14)
+    assert found["gradient"] == pytest.approx(weight.grad, rel=1e-12)
+
+
+@needs_browser
+def test_a_leaf_that_the_list_leaves_out_has_a_control_when_it_is_chosen(tmp_path):
+    path = page(MLP(16, [8, 1], activation="sigmoid", seed=1), tmp_path / "page.html")
+    found = in_browser(path, """const i = nodes.findIndex((n) => n.name === "W1[3,12]");
+        const before = byId("control").children.length;
+        go(i);
+        const number = document.querySelector("#control input[type=number]");
+        number.value = "2.5"; number.dispatchEvent(new Event("input"));
+        const value = data[i];
+        go(root);
+        return [before, value, byId("control").children.length];""", tmp_path)  # fmt: skip
+    assert found == [0, 2.5, 0]
+
+
+def test_a_network_and_what_is_differentiated_must_belong_together(tmp_path):
+    net, trace, cost = network_cost()
+    path = tmp_path / "page.html"
+    with pytest.raises(ValueError, match="trace"):
+        page(net, path, of=cost)
+    with pytest.raises(ValueError, match="does not depend"):
+        page(net, path, trace=trace, of=Value(1.0) * 2.0)
+    with pytest.raises(ValueError, match=r"\[2, 1\]"):
+        page(net, path, trace=MLP(2, [1]).trace([1.0, 2.0]))
+    with pytest.raises(ValueError, match="of="):
+        page(cost, path, of=cost)
+    assert not path.exists()
+
+
+def test_making_a_page_leaves_gradients_alone(tmp_path):
+    net, trace, cost = network_cost()
+    before = [w.grad for w in net.parameters()]
+    page(net, tmp_path / "page.html", trace=trace, of=cost)
+    page(cost, tmp_path / "page.html")
+    assert [w.grad for w in net.parameters()] == before
+
+
+@needs_browser
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("when", ["", 'byId("first").click(); byId("next").click();', "go(5);"])
-def test_axe_finds_no_violation(when, dark, tmp_path):
-    path = page(network_cost()[2], tmp_path / "page.html")
+@pytest.mark.parametrize("kind", ["graph", "network"])
+def test_axe_finds_no_violation(kind, when, dark, tmp_path):
+    path = written_page(kind, tmp_path)
     axe = f"<script>{AXE.read_text(encoding='utf-8')}</script>"
     script = f"""{when}
         const found = await axe.run();

@@ -16,7 +16,7 @@ from autobp.engine import Value
 from autobp.nn import MLP, Activation, Layer, Neuron, Trace
 
 _MOST_ROWS = 10  # a layer of more neurons is shortened
-_MOST_LABELS = 60  # of edges; with more, width and colour alone tell the weights
+_MOST_ACROSS = 900.0  # points for the labels between two layers; past it, width and colour alone tell weights
 _CHARACTER = 6.4  # the width of a character and
 _LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
 _GAP = 16.0
@@ -75,8 +75,10 @@ class Plan:
     radius: float
 
 
-def plan_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Plan:
-    """The layout of a network, with room for what the style shows.
+def plan_network(
+    net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None, *, with_delta: bool = False
+) -> Plan:
+    """The layout of a network, with room for what the style shows; for δ, where there is one or in any case.
 
     Raises:
         ValueError: the trace is another network's.
@@ -88,7 +90,9 @@ def plan_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = 
             f"the trace has layers of {[len(a) for a in trace.a]} values, the network of {sizes}; "
             "give the trace that this network's trace(x) returned"
         )
-    columns = [_column(layer, size, style, trace) for layer, size in enumerate(sizes)]
+    # before backward() every grad is 0, and there is no δ yet
+    with_delta |= trace is not None and any(gradient(z) for layer in [*trace.z, *trace.a] for z in layer)
+    columns = [_column(layer, size, style, trace, with_delta) for layer, size in enumerate(sizes)]
     biases = [
         Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
         for layer, neurons in enumerate(layers)
@@ -105,6 +109,9 @@ def plan_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = 
     height = max(map(len, labels), default=0) * _LINE + 3
     horizontal = style.direction in ("LR", "RL")
     extent = (longest, height) if horizontal else (height, longest)  # of a label, along and across the layers
+    most = max((len(column) + 1) * len(targets) for column, targets in pairwise(columns))
+    if not any(labels) or most * extent[1] > _MOST_ACROSS:
+        labels = []
     radius = max(_radius(unit.lines) for column in columns for unit in column)
     shares = _place(columns, biases, radius, extent if labels else None)
     layer_of = {unit.id: layer for layer, column in enumerate(columns) for unit in column}
@@ -187,12 +194,10 @@ def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
     return [net.neurons] if isinstance(net, Layer) else [[net]]
 
 
-def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[Unit]:
+def _column(layer: int, size: int, style: Style, trace: Trace | None, with_delta: bool) -> list[Unit]:
     shown: Sequence[int] = range(1, size + 1)
     if size > _MOST_ROWS:
         shown = [*range(1, _MOST_ROWS - 2), 0, size]
-    # before backward() every grad is 0, and there is no δ yet
-    walked = trace is not None and any(gradient(node) for nodes in [*trace.z, *trace.a] for node in nodes)
     column = []
     for index in shown:
         if not index:
@@ -205,7 +210,7 @@ def _column(layer: int, size: int, style: Style, trace: Trace | None) -> list[Un
             if not layer and a.label:
                 lines = [printable(a.label, 12)]
             lines.append(style.number(a.data))
-            if layer and walked:
+            if layer and with_delta:
                 lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
         column.append(Unit(f"u{layer}_{index}", lines, index))
     return column
@@ -219,9 +224,7 @@ def _incoming(column: list[Unit], bias: Unit | None, neuron: Neuron) -> list[tup
 
 
 def _edge_labels(weights: list[Value], style: Style) -> list[list[str]]:
-    """The lines on each edge; none at all where there are too many edges to label."""
-    if len(weights) > _MOST_LABELS or not set(style.show) & {"data", "grad"}:
-        return []
+    """The lines on each edge."""
     return [
         [style.number(weight.data)] * ("data" in style.show)
         + [f"∂ {style.number(gradient(weight))}"] * ("grad" in style.show)

@@ -1,4 +1,4 @@
-"""A graph or a network as one HTML page to click through: no server, no network, nothing to install."""
+"""A graph or a network as one HTML page to click through, with no server and nothing to install."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
+from autobp.drawing.network import Plan, Unit, plan_network
 from autobp.drawing.picture import lay_out
 from autobp.drawing.scalars import draw_scalars, marks_of, name_of
 from autobp.drawing.style import THEMES, Style, Theme, printable
 from autobp.engine import BY_HAND, Value, topological_order
 from autobp.html_page.javascript import rules
-from autobp.nn import Trace
+from autobp.nn import MLP, Trace
 
 _MOST_NODES = 1000  # to lay out one by one; also about as many as anybody can read
+_MOST_SCALARS = 50_000  # behind a network, to be computed anew while an input is dragged
 
 
 def page(
@@ -27,10 +30,11 @@ def page(
     path: str | os.PathLike[str],
     *,
     trace: Trace | None = None,
+    of: Value | None = None,
     title: str | None = None,
     direction: str = "LR",
 ) -> Path:
-    """Write a page on which a Value's graph can be explored.
+    """Write a page on which a Value's graph, or a network, can be explored.
 
     The page holds everything it needs. A click on a node shows its data, gradient and local derivatives, and
     the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward; and
@@ -38,9 +42,12 @@ def page(
     out from the operation table.
 
     Args:
-        what: a Value, the root of the graph.
+        what: a Value, the root of the graph; or an MLP.
         path: where to write; replaced if it is there.
-        trace: a forward pass, ``net.trace(x)``, to find neurons by instead of by labels.
+        trace: a forward pass, ``net.trace(x)``: of a network, the sample to show (inputs of 1 if left out);
+            for a Value, how to find neurons, instead of by labels.
+        of: for a network, the Value to differentiate, such as a cost, computed from the trace. Left out: the
+            output, or ½ Σ a² where there are several.
         title: the page's title and heading.
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT".
 
@@ -49,54 +56,104 @@ def page(
 
     Raises:
         TypeError: ``what`` is none of these.
-        ValueError: the graph is too large to be read node by node, or has nodes made by hand, for which there
-            is no rule to compute them anew.
+        ValueError: the graph is too large, or has nodes made by hand, for which there is no rule to compute
+            them anew; or trace, of and the network do not belong together.
         autobp.drawing.LayoutError: there is nothing here that lays out graphs.
     """
-    if not isinstance(what, Value):
-        raise TypeError(f"cannot make a page of {what!r}: give a Value")
-    order = topological_order(what)
-    if len(order) > _MOST_NODES:
-        raise ValueError(
-            f"a page shows every node, and {len(order):,} are too many to read (at most {_MOST_NODES:,}): "
-            "draw() summarises such a graph; or make the page of one sample, or of a smaller network"
-        )
-    marks = marks_of(find_layers(order, trace))
-    heading = title or f"How {name_of(what, marks) or 'the result'} is computed"
-    model = {
-        "root": len(order) - 1,
-        "nodes": _nodes(order, marks),
-        "view": _scalar_view(order, direction, trace),
-    }
+    if isinstance(what, MLP):
+        heading, model, table = _network_page(what, trace, of, direction)
+    elif not isinstance(what, Value):
+        raise TypeError(f"cannot make a page of {what!r}: give a Value or an MLP")
+    elif of is not None:
+        raise ValueError("of= is for a network; a Value's page is about the Value itself")
+    else:
+        heading, model, table = _graph_page(what, trace, direction)
     target = Path(path)
-    target.write_text(_html(heading, model, _rules(order)), encoding="utf-8")
+    target.write_text(_html(title or heading, model, table), encoding="utf-8")
     return target
 
 
-def _nodes(order: list[Value], marks: dict[Value, list[str]]) -> list[dict[str, Any]]:
+def _graph_page(root: Value, trace: Trace | None, direction: str) -> tuple[str, dict[str, Any], str]:
+    order = topological_order(root)
+    if len(order) > _MOST_NODES:
+        raise ValueError(
+            f"a page shows every node, and {len(order):,} are too many to read (at most {_MOST_NODES:,}): "
+            "draw() summarises such a graph; or make the page of the network, page(net, path, trace=…, of=…)"
+        )
+    marks = marks_of(find_layers(order, trace))
+    leaves = [node for node in order if node.is_leaf]
+    free = {node for node in leaves if node.label} or set(leaves)  # what has no name is a constant
+    model = {
+        "root": len(order) - 1,
+        "nodes": _nodes(order, marks, free),
+        "view": _graph_view(order, marks, direction, trace),
+    }
+    return f"How {name_of(root, marks) or 'the result'} is computed", model, _rules(order)
+
+
+def _network_page(
+    net: MLP, trace: Trace | None, of: Value | None, direction: str
+) -> tuple[str, dict[str, Any], str]:
+    if trace is None:
+        if of is not None:
+            raise ValueError("give the trace that of= was computed from as well: trace=net.trace(x)")
+        trace = net.trace([1.0] * net.sizes[0])
+    if of is None:
+        # not their sum: that of a softmax is 1, whatever the weights
+        of = trace.output[0] if len(trace.output) == 1 else quadratic(trace.output, [0.0] * len(trace.output))
+    order = topological_order(of)
+    position = {node: i for i, node in enumerate(order)}
+    if not any(a in position for a in trace.output):
+        raise ValueError(f"{of!r} does not depend on the trace's output")
+    if len(order) > _MOST_SCALARS:
+        raise ValueError(
+            f"a page computes every scalar anew, and {len(order):,} are too many (at most {_MOST_SCALARS:,})"
+        )
+    marks = marks_of(find_layers(order, trace))
+    for i, x in enumerate(trace.a[0], start=1):
+        if not x.label and x in position:
+            marks[x] = [f"x[{i}]"]
+    if not of.label and of not in marks:
+        marks[of] = ["C"]
+    free = {node for node in order if node.is_leaf and (node.label or node in marks)}
+    style = Style(direction, ("data",), "+.3e", "light", "none")  # room for the widest numbers
+    model = {
+        "root": len(order) - 1,
+        "nodes": _nodes(order, marks, free),
+        "view": _network_view(plan_network(net, style, trace, with_delta=True), trace, position, direction),
+    }
+    return f"A network of {' – '.join(map(str, net.sizes))}", model, _rules(order)
+
+
+def _nodes(order: list[Value], marks: dict[Value, list[str]], free: set[Value]) -> list[dict[str, Any]]:
     """For each node its name and data; where it is computed, its operands by position, rule and notation."""
     position = {node: i for i, node in enumerate(order)}
-    labelled = any(node.label for node in order if node.is_leaf)
     nodes = []
     for i, node in enumerate(order):
-        described: dict[str, Any] = {"name": name_of(node, marks) or _unnamed(node, i), "data": node.data}
+        described: dict[str, Any] = {"name": _name(node, marks, i), "data": node.data}
         if node.is_leaf:
-            described["free"] = bool(node.label) or not labelled  # what has no name is a constant
+            described["free"] = node in free
         else:
             described |= {
                 "operands": [position[parent] for parent in node.parents],
                 "rule": _key(node),
-                "symbol": printable(node._op),
                 "written": _written(node),
             }
-        if any(mark.startswith("z") for mark in marks.get(node, ())):
+        if _is_z(node, marks):
             described["delta"] = True
         nodes.append(described)
     return nodes
 
 
-def _unnamed(node: Value, i: int) -> str:
-    return f"{node.data:.4g}" if node.is_leaf else f"v{i + 1}"
+def _is_z(node: Value, marks: dict[Value, list[str]]) -> bool:
+    return any(mark.startswith("z") for mark in marks.get(node, ()))
+
+
+def _name(node: Value, marks: dict[Value, list[str]], i: int) -> str:
+    """One name for a node, for use in formulas: its label, what it is in a neuron, its number or position."""
+    if node.label:
+        return printable(node.label)
+    return marks[node][-1] if node in marks else f"{node.data:.4g}" if node.is_leaf else f"v{i + 1}"
 
 
 def _key(node: Value) -> str:
@@ -133,12 +190,20 @@ def _written(node: Value) -> list[str | int]:
     return [int(part) if i % 2 else part for i, part in enumerate(marked.split("\0"))]
 
 
-def _scalar_view(order: list[Value], direction: str, trace: Trace | None) -> dict[str, Any]:
-    """Where everything stands: x and y of centres, sizes and paths, in points, y downwards."""
+# A view says where everything stands, in points, y downwards: titled boxes; marks that only stand there;
+# edges as paths, each for an operand or for a weight; and items that can be chosen, with texts (class, x, y,
+# content) and numbers (class, x, y, node, "data" or "grad", prefix).
+
+
+def _graph_view(
+    order: list[Value], marks: dict[Value, list[str]], direction: str, trace: Trace | None
+) -> dict[str, Any]:
+    def symbol(node: Value) -> str:
+        return "" if node.is_leaf else printable(node._op)
 
     def box(node: Value, name: str) -> dict[str, str]:
-        symbol = "" if node.is_leaf else printable(node._op)
-        width = max(120.0, 7.2 * (len(name) + len(symbol)) + 28)
+        name = _name(node, marks, 0)
+        width = max(120.0, 7.2 * (len(name) + len(symbol(node))) + 28)
         return {
             "shape": "box",
             "fixedsize": "true",
@@ -150,39 +215,133 @@ def _scalar_view(order: list[Value], direction: str, trace: Trace | None) -> dic
     style = Style(direction, (), ".4g", "light", "none")
     picture = draw_scalars(order, style, trace=trace, box=box)
     laid_out = json.loads(lay_out(picture.source, "dot", "json0"))
-    _, _, width, height = map(float, laid_out["bb"].split(","))
+    _, _, whole_width, whole_height = map(float, laid_out["bb"].split(","))
 
     def point(text: str) -> tuple[float, float]:
         x, y = map(float, text.split(","))
-        return round(x, 1), round(height - y, 1)
+        return round(x, 1), round(whole_height - y, 1)
 
-    boxes: dict[int, list[float]] = {}
+    items: list[dict[str, Any]] = []
     clusters = []
-    for item in laid_out["objects"]:
-        if item["name"].startswith("cluster"):
-            left, bottom, right, top = map(float, item["bb"].split(","))
-            corner = [round(left, 1), round(height - top, 1), round(right - left, 1), round(top - bottom, 1)]
-            clusters.append({"title": item["label"], "at": corner})
-        elif item["name"].startswith("n"):
-            x, y = point(item["pos"])
-            boxes[int(item["name"][1:])] = [x, y, float(item["width"]) * 72, float(item["height"]) * 72]
+    for found in laid_out["objects"]:
+        if found["name"].startswith("cluster"):
+            left, bottom, right, top = map(float, found["bb"].split(","))
+            at = [round(x, 1) for x in (left, whole_height - top, right - left, top - bottom)]
+            clusters.append({"title": found["label"], "at": at})
+            continue
+        i = int(found["name"][1:])
+        node = order[i]
+        x, y = point(found["pos"])
+        width, height = float(found["width"]) * 72, float(found["height"]) * 72
+        left, right, top = x - width / 2 + 6, x + width / 2 - 6, y - height / 2
+        name = _name(node, marks, i)
+        texts = [["symbol", left, top + 15, symbol(node)], ["right", right, top + 15, name]]
+        if node.is_leaf:
+            texts = [["middle", x, top + 15, name]]
+        grad = "δ = grad" if _is_z(node, marks) else "grad"
+        texts += [["what", left, top + 32, "data"], ["what", left, top + 48, grad]]
+        numbers = [["right", right, top + 32, i, "data", ""], ["right", right, top + 48, i, "grad", ""]]
+        items.append(
+            {
+                "node": i,
+                "tint": i,
+                "shape": "box",
+                "at": [x, y, width, height],
+                "texts": texts,
+                "numbers": numbers,
+            }
+        )
     edges = []
-    for item in laid_out["edges"]:
-        head, slot = item["id"][1:].split("_")
-        tip, *curve = item["pos"].removeprefix("e,").split(" ")
+    for found in laid_out["edges"]:
+        head, slot = found["id"][1:].split("_")
+        tip, *curve = found["pos"].removeprefix("e,").split(" ")
         start, *rest = [f"{x} {y}" for x, y in map(point, curve)]
         end = "{} {}".format(*point(tip))
         edges.append({"head": int(head), "slot": int(slot), "path": f"M{start}C{' '.join(rest)}L{end}"})
     return {
-        "width": width,
-        "height": height,
-        "boxes": [boxes[i] for i in range(len(order))],
+        "width": whole_width,
+        "height": whole_height,
         "clusters": clusters,
+        "marks": [],
         "edges": edges,
+        "items": sorted(items, key=lambda item: item["node"]),
     }
 
 
-def _html(title: str, model: dict[str, Any], rules: str) -> str:
+def _network_view(plan: Plan, trace: Trace, position: dict[Value, int], direction: str) -> dict[str, Any]:
+    units = [unit for column in plan.columns for unit in column]
+    biases = [bias for bias in plan.biases if bias is not None]
+    places = [unit.place(direction) for unit in [*units, *biases, *plan.titles]]
+    margin = plan.radius + 24
+    left, right = min(x for x, _ in places) - margin, max(x for x, _ in places) + margin
+    top, bottom = max(y for _, y in places) + margin, min(y for _, y in places) - margin
+
+    def place(unit: Unit) -> tuple[float, float]:
+        x, y = unit.place(direction)
+        return round(x - left, 1), round(top - y, 1)
+
+    def lines(unit: Unit, contents: list[str], kind: str) -> list[list[Any]]:
+        x, y = place(unit)
+        first = y - 13 * (len(contents) - 1) / 2 + 4
+        return [[kind, x, first + 13 * k, content] for k, content in enumerate(contents)]
+
+    marks = [{"circle": [*place(bias), 13], "texts": lines(bias, ["1"], "middle")} for bias in biases]
+    marks += [{"texts": lines(title, title.lines, "title")} for title in plan.titles]
+    items = []
+    for layer, column in enumerate(plan.columns):
+        for unit in column:
+            a = trace.a[layer][unit.index - 1]
+            if not unit.index or a not in position:
+                circle = {"circle": [*place(unit), plan.radius]} if unit.index else {}
+                marks.append(
+                    {
+                        **circle,
+                        "texts": lines(unit, unit.lines if not unit.index else unit.lines[:1], "middle"),
+                    }
+                )
+                continue
+            z = trace.z[layer][unit.index - 1] if layer else a
+            rows = lines(unit, ["", "", ""], "middle")
+            numbers = [[*rows[1][:3], position[a], "data", ""]]
+            numbers.append([*rows[2][:3], position[z], "grad", "δ " if layer else "∂ "])
+            items.append(
+                {
+                    "node": position[a],
+                    "tint": position[z],
+                    "shape": "circle",
+                    "at": [*place(unit), 2 * plan.radius, 2 * plan.radius],
+                    "texts": [[*rows[0][:3], unit.lines[0]]],
+                    "numbers": numbers,
+                }
+            )
+    edges = []
+    for edge in plan.edges:
+        (x1, y1), (x2, y2) = place(edge.source), place(edge.target)
+        weight = position.get(edge.weight)
+        edges.append({"weight": weight, "path": f"M{x1} {y1}L{x2} {y2}"})
+        if edge.label is not None and weight is not None:
+            x, y = place(edge.label)
+            items.append(
+                {
+                    "node": weight,
+                    "tint": weight,
+                    "shape": "label",
+                    "at": [x, y, 56, 14],
+                    "texts": [],
+                    "numbers": [["middle", x, y + 4, weight, "data", ""]],
+                }
+            )
+    return {
+        "width": right - left,
+        "height": top - bottom,
+        "clusters": [],
+        "marks": marks,
+        "edges": edges,
+        "items": items,
+    }
+
+
+def _html(title: str, model: dict[str, Any], table: str) -> str:
     def read(name: str) -> str:
         return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
@@ -193,7 +352,7 @@ def _html(title: str, model: dict[str, Any], rules: str) -> str:
         style=f"{_colours(':root', THEMES['light'])}\n@media (prefers-color-scheme: dark) "
         f"{{ {_colours(':root', THEMES['dark'])} }}\n{read('page.css')}",
         data=data,
-        script=rules + read("elementary.js") + read("page.js"),
+        script=table + read("elementary.js") + read("page.js"),
     )
 
 

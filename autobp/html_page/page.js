@@ -118,61 +118,69 @@ view.clusters.forEach(({ title, at: [x, y, width, height] }) => {
   draw("rect", { x, y, width, height }, cluster);
   draw("text", { x: x + 8, y: y + 15 }, cluster, title);
 });
-const edges = view.edges.map(({ head, slot, path }) => {
-  const line = draw("path", { d: path, class: "edge" }, svg);
-  return { head, tail: nodes[head].operands[slot], slot, line };
+// an edge stands for an operand of a node, or for a weight
+const edges = view.edges.map(({ head, slot, weight, path }) => {
+  const line = draw("path", { d: path, class: head === undefined ? "edge plain" : "edge" }, svg);
+  if (weight !== undefined && weight !== null) line.addEventListener("pointerdown", (event) => onGrab(event, weight));
+  return { head, tail: head === undefined ? weight : nodes[head].operands[slot], slot, weight, line };
+});
+view.marks.forEach(({ circle, texts }) => {
+  const mark = draw("g", { class: "mark" }, svg);
+  if (circle) draw("circle", { cx: circle[0], cy: circle[1], r: circle[2] }, mark);
+  texts.forEach(([kind, x, y, content]) => draw("text", { class: kind, x, y }, mark, content));
 });
 const edgeLabels = draw("g", { "aria-hidden": "true" }, svg);
-const boxes = view.boxes.map(([x, y, width, height], i) => {
-  const node = nodes[i];
-  const kind = node.operands ? "computed" : node.free ? "free" : "constant";
-  const g = draw("g", { class: `node ${kind}`, role: "button", tabindex: -1, id: `node${i}` }, svg);
-  const left = x - width / 2;
-  const top = y - height / 2;
-  draw("rect", { x: left, y: top, width, height }, g);
-  const text = (name, dx, dy, content) => {
-    g.append(" "); // the button's name is its text, and needs spaces between the words
-    return draw("text", { class: name, x: left + dx, y: top + dy }, g, content);
+const items = view.items.map((item) => {
+  const { node: i, shape, at: [x, y, width, height] } = item;
+  const kind = nodes[i].operands ? "computed" : nodes[i].free ? "free" : "constant";
+  const g = draw("g", { class: `node ${kind} ${shape}`, role: "button", tabindex: -1, id: `node${i}` }, svg);
+  if (shape === "circle") draw("circle", { class: "shape", cx: x, cy: y, r: width / 2 }, g);
+  else draw("rect", { class: "shape", x: x - width / 2, y: y - height / 2, width, height }, g);
+  // the button's name is its text, and needs spaces between the words
+  const text = ([name, left, top], content) => {
+    g.append(" ");
+    return draw("text", { class: name, x: left, y: top }, g, content);
   };
-  if (node.symbol) text("symbol", 6, 15, node.symbol);
-  if (node.symbol) text("right", width - 6, 15, node.name);
-  else text("middle", width / 2, 15, node.name);
-  const numbers = [
-    ["data", 32],
-    [node.delta ? "δ = grad" : "grad", 48],
-  ].map(([what, y]) => {
-    text("what", 6, y, what);
-    return text("right", width - 6, y, "");
-  });
-  const box = { g, x, y, width, height, data: numbers[0], grad: numbers[1] };
+  for (const fixed of item.texts) text(fixed, fixed[3]);
+  const numbers = item.numbers.map((place) => ({ text: text(place, ""), of: place[3], which: place[4], prefix: place[5] }));
   g.addEventListener("focus", () => select(i));
   g.addEventListener("keydown", (event) => onKey(event, i));
   g.addEventListener("pointerdown", (event) => onGrab(event, i));
-  return box;
+  return { i, tint: item.tint, g, x, y, width, height, numbers };
 });
+const itemOf = new Map(items.map((item) => [item.i, item]));
+const size = (x) => (Number.isFinite(x) ? Math.abs(x) : 0);
 
 function refresh() {
   compute();
-  const largest = Math.max(...grad.map((g) => (Number.isFinite(g) ? Math.abs(g) : 0)));
+  const largest = Math.max(...items.map(({ tint }) => size(grad[tint])));
   const now = current();
-  boxes.forEach(({ g, ...texts }, i) => {
-    texts.data.textContent = dataText(i);
-    texts.grad.textContent = gradText(i);
-    const share = largest > 0 && Number.isFinite(grad[i]) ? 8 + 42 * Math.sqrt(Math.abs(grad[i]) / largest) : 0;
-    g.style.setProperty("--share", `${grad[i] === 0 ? 0 : share}%`);
-    g.classList.toggle("above", grad[i] > 0);
-    g.classList.toggle("below", grad[i] < 0);
+  const stop = itemOf.has(chosen) ? chosen : items[items.length - 1].i; // where Tab enters the graph
+  for (const { i, tint, g, numbers } of items) {
+    for (const { text, of, which, prefix } of numbers) {
+      text.textContent = prefix + (which === "data" ? dataText(of) : gradText(of));
+    }
+    const share = largest > 0 && size(grad[tint]) > 0 ? 8 + 42 * Math.sqrt(size(grad[tint]) / largest) : 0;
+    g.style.setProperty("--share", `${share}%`);
+    g.classList.toggle("above", grad[tint] > 0);
+    g.classList.toggle("below", grad[tint] < 0);
     g.classList.toggle("chosen", i === chosen);
     g.classList.toggle("now", i === now);
     g.classList.toggle("pending", !isKnown(i));
-    g.setAttribute("tabindex", i === chosen ? 0 : -1);
+    g.setAttribute("tabindex", i === stop ? 0 : -1);
     g.setAttribute("aria-pressed", i === chosen);
-  });
+  }
   edgeLabels.replaceChildren();
-  for (const { head, tail, slot, line } of edges) {
+  const heaviest = Math.max(...edges.map(({ weight }) => size(data[weight])));
+  for (const { head, tail, slot, weight, line } of edges) {
     const lit = tail === chosen || head === chosen;
     line.classList.toggle("lit", lit);
-    if (lit && isKnown(head)) {
+    if (weight !== undefined && weight !== null) {
+      const share = heaviest > 0 ? Math.sqrt(size(data[weight]) / heaviest) : 0;
+      line.style.strokeWidth = `${0.5 + 3.2 * share}px`;
+      line.classList.toggle("above", data[weight] > 0);
+      line.classList.toggle("below", data[weight] < 0);
+    } else if (lit && head !== undefined && isKnown(head)) {
       const middle = line.getPointAtLength(line.getTotalLength() / 2);
       draw("text", { class: "edge-label", x: middle.x, y: middle.y - 4 }, edgeLabels, written(partials[head][slot]));
     }
@@ -237,6 +245,18 @@ function explain() {
     );
   }
   byId("facts").replaceChildren(...facts);
+  showControl();
+}
+
+// a control for the chosen node, where it is a leaf that the list below leaves out
+let control = null;
+
+function showControl() {
+  if (control?.i !== chosen) {
+    byId("control").replaceChildren();
+    control = nodes[chosen].free && !listed.includes(chosen) ? leaf(nodes[chosen], chosen, byId("control")) : null;
+  }
+  control?.show();
 }
 
 function select(i) {
@@ -248,8 +268,10 @@ function select(i) {
 // choose a node, show it, and let the keyboard go on from it
 function go(i) {
   select(i);
-  boxes[i].g.focus({ preventScroll: true });
-  bringIntoView(boxes[i]);
+  const item = itemOf.get(i);
+  if (!item) return byId("details").focus();
+  item.g.focus({ preventScroll: true });
+  bringIntoView(item);
 }
 
 // ------------------------------------------------------------------------------------------- inputs and weights
@@ -260,19 +282,29 @@ function set(i, value) {
   refresh();
 }
 
-const byName = (i, k) => nodes[i].name.localeCompare(nodes[k].name, "en", { numeric: true, sensitivity: "base" });
-const leaves = [...nodes.keys()].filter((i) => nodes[i].free).sort(byName).map((i) => leaf(nodes[i], i));
+// inputs before weights and biases, each in the order of their indices
+const isWeight = (i) => /^[Wb]\d*\[/.test(nodes[i].name);
+const byName = (i, k) =>
+  isWeight(i) - isWeight(k) || nodes[i].name.localeCompare(nodes[k].name, "en", { numeric: true, sensitivity: "base" });
+const free = [...nodes.keys()].filter((i) => nodes[i].free);
+const MOST = 100; // controls; of more leaves, those that the graph shows, and the others as they are chosen
+const listed = free.length > MOST ? free.filter((i) => itemOf.has(i)).slice(0, MOST) : free;
+const leaves = listed.sort(byName).map((i) => leaf(nodes[i], i, byId("leaves")));
+if (listed.length < free.length) {
+  byId("leaves").append(make("p", {}, `${free.length - listed.length} more: choose one to change it.`));
+}
 
-function leaf(node, i) {
+function leaf(node, i, parent) {
   const reach = Math.max(2, 2 * Math.abs(original[i]) || 0);
-  const id = `leaf${i}`;
+  const id = `${parent.id}${i}`;
   const slider = make("input", { type: "range", min: -reach, max: reach, step: "any", id });
   const number = make("input", { type: "number", step: "any" });
   number.setAttribute("aria-label", `${node.name}, number`);
   slider.addEventListener("input", () => set(i, Number(slider.value)));
   number.addEventListener("input", () => number.value !== "" && set(i, Number(number.value)));
-  byId("leaves").append(make("div", { className: "leaf" }, make("label", { htmlFor: id }, node.name), slider, number));
+  parent.append(make("div", { className: "leaf" }, make("label", { htmlFor: id }, node.name), slider, number));
   return {
+    i,
     show() {
       slider.value = data[i];
       if (document.activeElement !== number) number.value = Number(data[i].toPrecision(4));
@@ -341,16 +373,17 @@ function neighbour(i, [dx, dy]) {
   const nearest = (candidates, narrow) => {
     let best = -1;
     let least = Infinity;
-    for (const k of candidates) {
-      const x = boxes[k].x - boxes[i].x;
-      const y = boxes[k].y - boxes[i].y;
+    for (const { i: k, ...item } of candidates) {
+      const x = item.x - itemOf.get(i).x;
+      const y = item.y - itemOf.get(i).y;
       const distance = Math.hypot(x, y);
       if (distance > 0 && x * dx + y * dy > narrow * distance && distance < least) [best, least] = [k, distance];
     }
     return best;
   };
-  const linked = nearest([...(nodes[i].operands ?? []), ...users[i].map(({ user }) => user)], 0.4);
-  return linked >= 0 ? linked : nearest(nodes.keys(), 0.6);
+  const around = [...(nodes[i].operands ?? []), ...users[i].map(({ user }) => user)];
+  const linked = nearest(around.filter((k) => itemOf.has(k)).map((k) => itemOf.get(k)), 0.4);
+  return linked >= 0 ? linked : nearest(items, 0.6);
 }
 
 let grabbed = null;
@@ -377,7 +410,7 @@ svg.addEventListener("pointermove", (event) => {
 });
 for (const end of ["pointerup", "pointercancel"]) {
   svg.addEventListener(end, () => {
-    if (grabbed && grabbed.i >= 0) boxes[grabbed.i].g.focus({ preventScroll: true });
+    if (grabbed && grabbed.i >= 0) itemOf.get(grabbed.i)?.g.focus({ preventScroll: true });
     grabbed = null;
   });
 }
@@ -394,7 +427,7 @@ function goTo(k) {
   step = Math.min(Math.max(k, 0), nSteps);
   refresh();
   const now = current();
-  if (now >= 0) bringIntoView(boxes[now]);
+  if (itemOf.has(now)) bringIntoView(itemOf.get(now));
 }
 
 byId("step").max = nSteps;
