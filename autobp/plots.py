@@ -351,7 +351,7 @@ def _draw_regions(
 
     extent = (float(x1[0]), float(x1[-1]), float(x2[0]), float(x2[-1]))
     if output.shape[-1] == 1:
-        pale = [_mixed(BLUE, 0.55), "#ffffff", _mixed(VERMILLION, 0.55)]
+        pale = [_mixed(BLUE, 0.6), "#ffffff", _mixed(VERMILLION, 0.4)]  # darker and lighter in print
         image = axes.imshow(
             output[..., 0],
             origin="lower",
