@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from autobp.engine import BY_HAND, Value, topological_order
 from autobp.formula import (
@@ -51,9 +51,33 @@ class Step:
         written = [self.left.parts(style)]
         for part, numbers in self.right:
             written.append(part.parts(replace(style, numbers=numbers)))
-        if self.number_shown:
-            written.append([style.number(self.value)])
+        result = [style.number(self.value)]
+        if self.number_shown and written[-1] != result:
+            if self.right and self.right[-1][1]:
+                written[-1][-1] += f" = {result[0]}"
+            else:
+                written.append(result)
         return [line for i, line in enumerate(written) if i == 0 or line != written[i - 1]]
+
+
+class Steps(Sequence[Step]):
+    """Steps that are made when they are asked for: of a hundred thousand only a few are printed."""
+
+    def __init__(self, n: int, make: Callable[[int], Step]) -> None:
+        self._n = n
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        if isinstance(index, slice):
+            return [self._make(i) for i in range(*index.indices(self._n))]
+        return self._make(range(self._n)[index])
 
 
 @dataclass(frozen=True)
@@ -61,13 +85,14 @@ class Section:
     """Steps that belong together.
 
     Attributes:
-        title: what they are, in text; mathematics in it stands between dollar signs in ``latex_title``.
+        title: what they are, in text.
+        latex_title: the same with mathematics between dollar signs.
         steps: the lines. Where there are many, only the first and the last are printed.
     """
 
     title: str
     latex_title: str
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
 
 
 # ------------------------------------------------------------------------------------------------ the graph

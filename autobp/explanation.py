@@ -23,6 +23,7 @@ from autobp.derivation import (
     Graph,
     Section,
     Step,
+    Steps,
     derivative_name,
     derivative_of,
     equal,
@@ -243,16 +244,16 @@ def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
     left = derivative_of(names[root], names[target], graph.adjoint[target], meaning)
     if root == target:
         return left.text, [Section("A quantity by itself", "A quantity by itself", (Step(left, (), 1.0),))]
-    forward = []
-    for i in on_path[1:]:
-        node, name = graph.order[i], names[i]
+
+    def forward(n: int) -> Step:
+        i = on_path[n + 1]
+        node = graph.order[i]
         operands = graph.inline_all(graph.parents[i], 12)
         if node.operation is BY_HAND or operands is None or node.operation is None:
-            forward.append(Step(name, (), node._data))
-        else:
-            written = apply(node.operation, [operands[p] for p in graph.parents[i]], node.constants)
-            forward.append(equal(name, written))
-    sections = [Section("The graph", "The graph", tuple(forward))]
+            return Step(names[i], (), node._data)
+        return equal(names[i], apply(node.operation, [operands[p] for p in graph.parents[i]], node.constants))
+
+    sections = [Section("The graph", "The graph", Steps(len(on_path) - 1, forward))]
     paths = _few_paths(graph, target, depends)
     sections += _adjoints(graph, on_path) if paths is None else _path_sum(graph, paths, left)
     return left.text, sections
@@ -338,23 +339,23 @@ def _path_sum(graph: Graph, paths: Sequence[Sequence[int]], left: Symbol) -> lis
 def _adjoints(graph: Graph, on_path: Sequence[int]) -> list[Section]:
     held = _Held(graph, on_path)
     root = graph.order[graph.root]
-    adjoints: dict[int, Symbol] = {}
-    steps = []
-    for i in reversed(on_path[:-1]):
-        name = graph.names[i]
-        adjoints[i] = derivative_of(
-            graph.names[graph.root], name, graph.adjoint[i], ("total", root, graph.order[i])
+
+    def of_root(i: int) -> Formula:
+        if i == graph.root:
+            return Number(1.0)
+        return derivative_of(
+            graph.names[graph.root], graph.names[i], graph.adjoint[i], ("total", root, graph.order[i])
         )
-        symbols: list[Formula] = []
-        written: list[Formula] = []
-        for consumer in graph.consumers[i]:
-            edge = _local_symbol(graph, consumer, i, held)
-            above: Formula = Number(1.0) if consumer == graph.root else adjoints[consumer]
-            symbols.append(multiply(above, edge))
-            written.append(multiply(above, graph.local(consumer, i)))
-        steps.append(equal(adjoints[i], sum_of(symbols), sum_of(written)))
+
+    def step(n: int) -> Step:
+        i = on_path[-2 - n]
+        consumers = graph.consumers[i]
+        symbols = [multiply(of_root(c), _local_symbol(graph, c, i, held)) for c in consumers]
+        written = [multiply(of_root(c), graph.local(c, i)) for c in consumers]
+        return equal(of_root(i), sum_of(symbols), sum_of(written))
+
     title = (
         "The chain rule, from the result back: there are too many paths to write out, so the derivative of "
         "each node is computed once and reused"
     )
-    return [Section(title, title, tuple(steps))]
+    return [Section(title, title, Steps(len(on_path) - 1, step))]

@@ -26,6 +26,7 @@ from autobp.notation import Name, Notation
 from autobp.ops import ADD, FLOATS, SIGMOID, TABLE
 
 _MOST_PATHS: Final = 4  # through the layers above; where there are more, δ of the next layer sums them up
+_LONGEST_FORMULA: Final = 60  # symbols, numbers and signs; nobody reads longer ones
 _MOST_LEAVES: Final = 8  # constants of a cost among which the targets are looked for
 # where two formulas are compared as functions of an output and its target
 _POINTS: Final = ((0.3, 0.8), (0.6, 0.25), (0.15, 0.45), (0.85, 0.65))
@@ -117,6 +118,13 @@ class _Derivation:
                 for own, position, _ in neuron.terms:
                     if position not in names:
                         names[position] = self._parameter(own.layer, own.j, own.i, position)
+        layer = self.network.depth
+        for j, neuron in self.network.outputs.items():
+            z = self.notation.input_to_neuron(layer, j, sample=self.number)
+            names.setdefault(neuron.z, self._node(neuron.z, z))
+            if neuron.a != neuron.z:
+                a = self._output_name(layer, j, self.number)
+                names.setdefault(neuron.a, self._node(neuron.a, a))
         names.setdefault(self.sample.cost, self.cost)
 
     def _output_name(self, layer: int, j: int, sample: int | None) -> Name:
@@ -305,8 +313,15 @@ class _Derivation:
                         steps.append(
                             equal(graph.names[neuron.a], apply(node.operation, parents, node.constants))
                         )
+        if self.network.softmax:
+            steps += [
+                Step(graph.names[neuron.a], ((self._softmax_symbol(k), False),), graph.order[neuron.a]._data)
+                for k, neuron in self.network.outputs.items()
+            ]
         cost = graph.names.pop(self.sample.cost)
         written = self._softmax_cost() if self.softmax is not None else graph.inline(self.sample.cost, 40)
+        if written is not None and written.size > _LONGEST_FORMULA:
+            written = None
         graph.names[self.sample.cost] = cost
         if written is not None and cost is self.cost:
             steps.append(equal(self.cost, written))
@@ -323,6 +338,11 @@ class _Derivation:
         for k, neuron in self.layers[-1].items():
             delta = self._delta(layer, k, neuron)
             of_z = self._of_cost(neuron.z)
+            if self.network.softmax:
+                if not steps:
+                    steps += self._costs_by_outputs()
+                steps += self._softmax_error(k, neuron, delta)
+                continue
             if self.softmax is not None:
                 y, p = self._target_of_softmax(k), self._softmax(k)
                 self.errors[layer, k] = _Error(delta, add(p, -y))
@@ -370,6 +390,37 @@ class _Derivation:
         what = _titled(self.notation.equation("BP1"), "the error of the output layer")
         return [Section(f"{what}, {error[0]} = {text}", f"{what}, ${error[1]} = {latex}$", tuple(steps))]
 
+    def _costs_by_outputs(self) -> list[Step]:
+        """∂C/∂a of every output, for a softmax, in which each z changes them all."""
+        self.by_output: dict[int, Formula] = {}
+        steps = []
+        for k, neuron in self.network.outputs.items():
+            self.by_output[k], _, _ = self._cost_by_output(neuron, k)
+            steps.append(equal(self._of_cost(neuron.a), self.by_output[k]))
+        return steps
+
+    def _softmax_error(self, j: int, neuron: Neuron, delta: Symbol) -> list[Step]:
+        """δ_j = Σ_k ∂C/∂a_k ∂a_k/∂z_j, and a_j - y_j where that is what it comes to."""
+        graph, layer = self.graph, self.network.depth
+        a_j = graph.names[self.network.outputs[j].a]
+        steps, chain, written = [], [], []
+        for k, other in self.network.outputs.items():
+            a_k = graph.names[other.a]
+            slope = multiply(a_k, 1.0 - a_k) if k == j else -multiply(a_k, a_j)
+            meaning = ("total", graph.order[other.a], graph.order[neuron.z])
+            symbol = derivative_of(a_k, graph.names[neuron.z], slope.value, meaning)
+            steps.append(equal(symbol, slope))
+            chain.append(multiply(self._of_cost(other.a), symbol))
+            written.append(multiply(self.by_output[k], slope))
+        expression = sum_of(written)
+        forms = [self._of_cost(neuron.z), sum_of(chain), expression]
+        if self.softmax is not None:
+            expression = add(a_j, -self._target_of_softmax(j))
+            forms.append(expression)
+        _require(expression.value, delta.value, sum(abs(term.value) for term in written))
+        self.errors[layer, j] = _Error(delta, expression)
+        return [*steps, equal(delta, *forms)]
+
     def _delta(self, layer: int, j: int, neuron: Neuron) -> Symbol:
         of_z = self._of_cost(neuron.z)
         return Symbol(*self.notation.error(layer, j, sample=self.number), of_z.value, of_z.meaning)
@@ -391,7 +442,7 @@ class _Derivation:
             for position in complements:
                 graph.names[position] = add(1.0, -symbol)
         derived = graph.derivative(self.sample.cost, bottom)
-        if derived is None or not same(derived.value, true):
+        if derived is None or derived.size > _LONGEST_FORMULA or not same(derived.value, true):
             derived = Number(true)
             if found is None or kind is None:
                 return derived, 1.0, None
@@ -460,8 +511,8 @@ class _Derivation:
 
         The cost is computed anew at other z, and p - ∂C/∂z has to be the same at each.
         """
-        neurons = self.layers[-1]
-        if len(neurons) < 2 or len(self.layers) == 1 or any(n.a != n.z for n in neurons.values()):
+        neurons = self.network.outputs
+        if len(neurons) < 2 or (not self.network.softmax and any(n.a != n.z for n in neurons.values())):
             return None
         zs = [neuron.z for neuron in neurons.values()]
         top = self.sample.cost
@@ -488,7 +539,7 @@ class _Derivation:
         assert first is not None
         if abs(sum(first) - 1.0) > 1e-9:
             return None
-        return {k: float(f"{y:.12g}") for k, y in zip(neurons, first, strict=True)}
+        return {k: round(y, 12) for k, y in zip(neurons, first, strict=True)}
 
     def _slopes_at(
         self, order: Sequence[int], zs: Sequence[int], points: Sequence[float]
@@ -516,8 +567,13 @@ class _Derivation:
         return [adjoint[z] for z in zs]
 
     def _softmax(self, k: int) -> Formula:
-        """softmax(z)_k as a symbol; its numbers are those of the z."""
-        neurons = self.layers[-1]
+        """softmax(z)_k: an output where there is a softmax layer, else a symbol."""
+        if self.network.softmax:
+            return self.graph.names[self.network.outputs[k].a]
+        return self._softmax_symbol(k)
+
+    def _softmax_symbol(self, k: int) -> Symbol:
+        neurons = self.network.outputs
         z = [self.graph.order[neuron.z]._data for neuron in neurons.values()]
         largest = max(z)
         total = sum(math.exp(x - largest) for x in z)
@@ -557,7 +613,7 @@ class _Derivation:
             below, above = self.notation.error(layer), self.notation.error(layer + 1)
             w, slope = self.notation.weight_name(layer + 1), self.notation.slope(layer)
             text = f"{below[0]} = {w[0]}ᵀ {above[0]}"
-            latex = rf"{below[1]} = {{{w[1]}}}^T {above[1]}"
+            latex = rf"{below[1]} = \left({w[1]}\right)^T {above[1]}"
             if any(neuron.a != neuron.z for neuron in self.layers[t].values()):
                 text, latex = f"{text} ⊙ {slope[0]}", rf"{latex} \odot {slope[1]}"
             what = _titled(self.notation.equation("BP2"), "the error of the layer below")
@@ -691,12 +747,14 @@ class _Derivation:
                     terms.append(derivative_of(top, self.parameter, value * factor.value, meaning))
         return terms
 
+    def _is_mean(self) -> bool:
+        return self.m > 1 and all(same(scale, 1.0 / self.m) for scale in self.scales)
+
     def _over_m(self) -> Formula:
         return Quotient(Number(1.0), Symbol("m", "m", float(self.m)))
 
     def _weighted(self, terms: Sequence[Formula]) -> Formula:
-        m = self.m
-        if all(same(scale, 1.0 / m) for scale in self.scales) and m > 1:
+        if self._is_mean():
             total = sum_of(terms)
             return Product([self._over_m(), total])
         if all(scale == 1.0 for scale in self.scales):
@@ -712,13 +770,14 @@ class _Derivation:
         return sum_of([multiply(weight, term) for weight, term in zip(weights, terms, strict=True)])
 
     def _penalty(self) -> Formula | None:
-        """(λ/m) w, the derivative of λ/(2m) w²."""
+        """(λ/m) w, the derivative of λ/(2m) w²; without m where the cost is no mean."""
         if not self.network.penalty:
             return None
         rate = sum(self.graph.adjoint[square] for square in self.network.penalty)
+        if not self._is_mean():
+            return multiply(Symbol("λ", r"\lambda", 2.0 * rate), self.parameter)
         lam = Symbol("λ", r"\lambda", 2.0 * self.m * rate)
-        m = Number(1.0) if self.m == 1 else Symbol("m", "m", float(self.m))
-        return multiply(divide(lam, m), self.parameter)
+        return multiply(divide(lam, Symbol("m", "m", float(self.m))), self.parameter)
 
     def _over_samples(self) -> list[Section]:
         if self.left_of_sample is self.left:
@@ -727,17 +786,17 @@ class _Derivation:
         true = self.left.value
         _require(simplified.value, true, abs(true) + self._magnitude())
         steps = []
-        if self.notation.accumulates and self.m > 1:
+        if self.notation.accumulates and self._is_mean():
             steps += self._accumulated()
         else:
             steps.append(equal(self.left, symbols, simplified))
         title = "The whole cost"
         if self.m > 1:
             title = f"All {self.m} samples: the same for each, then the mean"
-            if not all(same(scale, 1.0 / self.m) for scale in self.scales):
+            if not self._is_mean():
                 title = f"All {self.m} samples: the same for each, then the sum"
         if self.network.penalty:
-            title += ", and the penalty λ/(2m) Σ w²" if self.m > 1 else " and the penalty λ/2 Σ w²"
+            title += ", and the penalty λ/(2m) Σ w²" if self._is_mean() else " and the penalty λ/2 Σ w²"
         latex = title.replace("λ/(2m) Σ w²", r"$\frac{\lambda}{2m}\sum w^2$").replace(
             "λ/2 Σ w²", r"$\frac{\lambda}{2}\sum w^2$"
         )
@@ -768,7 +827,7 @@ def _titled(rule: str, what: str) -> str:
 
 
 def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
-    """(c, kind) where a function of output and target is c times a known form; kind None for hinge."""
+    """(c, kind) where a function of output and target is c times a known form; for -y/a and hinge it has none."""
     assert callable(at)
     slopes = [at(a, y) for a, y in _POINTS]
     if not all(math.isfinite(slope) for slope in slopes):
@@ -784,6 +843,10 @@ def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
         if c != 0.0 and all(math.isclose(ratio, c, rel_tol=1e-9) for ratio in ratios):
             rounded = float(f"{c:.12g}")
             return rounded, kind
+    if not of_z and all(
+        math.isclose(s, -y / a, rel_tol=1e-9) for s, (a, y) in zip(slopes, _POINTS, strict=True)
+    ):
+        return 1.0, None
     hinge = [-y if 1.0 - y * a > 0.0 else 0.0 for a, y in _POINTS_OF_HINGE]
     if all(
         math.isclose(at(a, y), h, rel_tol=1e-12) for (a, y), h in zip(_POINTS_OF_HINGE, hinge, strict=True)

@@ -120,6 +120,21 @@ class Formula:
         """The formula as text or LaTeX."""
         raise NotImplementedError
 
+    @property
+    def size(self) -> int:
+        """How many symbols, numbers and operations it is written with; counted up to 1000."""
+        n = 0
+        stack: list[Formula] = [self]
+        while stack and n < 1000:
+            n += 1
+            stack.extend(stack.pop().operands)
+        return n
+
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        """What it is made of."""
+        return ()
+
     def parts(self, style: Style) -> list[str]:
         """What it is written as, in pieces between which a long line may be broken."""
         return [self.write(style)]
@@ -246,6 +261,10 @@ class Sum(Formula):
         self.terms = tuple(terms)
         self.short = short
 
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        return self.terms
+
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         total = self.terms[0].evaluate(run, leaf)
         for term in self.terms[1:]:
@@ -289,6 +308,10 @@ class Negative(Formula):
     def __init__(self, operand: Formula) -> None:
         self.operand = operand
 
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        return (self.operand,)
+
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return -self.operand.evaluate(run, leaf)
 
@@ -308,6 +331,10 @@ class Product(Formula):
 
     def __init__(self, factors: Sequence[Formula]) -> None:
         self.factors = tuple(factors)
+
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        return self.factors
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         product = self.factors[0].evaluate(run, leaf)
@@ -342,6 +369,10 @@ class Quotient(Formula):
         self.numerator = numerator
         self.denominator = denominator
 
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        return (self.numerator, self.denominator)
+
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return self.numerator.evaluate(run, leaf) / self.denominator.evaluate(run, leaf)
 
@@ -361,14 +392,18 @@ class Quotient(Formula):
 class Applied(Formula):
     """An operation of the table applied to formulas, written as the table says."""
 
-    __slots__ = ("constants", "operands", "operation")
+    __slots__ = ("_operands", "constants", "operation")
 
     def __init__(
         self, operation: Operation, operands: Sequence[Formula], constants: Sequence[float] = ()
     ) -> None:
         self.operation = operation
-        self.operands = tuple(operands)
+        self._operands = tuple(operands)
         self.constants = tuple(constants)
+
+    @property
+    def operands(self) -> tuple[Formula, ...]:
+        return self._operands
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         operands = [operand.evaluate(run, leaf) for operand in self.operands]

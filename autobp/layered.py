@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from autobp.engine import Value
-from autobp.ops import ADD, CONSTANT_POWER, MULTIPLY
+from autobp.ops import ADD, CONSTANT_POWER, DIVIDE, EXP, MULTIPLY, SUBTRACT
 
 _WEIGHT: Final = re.compile(r"(W|w|θ|Θ|theta|Theta)\^?[\[({]?(\d+)[\])}]?_?[\[({](\d+)\s*,\s*(\d+)[\])}]")
 _BIAS: Final = re.compile(r"(B|b)\^?[\[({]?(\d+)[\])}]?_?[\[({](\d+)[\])}]")
@@ -86,6 +86,9 @@ class Network:
         depth: the number of layers.
         samples: in the order in which they were computed.
         penalty: positions of squares of the parameter itself, as in an L2 penalty.
+        outputs: the first sample's output neurons by number, those too that do not depend on the parameter;
+            only those that do, where the samples' costs cannot be told apart.
+        softmax: whether the outputs are the softmax of the last z.
     """
 
     layer: int
@@ -94,6 +97,8 @@ class Network:
     depth: int
     samples: tuple[Sample, ...]
     penalty: tuple[int, ...]
+    outputs: dict[int, Neuron]
+    softmax: bool
 
 
 def parameter(label: str) -> Parameter | None:
@@ -137,7 +142,13 @@ def find(graph: Graph, target: int) -> Network | None:
     depth = len(ranks)
     if samples is None or any(len(sample.layers) != depth - own.layer + 1 for sample in samples):
         return None
-    return Network(own.layer, own.j, own.i, depth, tuple(samples), tuple(penalty))
+    outputs = dict(samples[0].layers[-1]) if samples else {}
+    if samples and (len(samples) == 1 or samples[0].cost != len(graph.order) - 1):
+        outputs = _outputs(graph, parameters, owner, samples[0].cost, depth) or outputs
+    softmax = _softmax(graph, outputs)
+    return Network(
+        own.layer, own.j, own.i, depth, tuple(samples), tuple(penalty), softmax or outputs, bool(softmax)
+    )
 
 
 def _neurons(graph: Graph, parameters: dict[int, Parameter]) -> list[tuple[int, int] | None]:
@@ -159,6 +170,65 @@ def _neurons(graph: Graph, parameters: dict[int, Parameter]) -> list[tuple[int, 
             elif owner[left] is None and _is_zero(graph, left):  # sum() starts from 0
                 owner[position] = owner[right]
     return owner
+
+
+def _outputs(
+    graph: Graph,
+    parameters: dict[int, Parameter],
+    owner: Sequence[tuple[int, int] | None],
+    cost: int,
+    layer: int,
+) -> dict[int, Neuron]:
+    """The neurons of the last layer that a cost depends on; none where one is there twice."""
+    found: dict[int, Neuron] = {}
+    seen: set[int] = set()
+    stack = [cost]
+    while stack:
+        position = stack.pop()
+        if position in seen:
+            continue
+        seen.add(position)
+        neuron = owner[position]
+        if neuron is not None and neuron[0] == layer and position not in parameters:
+            terms = _terms(graph, parameters, position)
+            if neuron[1] in found or terms is None:
+                return {}
+            found[neuron[1]] = Neuron(position, _output(graph, position), terms)
+        elif neuron is None:
+            stack.extend(graph.parents[position])
+    return dict(sorted(found.items()))
+
+
+def _softmax(graph: Graph, outputs: dict[int, Neuron]) -> dict[int, Neuron]:
+    """The outputs with their a, where each is exp(z - s) over one sum of these; else none."""
+    found: dict[int, Neuron] = {}
+    totals: set[int] = set()
+    for j, neuron in outputs.items():
+        above = graph.consumers[neuron.z]
+        shifted = [neuron.z, *[c for c in above if graph.order[c].operation is SUBTRACT]]
+        exponentials = [c for s in shifted for c in graph.consumers[s] if graph.order[c].operation is EXP]
+        quotients = [
+            c
+            for e in exponentials
+            for c in graph.consumers[e]
+            if graph.order[c].operation is DIVIDE and graph.parents[c][0] == e
+        ]
+        if len(quotients) != 1:
+            return {}
+        totals.add(graph.parents[quotients[0]][1])
+        found[j] = Neuron(neuron.z, quotients[0], neuron.terms)
+    if len(totals) != 1 or len(outputs) < 2:
+        return {}
+    # one total of all: at other z too, for it is a sum of just these exponentials
+    parts: list[int] = []
+    stack = list(totals)
+    while stack:
+        position = stack.pop()
+        if graph.order[position].operation is ADD:
+            stack.extend(graph.parents[position])
+        elif not _is_zero(graph, position):
+            parts.append(position)
+    return found if sorted(parts) == sorted(graph.parents[n.a][0] for n in found.values()) else {}
 
 
 def _is_zero(graph: Graph, position: int) -> bool:
