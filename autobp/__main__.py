@@ -1,4 +1,4 @@
-"""The ``autobp`` command: check, draw and train from the terminal."""
+"""The ``autobp`` command: check, draw, explain and train from the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import autobp
-from autobp import check, costs, nn, optim
+from autobp import check, costs, nn, notation, optim
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_draw(commands)
+    _add_explain(commands)
     _add_train(commands)
     return parser
 
@@ -169,11 +170,7 @@ def _add_draw(commands: Any) -> None:
 
 def _draw(options: argparse.Namespace) -> int:
     kind = _picture_format(options.output)
-    if len(options.network) == 1 and options.network[0].endswith(".npz"):
-        net = nn.MLP.load(options.network[0])
-    else:
-        options.sizes = [_parsed(_size, size) for size in options.network]
-        net = _random_network(options)
+    net = _network(options)
     cost = _cost_of(net, options)
     X, Y = _random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
     trace = net.trace(X[0])
@@ -182,6 +179,52 @@ def _draw(options: argparse.Namespace) -> int:
     picture = autobp.draw(net if options.what == "network" else loss, trace=trace)
     _write(options.output, picture.pipe(format=kind))
     print(f"wrote {options.output}")
+    return 0
+
+
+def _network(options: argparse.Namespace) -> nn.MLP:
+    """The saved network that is named, or a random one of the sizes."""
+    if len(options.network) == 1 and options.network[0].endswith(".npz"):
+        return nn.MLP.load(options.network[0])
+    options.sizes = [_parsed(_size, size) for size in options.network]
+    return _random_network(options)
+
+
+def _add_explain(commands: Any) -> None:
+    command = _command(
+        commands,
+        "explain",
+        "Write out the chain rule for one derivative of a network's cost, in symbols and in numbers.",
+        '  autobp explain 3 2 1 --wrt "W1[1,1]"\n'
+        '  autobp explain 3 2 2 --wrt "b2[1]" --notation BP1-BP4\n'
+        '  autobp explain 2 2 2 1 --wrt "W1[2,1]" -m 3 --l2 0.1 --notation ML15 --latex\n'
+        '  autobp explain out/network.npz --wrt "W1[1,1]"',
+        _explain,
+    )
+    command.add_argument(
+        "network", nargs="+", metavar="SIZE|FILE.npz", help="the sizes of a random network, or a saved one"
+    )
+    command.add_argument("--wrt", required=True, metavar="LABEL",
+                         help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]"')  # fmt: skip
+    command.add_argument("--notation", default="autobp", metavar="NAME",
+                         help=f"{', '.join(notation.NOTATIONS)} (default: autobp)")  # fmt: skip
+    command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
+    command.add_argument("--digits", type=_size, default=4, help="significant digits (default: 4)")
+    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    command.add_argument("-m", "--samples", type=_size, default=1, help="how many (default: 1)")
+
+
+def _explain(options: argparse.Namespace) -> int:
+    net = _network(options)
+    cost = _cost_of(net, options)
+    X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
+    outputs, targets = [net.trace(x).output for x in X], Y.tolist()
+    of = costs.named(cost)
+    loss = of(outputs[0], targets[0]) if len(X) == 1 else of(outputs, targets)
+    if options.l2:
+        loss = loss + costs.l2(net, options.l2, len(X))
+    explained = autobp.explain(loss, wrt=options.wrt, notation=options.notation, digits=options.digits)
+    print(explained.latex if options.latex else explained.text)
     return 0
 
 

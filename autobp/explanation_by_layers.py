@@ -827,7 +827,7 @@ def _titled(rule: str, what: str) -> str:
 
 
 def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
-    """(c, kind) where a function of output and target is c times a known form; for -y/a and hinge it has none."""
+    """(c, kind) where a function of output and target is c times a known form; kind None: -y/a or hinge."""
     assert callable(at)
     slopes = [at(a, y) for a, y in _POINTS]
     if not all(math.isfinite(slope) for slope in slopes):
