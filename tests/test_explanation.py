@@ -99,11 +99,12 @@ class Numbers:
     def __call__(self, symbol):
         key = symbol.value if isinstance(symbol, Number) else symbol.meaning or symbol.value
         if key not in self.known:
-            expression = sp.sympify(self.sympy.meaning(symbol))
-            function = self.sympy.compiled.setdefault(
-                key, sp.lambdify(list(self.sympy.symbols.values()), expression, "mpmath", cse=True)
-            )
-            self.known[key] = mpmath.mpf(function(*self.point))
+            if key not in self.sympy.compiled:
+                symbols = list(self.sympy.symbols.values())
+                self.sympy.compiled[key] = sp.lambdify(
+                    symbols, self.sympy.meaning(symbol), "mpmath", cse=True
+                )
+            self.known[key] = mpmath.mpf(self.sympy.compiled[key](*self.point))
         return self.known[key]
 
     @staticmethod
