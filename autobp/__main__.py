@@ -202,7 +202,10 @@ def _add_explain(commands: Any) -> None:
         _explain,
     )
     command.add_argument(
-        "network", nargs="+", metavar="SIZE|FILE.npz", help="the sizes of a random network, or a saved one"
+        "network",
+        nargs="+",
+        metavar="SIZE | FILE.npz",
+        help="inputs, hidden layers, outputs; or a saved network",
     )
     command.add_argument("--wrt", required=True, metavar="LABEL",
                          help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]"')  # fmt: skip
@@ -210,7 +213,7 @@ def _add_explain(commands: Any) -> None:
                          help=f"{', '.join(notation.NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
     command.add_argument("--digits", type=_size, default=4, help="significant digits (default: 4)")
-    _add_network_options(command, "binary_cross_entropy", "sigmoid")
+    _add_network_options(command)
     command.add_argument("-m", "--samples", type=_size, default=1, help="how many (default: 1)")
 
 
