@@ -312,8 +312,10 @@ def materialise(adjoint: Adjoint) -> Array:
     return elementwise([adjoint.array], times(Expression("slot", 0), factor))
 
 
-def elementwise(arrays: Sequence[Array], expression: Expression) -> Elementwise:
+def elementwise(arrays: Sequence[Array], expression: Expression) -> Array:
     """An Elementwise; operands that have samples get as many axes as the others."""
+    if expression.name == "slot" and len(arrays) == 1:
+        return arrays[0]
     rank = max(len(x.shape) for x in arrays)
     return Elementwise([padded(x, rank) for x in arrays], expression)
 

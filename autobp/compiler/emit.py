@@ -34,6 +34,7 @@ from autobp.compiler.program import (
     Theta,
     View,
 )
+from autobp.compiler.total import Term
 from autobp.ops import lookup
 
 #: Source text and how tightly it binds: comparison, sum, product, sign, power, atom.
@@ -320,6 +321,10 @@ class Writer:
                 self.uses[id(x)] = self.uses.get(id(x), 0) + self.occurrences(array, x)
         for result in results:
             self.uses[id(result)] = self.uses.get(id(result), 0) + 1
+        self.write_all()
+
+    def write_all(self) -> None:
+        """Write every array."""
         for array in self.order:
             self.write(array)
 
@@ -399,10 +404,8 @@ class Writer:
             return formula(array.expression, [self.texts[id(x)] for x in array.operands], self.module)
         if isinstance(array, View):
             return self.view(array, self.flat(array.operands[0])), _ATOM
-        if isinstance(array, MatMul):
-            return self.matmul(array)
-        if isinstance(array, Product):
-            return self.product(array)
+        if isinstance(array, MatMul | Product):
+            return self.product_text(array)
         source = array.operands[0] if array.operands else None
         if isinstance(array, Gather):
             assert source is not None
@@ -500,49 +503,69 @@ class Writer:
             text += f"[{', '.join([*lead, *index])}]"
         return text
 
-    def matmul(self, array: MatMul) -> Text:
+    def product_text(self, array: MatMul | Product) -> Text:
+        left, right, after = self.factors(array) if isinstance(array, MatMul) else self.adjoint_factors(array)
+        if not right:
+            return left, _PRODUCT
+        return (f"({left} @ {right}){after}", _ATOM) if after else (f"{left} @ {right}", _PRODUCT)
+
+    def factors(self, array: MatMul) -> tuple[str, str, str]:
+        """Left and right factor of NumPy's product, and what comes after it."""
         rows, columns = array.operands
         has_p = len(rows.shape) == len(columns.shape)
-        turned = (
-            f"{self.of(columns)}.T"
-            if len(columns.shape) == 2 and not columns.batched
-            else f"{self.of(columns)}.swapaxes(-1, -2)"
-        )
-        if not columns.batched:
-            if has_p and rows.batched and len(columns.shape) == 2:
-                k = rows.shape[-1]
-                return f"({self.of(rows)}.reshape(-1, {k}) @ {turned}).reshape({self.sizes(array)})", _ATOM
-            return f"{self.of(rows, _PRODUCT)} @ {turned}", _PRODUCT
-        if has_p:
-            return f"{self.of(rows, _PRODUCT)} @ {turned}", _PRODUCT
-        return f"({self.of(columns, _PRODUCT)} @ {self.of(rows)}[..., None])[..., 0]", _ATOM
+        flat = len(columns.shape) == 2 and not columns.batched
+        turned = f"{self.of(columns)}.T" if flat else f"{self.of(columns)}.swapaxes(-1, -2)"
+        if columns.batched and not has_p:
+            return self.of(columns, _PRODUCT), f"{self.of(rows)}[..., None]", "[..., 0]"
+        if has_p and rows.batched and flat:
+            return f"{self.of(rows)}.reshape(-1, {rows.shape[-1]})", turned, f".reshape({self.sizes(array)})"
+        return self.of(rows, _PRODUCT), turned, ""
 
-    def product(self, array: Product) -> Text:
+    def adjoint_factors(self, array: Product) -> tuple[str, str, str]:
+        """The same for an adjoint of a product; the right factor is "" where it is no product of matrices."""
         delta, other = array.operands
         if array.spec == "rows":
             if other.batched and len(delta.shape) < len(other.shape):
-                return f"({self.of(delta)}[..., None, :] @ {self.of(other)})[..., 0, :]", _ATOM
+                return f"{self.of(delta)}[..., None, :]", self.of(other), "[..., 0, :]"
             if delta.batched and not other.batched and len(other.shape) == 2 and len(delta.shape) == 2:
-                o = delta.shape[-1]
-                text = f"({self.of(delta)}.reshape(-1, {o}) @ {self.of(other)}).reshape({self.sizes(array)})"
-                return text, _ATOM
-            return f"{self.of(delta, _PRODUCT)} @ {self.of(other)}", _PRODUCT
+                left = f"{self.of(delta)}.reshape(-1, {delta.shape[-1]})"
+                return left, self.of(other), f".reshape({self.sizes(array)})"
+            return self.of(delta, _PRODUCT), self.of(other), ""
         has_p = len(delta.shape) == len(array.shape)
         o, k = delta.shape[-1], other.shape[-1]
         if array.batched or not delta.batched:
             if not has_p:
-                return f"{self.of(delta)}[..., :, None] * {self.of(other)}[..., None, :]", _PRODUCT
+                return f"{self.of(delta)}[..., :, None] * {self.of(other)}[..., None, :]", "", ""
             if len(delta.shape) == 2 and not delta.batched:
-                return f"{self.of(delta)}.T @ {self.of(other)}", _PRODUCT
-            return f"{self.of(delta)}.swapaxes(-1, -2) @ {self.of(other)}", _PRODUCT
-        other_text = self.of(other)
+                return f"{self.of(delta)}.T", self.of(other), ""
+            return f"{self.of(delta)}.swapaxes(-1, -2)", self.of(other), ""
         if len(array.shape) == 2:
             if not has_p:
-                return f"{self.of(delta)}.T @ {other_text}", _PRODUCT
-            return f"{self.of(delta)}.reshape(-1, {o}).T @ {other_text}.reshape(-1, {k})", _PRODUCT
+                return f"{self.of(delta)}.T", self.of(other), ""
+            return f"{self.of(delta)}.reshape(-1, {o}).T", f"{self.of(other)}.reshape(-1, {k})", ""
         c = array.shape[0]
         left = f"{self.of(delta)}.swapaxes(0, 1).reshape({c}, -1, {o}).swapaxes(1, 2)"
-        return f"{left} @ {other_text}.swapaxes(0, 1).reshape({c}, -1, {k})", _PRODUCT
+        return left, f"{self.of(other)}.swapaxes(0, 1).reshape({c}, -1, {k})", ""
+
+    def cost_text(self, terms: Sequence[Term]) -> str:
+        """The mean cost from the terms of :func:`mean_terms`."""
+        text = ""
+        for term in terms:
+            x = self.of(term.x)
+            if term.y is term.x:
+                x = f"({x}**2)"
+            elif term.y is not None:
+                x = f"({x} * {self.of(term.y)})"
+            summed = f"{x}[0]" if term.x.shape == (1,) and not term.x.batched else f"{x}.sum()"
+            size = abs(term.coefficient)
+            scaled = summed if size == 1.0 else f"{number(size)} * {summed}"
+            for _ in range(abs(term.samples)):
+                scaled += " / m" if term.samples < 0 else " * m"
+            if term.coefficient < 0:
+                text += f" - {scaled}" if text else f"-{scaled}"
+            else:
+                text += f" + {scaled}" if text else scaled
+        return text
 
     def write_assembly(self, array: Assemble) -> None:
         name = self.name_for(array)

@@ -206,6 +206,12 @@ class _Symbols:
 
 SYMBOLS = _Symbols()
 
+#: Operations that NumPy computes best in another way than the table's, with the same result.
+KERNELS: dict[str, Callable[[Any], Any]] = {
+    # e**-x may overflow to infinity, and 1/(1 + ∞) is 0, as it should be
+    "sigmoid": lambda x: 1.0 / (1.0 + SYMBOLS.exp(-x)),
+}
+
 _DIRECT = {"add", "subtract", "multiply", "divide", "negative", "where", "constant_power", "power"}
 
 
@@ -227,6 +233,8 @@ def value_of(op: Operation, operands: list[Any], constants: tuple[float, ...]) -
 
 def rule_of(op: Operation, n_operands: int, n_constants: int) -> Any:
     """The operation's own rule over slots, or None where it cannot be recorded."""
+    if op.name in KERNELS:
+        return KERNELS[op.name](*slots(n_operands))
     try:
         return op.value(SYMBOLS, *slots(n_operands + n_constants))
     except (TypeError, AttributeError, ValueError):

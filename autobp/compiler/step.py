@@ -14,11 +14,15 @@ from numpy.typing import ArrayLike
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.emit import Module, Writer
+from autobp.compiler.fast import FastWriter, Key
 from autobp.compiler.group import Groups
 from autobp.compiler.names import name_backward, name_forward, parameter_positions
 from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
-from autobp.compiler.trace import Graph, flatten, record, shape_of, trace
+from autobp.compiler.total import mean_terms
+from autobp.compiler.trace import Graph, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
+
+_KEPT = 8  # numbers of rows for which a thread keeps buffers
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -57,47 +61,80 @@ class Program:
                 for name, size, shape in zip(names, sizes, shapes, strict=True)
                 if len(shape) != 1
             ]
-        functions = []
-        writer = Writer(module, [output], names)
-        forward = [*head, *writer.lines]
+        functions, fast = [], []
+        fast_module = Module()
+        self.buffers: dict[str, list[Key]] = {}
+
+        def add(name: str, docstring: str, results: list[Array], result: Callable[[Writer], str]) -> int:
+            writer = Writer(module, results, names)
+            functions.append(_function(name, arguments, docstring, [*head, *writer.lines], result(writer)))
+            tuned = FastWriter(fast_module, results, names)
+            returned = result(tuned)
+            self.buffers[name] = tuned.buffers
+            lines = [*head, *tuned.lines]
+            if tuned.buffers:
+                lines.insert(0, f"{', '.join(f'B{i}' for i in range(len(tuned.buffers)))}, = work")
+            fast.append(_function(name, f"{arguments}, work", docstring, lines, returned))
+            return len(writer.lines) + len(head)
+
         if result_shape is None:
-            cost = f"{writer.of(output)}.mean()" if output.batched else f"{writer.of(output)}[0]"
-            functions.append(_function("value", arguments, "The mean cost over the rows.", forward, cost))
+            terms = mean_terms(output)
+            summed = [x for term in terms for x in (term.x, term.y) if x is not None]
+
+            def cost(writer: Writer) -> str:
+                return writer.fast_cost(terms) if isinstance(writer, FastWriter) else writer.cost_text(terms)
+
+            add("value", "The mean cost over the rows.", summed, cost)
             gradient, adjoints = differentiate(output, groups.theta)
             gradient.name = "gradient"
             name_backward(output, gradient, adjoints)
-            writer = Writer(module, [output, gradient], names)
-            cost = f"{writer.of(output)}.mean()" if output.batched else f"{writer.of(output)}[0]"
-            functions.append(
-                _function(
-                    "cost_and_gradient",
-                    arguments,
-                    "The mean cost over the rows, and its gradient by theta.",
-                    [*head, *writer.lines],
-                    f"{cost}, {writer.of(gradient)}",
-                )
+            self.n_statements = add(
+                "cost_and_gradient",
+                "The mean cost over the rows, and its gradient by theta.",
+                [*summed, gradient],
+                lambda writer: f"{cost(writer)}, {writer.of(gradient)}",
             )
         else:
             inner = ", ".join(map(str, result_shape))
-            shaped = f"{writer.of(output)}.reshape({'m, ' if output.batched else ''}{inner})"
-            if names and not output.batched:
-                shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
-            functions.append(_function("value", arguments, "The outputs for each row.", forward, shaped))
-        self.n_statements = len(writer.lines) + len(head)
-        self.source = module.text(functions, f"Compiled by autobp from {len(graph.parents):,} scalar nodes.")
-        self._namespace: dict[str, Any] | None = None
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """A function that the source defines."""
+            def outputs(writer: Writer) -> str:
+                shaped = f"{writer.of(output)}.reshape({'m, ' if output.batched else ''}{inner})"
+                if names and not output.batched:
+                    shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
+                return f"np.array({shaped})" if isinstance(writer, FastWriter) else shaped
+
+            self.n_statements = add("value", "The outputs for each row.", [output], outputs)
+        docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
+        self.source = module.text(functions, docstring)
+        self.fast_source = fast_module.text(fast, docstring)
+        self._start()
+
+    def _start(self) -> None:
+        self._namespace: dict[str, Any] | None = None
+        self._work = threading.local()
+
+    def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
+        """Call one of the functions, with this thread's buffers for as many rows."""
         if self._namespace is None:
             namespace: dict[str, Any] = {}
-            exec(compile_source(self.source), namespace)
+            exec(compile_source(self.fast_source), namespace)
             self._namespace = namespace
-        found: Callable[..., Any] = self._namespace[name]
-        return found
+        m = len(arrays[0]) if arrays else 0
+        kept: dict[tuple[str, int], list[Floats]] = self._work.__dict__.setdefault("buffers", {})
+        work = kept.get((name, m))
+        if work is None:
+            while len(kept) >= _KEPT:
+                del kept[next(iter(kept))]
+            work = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers[name]]
+            kept[name, m] = work
+        return self._namespace[name](theta, *arrays, work)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_namespace": None}
+        return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
 
 def compile_source(source: str) -> Any:
@@ -173,15 +210,15 @@ class Step:
         program, vector, arrays = self._prepare(theta, arguments)
         with np.errstate(all="ignore"):
             if program.result_shape is not None:
-                return program.function("value")(vector, *arrays)
-            cost, gradient = program.function("cost_and_gradient")(vector, *arrays)
+                return program.run("value", vector, arrays)
+            cost, gradient = program.run("cost_and_gradient", vector, arrays)
         return float(cost), gradient
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
         program, vector, arrays = self._prepare(theta, arguments)
         with np.errstate(all="ignore"):
-            found = program.function("value")(vector, *arrays)
+            found = program.run("value", vector, arrays)
         return float(found) if program.result_shape is None else found
 
     # -------------------------------------------------------------------------------------- arguments
@@ -228,8 +265,9 @@ class Step:
                 f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
-        graph, result_shape = trace(self._function, self._parameters, samples)
-        program = Program(graph, result_shape, shapes, self._names, self._labels)
+        with no_garbage_collection():
+            graph, result_shape = trace(self._function, self._parameters, samples)
+            program = Program(graph, result_shape, shapes, self._names, self._labels)
         self._programs[shapes] = program
         return program
 

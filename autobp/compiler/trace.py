@@ -7,10 +7,12 @@ reads through the engine's watch, random numbers by tracing twice and comparing.
 
 from __future__ import annotations
 
+import gc
 import linecache
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -65,40 +67,60 @@ class Graph:
         )
 
 
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Millions of new objects, none of them garbage, would have the collector search them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def record(outputs: Sequence[Value], leaves: dict[int, tuple[int, int]]) -> Graph:
     """The graph of some Values; ``leaves`` gives (role, position) of traced leaves by their id.
 
     Raises TypeError where a node was made by hand, or a traced leaf is the result of an operation.
     """
     graph = Graph()
-    numbers: dict[int, int] = {}
     # A node over all outputs puts them into one order.
     order = topological_order(outputs[0] if len(outputs) == 1 else Value(0.0, tuple(outputs), "outputs"))
     if len(outputs) > 1:
         order.pop()
+    numbers = {id(node): number for number, node in enumerate(order)}
+    graph.operations = [node._operation for node in order]
+    graph.values = [node._data for node in order]
+    graph.roles = [CONSTANT] * len(order)
+    graph.positions = [-1] * len(order)
+    graph.constants = [() if node._details is None else node._details.constants for node in order]
+    graph.labels = {number: node.label for number, node in enumerate(order) if node.label}
+    parents = graph.parents
     for node in order:
-        number = numbers[id(node)] = len(graph.parents)
-        op = node.operation
-        role, position = leaves.get(id(node), (CONSTANT, -1))
-        if op is None:
-            graph.parents.append(())
-            graph.constants.append(())
-        elif role != CONSTANT:
-            raise TypeError(f"{node!r} is the result of an operation; parameters and inputs must be leaves")
+        parent, parent2 = node._parent, node._parent2
+        if parent2 is not None and parent is not None:
+            parents.append((numbers[id(parent)], numbers[id(parent2)]))
+        elif parent is not None:
+            parents.append((numbers[id(parent)],))
+        elif node._details is not None:
+            parents.append(tuple([numbers[id(x)] for x in node._details.parents]))
         else:
-            graph.parents.append(tuple([numbers[id(parent)] for parent in node.parents]))
-            graph.constants.append(node.constants)
-        graph.operations.append(op)
-        graph.values.append(node._data)
-        graph.roles.append(role)
-        graph.positions.append(position)
-        if node.label:
-            graph.labels[number] = node.label
-        if op is BY_HAND:
-            raise TypeError(
-                f"{node!r} was made by hand and has no rule in the operation table, so it cannot be "
-                "compiled; register one with autobp.operation(name, value, partials)"
-            )
+            parents.append(())
+    if BY_HAND in graph.operations:
+        node = order[graph.operations.index(BY_HAND)]
+        raise TypeError(
+            f"{node!r} was made by hand and has no rule in the operation table, so it cannot be "
+            "compiled; register one with autobp.operation(name, value, partials)"
+        )
+    for key, (role, position) in leaves.items():
+        if key in numbers:
+            number = numbers[key]
+            graph.roles[number], graph.positions[number] = role, position
+            if graph.operations[number] is not None:
+                raise TypeError(
+                    f"{order[number]!r} is the result of an operation; parameters and inputs must be leaves"
+                )
     graph.outputs = [numbers[id(output)] for output in outputs]
     return graph
 

@@ -1,0 +1,482 @@
+"""Write a program for speed: the same statements, with results written into buffers that are used again.
+
+Each array that is computed gets a buffer, one that an array no longer needed has left where there is one, so
+that bias and activation happen in place. What a gradient is made of is written straight into it. The
+functions take one more argument, ``work``: the buffers, in the shapes that ``buffers`` lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autobp.compiler.emit import Module, Writer, map_expression, number, wrap
+from autobp.compiler.expression import (
+    COMPARISONS,
+    UFUNCS,
+    Expression,
+    rule_of,
+)
+from autobp.compiler.program import (
+    Array,
+    Assemble,
+    Constant,
+    Elementwise,
+    Fill,
+    Input,
+    Map,
+    MatMul,
+    Product,
+    Reduce,
+    Reshape,
+    RowDot,
+    SumTo,
+    Theta,
+    View,
+)
+from autobp.compiler.total import Term
+from autobp.ops import lookup
+
+#: Whether there are samples, and the shape of one.
+Key = tuple[bool, tuple[int, ...]]
+
+_ATOM = 5
+_BINARY = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "power": "power"}
+_UNARY = {"neg": "negative", "square": "square", **UFUNCS}
+_ALIASES = (View, Reshape, Fill)
+
+
+class _Held:
+    """A value while an expression is computed: its text, its kind, its buffer, and how often it is needed."""
+
+    def __init__(self, text: str, key: Key | None, buffer: int | None, boolean: bool = False) -> None:
+        self.text = text
+        self.key = key
+        self.buffer = buffer
+        self.boolean = boolean
+        self.left = 0
+
+
+class FastWriter(Writer):
+    """Writes one function with buffers; ``buffers`` are their kinds."""
+
+    def __init__(self, module: Module, results: Sequence[Array], input_names: Sequence[str]) -> None:
+        self.buffers: list[Key] = []
+        self.free: dict[Key, list[int]] = {}
+        self.owner: dict[int, int] = {}  # the buffer of an array, by its id
+        self.root: dict[int, Array] = {}
+        self.last: dict[int, int] = {}
+        self.direct: dict[int, tuple[Assemble, View | None]] = {}
+        self.started: dict[int, str] = {}
+        self.results = {id(x) for x in results}
+        self.count = 0
+        super().__init__(module, results, input_names)
+
+    # ----------------------------------------------------------------------------------------- planning
+
+    def plan(self) -> None:
+        """Find when each buffer is needed last, and what is written straight into its place."""
+        for index, array in enumerate(self.order):
+            same = _same_memory(array)
+            self.root[id(array)] = array if same is None else self.root[id(same)]
+            for x in array.operands:
+                self.last[id(self.root[id(x)])] = index
+        for result in self.results:
+            for array in self.order:
+                if id(array) == result:
+                    self.last[id(self.root[result])] = len(self.order)
+        for array in self.order:
+            if not isinstance(array, Assemble):
+                continue
+            for piece, place, added in zip(array.operands, array.places, array.added, strict=True):
+                if added or self.uses.get(id(piece)) != 1 or _same_memory(piece) is not None:
+                    continue
+                if piece.batched != array.batched or not isinstance(
+                    piece, Map | Elementwise | MatMul | Product | SumTo
+                ):
+                    continue
+                if place is None and piece.shape == array.shape:
+                    self.direct[id(piece)] = array, None
+                elif isinstance(place, View) and piece.shape == place.shape:
+                    self.direct[id(piece)] = array, place
+
+    def write_all(self) -> None:
+        self.plan()
+        for index, array in enumerate(self.order):
+            self.index = index
+            self.write(array)
+            for x in array.operands:
+                self.release(self.root[id(x)])
+
+    def release(self, root: Array) -> None:
+        """Give an array's buffer back after its last use."""
+        if self.last.get(id(root)) == self.index and id(root) in self.owner:
+            buffer = self.owner.pop(id(root))
+            self.free.setdefault(self.buffers[buffer], []).append(buffer)
+
+    def take(self, key: Key) -> int:
+        """A buffer of a kind."""
+        free = self.free.get(key)
+        if free:
+            return free.pop()
+        self.buffers.append(key)
+        return len(self.buffers) - 1
+
+    def fresh(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    def write(self, array: Array) -> None:
+        if isinstance(array, Theta | Input | Constant):
+            super().write(array)
+        elif isinstance(array, Assemble):
+            self.write_assembly(array)
+        elif _same_memory(array) is not None:
+            text = self.text_of(array)
+            if self.uses.get(id(array), 0) > 1:
+                name = self.fresh()
+                self.lines.append(f"{name} = {text[0]}")
+                text = (name, _ATOM)
+            self.texts[id(array)] = text
+        elif isinstance(array, Map | Elementwise):
+            self.compute(array, map_expression(array) if isinstance(array, Map) else array.expression)
+        elif isinstance(array, MatMul | Product):
+            self.multiply(array)
+        elif isinstance(array, SumTo):
+            self.add_up(array)
+        elif isinstance(array, Reduce) and array.ufunc == "add":
+            dest = self.destination(array)
+            keep = ", True" if len(array.operands[0].shape) == 1 else ""
+            self.lines.append(f"np.add.reduce({self.of(array.operands[0], 0)}, -1, None, {dest}{keep})")
+        elif isinstance(array, RowDot):
+            x, y = array.operands
+            key = x.batched or y.batched, np.broadcast_shapes(x.shape, y.shape)
+            buffer = self.take(key)
+            dest = self.destination(array)
+            keep = ", True" if len(key[1]) == 1 else ""
+            self.lines.append(f"np.multiply({self.of(x, 0)}, {self.of(y, 0)}, B{buffer})")
+            self.lines.append(f"np.add.reduce(B{buffer}, -1, None, {dest}{keep})")
+            self.free.setdefault(key, []).append(buffer)
+        else:
+            name = self.fresh()
+            self.lines.append(f"{name} = {self.text_of(array)[0]}")
+            self.texts[id(array)] = (name, _ATOM)
+
+    def destination(self, array: Array) -> str:
+        """Where an array is to be written: its place in an assembly, or a buffer."""
+        if id(array) in self.direct:
+            assembly, place = self.direct[id(array)]
+            name = self.start(assembly)
+            text = name if place is None else self.view(_flat_like(assembly, place), self.flat_name(assembly))
+            if place is not None and text != name:
+                view = self.fresh()
+                self.lines.append(f"{view} = {text}")
+                text = view
+            self.texts[id(array)] = (text, _ATOM)
+            return text
+        buffer = self.take((array.batched, array.shape))
+        self.owner[id(array)] = buffer
+        self.texts[id(array)] = (f"B{buffer}", _ATOM)
+        return f"B{buffer}"
+
+    def flat_name(self, assembly: Assemble) -> str:
+        name = self.started[id(assembly)]
+        if len(assembly.shape) == 1:
+            return name
+        return f"{name}.reshape(m, -1)" if assembly.batched else f"{name}.reshape(-1)"
+
+    def start(self, assembly: Assemble) -> str:
+        """Have the memory of an assembly."""
+        if id(assembly) not in self.started:
+            if id(assembly) in self.results:
+                name = "gradient"
+                maker = "zeros" if assembly.zeros else "empty"
+                self.lines.append(f"{name} = np.{maker}({assembly.size})")
+            else:
+                buffer = self.take((assembly.batched, assembly.shape))
+                self.owner[id(assembly)] = buffer
+                name = f"B{buffer}"
+                if assembly.zeros:
+                    self.lines.append(f"{name}.fill(0.0)")
+            self.started[id(assembly)] = name
+            self.texts[id(assembly)] = (name, _ATOM)
+        return self.started[id(assembly)]
+
+    def write_assembly(self, array: Assemble) -> None:
+        name = self.start(array)
+        for piece, place, added in zip(array.operands, array.places, array.added, strict=True):
+            if id(piece) in self.direct:
+                continue
+            sign = "+=" if added else "="
+            value = self.of(piece, 0)
+            if place is None:
+                self.lines.append(f"{name}[...] {sign} {value}")
+            elif isinstance(place, View):
+                text = self.view(_flat_like(array, place), self.flat_name(array))
+                text = text if text.endswith("]") else f"{text}[...]"
+                self.lines.append(f"{text} {sign} {value}")
+            else:
+                where = self.module.constant(place.positions.reshape(-1).astype(np.intp), "I")
+                if len(place.shape) > 1 and piece.shape:
+                    value = f"{self.of(piece)}.reshape({'m, ' if piece.batched else ''}-1)"
+                self.lines.append(f"{self.flat_name(array)}[..., {where}] {sign} {value}")
+
+    def multiply(self, array: MatMul | Product) -> None:
+        left, right, after = self.factors(array) if isinstance(array, MatMul) else self.adjoint_factors(array)
+        if right and not after:
+            strided = id(array) in self.direct
+            dest = self.destination(array)
+            flat = len(array.shape) + array.batched == 2 and not strided
+            rank = [len(x.shape) + x.batched for x in array.operands]
+            function = "dot" if flat and rank == [2, 2] else "matmul"
+            self.lines.append(f"np.{function}({left}, {right}, {dest})")
+        elif right and after.startswith(".reshape") and id(array) not in self.direct:
+            dest = self.destination(array)
+            self.lines.append(f"np.dot({left}, {right}, {dest}.reshape(-1, {array.shape[-1]}))")
+        else:
+            self.assign_fresh(array, self.product_text(array)[0])
+
+    def assign_fresh(self, array: Array, text: str) -> None:
+        if id(array) in self.direct:
+            dest = self.destination(array)
+            self.lines.append(f"{dest}[...] = {text}")
+        else:
+            name = self.fresh()
+            self.lines.append(f"{name} = {text}")
+            self.texts[id(array)] = (name, _ATOM)
+
+    def add_up(self, array: SumTo) -> None:
+        (source,) = array.operands
+        left = [n for i, n in enumerate(source.shape) if i not in array.axes]
+        if left != list(array.shape):
+            self.assign_fresh(array, self.text_of(array)[0])
+            return
+        shift = 1 if source.batched else 0
+        axes = (*([0] if array.samples else []), *[axis + shift for axis in array.axes])
+        text = self.of(source, 0)
+        dest = self.destination(array)
+        self.lines.append(f"np.add.reduce({text}, {axes[0] if len(axes) == 1 else axes}, None, {dest})")
+
+    # -------------------------------------------------------------------------------------- expressions
+
+    def compute(self, array: Map | Elementwise, expression: Any) -> None:
+        """Write an expression as one call for each operation, in place where that is possible."""
+        expression = inline(expression)
+        if not isinstance(expression, Expression) or expression.name in ("number", "slot"):
+            self.assign_fresh(array, self.text_of(array)[0])
+            return
+        order: list[Expression] = []
+        counts: dict[Any, int] = {}
+        _visit(expression, counts, order)
+        held: dict[Any, _Held] = {}
+        for i, x in enumerate(array.operands):
+            if ("slot", i) in counts:
+                single = isinstance(x, Constant) and x.size == 1
+                text = number(float(x.values.flat[0])) if isinstance(x, Constant) and single else self.of(x)
+                dying = self.last.get(id(x)) == self.index and id(x) in self.owner and self.root[id(x)] is x
+                twice = sum(self.root[id(other)] is x for other in array.operands) > 1
+                buffer = self.owner[id(x)] if dying and not twice else None
+                key = None if single else (x.batched, x.shape)
+                held["slot", i] = _Held(text, key, buffer)
+                held["slot", i].left = counts["slot", i]
+        borrowed = {h.buffer: key for key, h in held.items() if h.buffer is not None}
+        for node in order:
+            final = node is expression
+            made = self.apply(node, held, array if final else None, borrowed)
+            made.left = counts[id(node)]
+            held[id(node)] = made
+        result = held[id(expression)]
+        if result.boolean:
+            result = _Held(f"{result.text}.astype(float)", result.key, None)
+        if result.key is None and array.shape:  # of numbers only
+            result = _Held(f"np.full(({self.sizes(array)},), {result.text})", None, None)
+        if id(array) in self.direct:
+            if result.text != self.texts.get(id(array), ("", 0))[0]:
+                dest = self.destination(array)
+                self.lines.append(f"{dest}[...] = {result.text}")
+        elif result.buffer is not None:
+            self.owner[id(array)] = result.buffer
+            self.texts[id(array)] = (f"B{result.buffer}", _ATOM)
+        else:
+            name = self.fresh()
+            self.lines.append(f"{name} = {result.text}")
+            self.texts[id(array)] = (name, _ATOM)
+
+    def apply(
+        self, node: Expression, held: dict[Any, _Held], final: Array | None, borrowed: dict[int, Any]
+    ) -> _Held:
+        """Compute one operation of an expression."""
+        name = node.name
+        named = {"op": 1, "foreign partial": 2}.get(name, 0)  # what comes before the operands
+        arguments = [_operand(x, held) for x in node.arguments[named:]]
+        kinds = [h.key for h in arguments if h.key is not None]
+        key: Key | None = None
+        if kinds:
+            key = any(batched for batched, _ in kinds), np.broadcast_shapes(*[shape for _, shape in kinds])
+        test = name == "where" and arguments[0].boolean
+        for i, h in enumerate(arguments):
+            keeps = (test and i == 0) or (name == "*" and not arguments[1 - i].boolean)
+            if h.boolean and not keeps:
+                arguments[i] = _Held(f"{h.text}.astype(float)", h.key, None)
+        texts = [h.text for h in arguments]
+        used = [held[_key(x)] for x in node.arguments if isinstance(x, Expression) and _key(x) in held]
+        for h in used:
+            h.left -= 1
+        plain = self.plain(node, texts, test)
+        ufunc = _BINARY.get(name) or _UNARY.get(name)
+        if name in COMPARISONS:
+            variable = self.fresh()
+            self.lines.append(f"{variable} = {plain}")
+            made = _Held(variable, key, None, True)
+        elif key is None or ufunc is None or (not key[0] and key[1] in ((), (1,))):
+            if key is None and name != "op":
+                made = _Held(f"({plain})", None, None)
+            else:
+                variable = self.fresh()
+                self.lines.append(f"{variable} = {plain}")
+                made = _Held(variable, key, None)
+        elif final is not None and id(final) in self.direct and (final.batched, final.shape) == key:
+            dest = self.destination(final)
+            self.lines.append(f"np.{ufunc}({', '.join([*texts, dest])})")
+            made = _Held(dest, key, None)
+        else:
+            reused = next((h for h in used if h.buffer is not None and h.key == key and h.left == 0), None)
+            if reused is not None:
+                buffer = reused.buffer
+                reused.buffer = None
+                assert buffer is not None
+                self.disown(buffer, borrowed)
+            else:
+                buffer = self.take(key)
+            self.lines.append(f"np.{ufunc}({', '.join([*texts, f'B{buffer}'])})")
+            made = _Held(f"B{buffer}", key, buffer)
+        for h in used:
+            if h.left == 0 and h.buffer is not None and h.buffer not in borrowed:
+                self.free.setdefault(self.buffers[h.buffer], []).append(h.buffer)
+                h.buffer = None
+        return made
+
+    def disown(self, buffer: int, borrowed: dict[int, Any]) -> None:
+        """Take a buffer over from the operand that held it."""
+        if buffer in borrowed:
+            del borrowed[buffer]
+            for key, owned in list(self.owner.items()):
+                if owned == buffer:
+                    del self.owner[key]
+
+    def plain(self, node: Expression, texts: list[str], test: bool) -> str:
+        name = node.name
+        if name in COMPARISONS:
+            return f"{texts[0]} {COMPARISONS[name]} {texts[1]}"
+        if name in ("+", "-", "*", "/"):
+            return f"{texts[0]} {name} {texts[1]}"
+        if name == "power":
+            return f"{texts[0]}**{texts[1]}"
+        if name == "where":
+            condition = texts[0] if test else f"{texts[0]} != 0.0"
+            return f"np.where({condition}, {texts[1]}, {texts[2]})"
+        if name == "op":
+            return f"{self.module.operation(node.arguments[0], len(texts))}({', '.join(texts)})"
+        if name == "foreign partial":
+            function = self.module.foreign_partial(node.arguments[0], node.arguments[1])
+            return f"{function}({', '.join(texts)})"
+        if name == "choose":
+            return f"{self.module.helper('pick')}({', '.join(texts)})"
+        return f"np.{_UNARY[name]}({', '.join(texts)})"
+
+    def fast_cost(self, terms: Sequence[Term]) -> str:
+        """The mean cost, by dot products and one reduction a term."""
+        text = ""
+        for term in terms:
+            x = self.of(term.x)
+            if term.x.shape == (1,) and not term.x.batched and term.y is None:
+                summed = f"{x}[0]"
+            elif term.y is None:
+                summed = f"np.add.reduce({x}, None)"
+            else:
+                summed = f"np.dot({x}.ravel(), {self.of(term.y)}.ravel())"
+            scaled = f"{number(term.coefficient)} * {summed}" if term.coefficient != 1.0 else summed
+            for _ in range(abs(term.samples)):
+                scaled += " / m" if term.samples < 0 else " * m"
+            text += f" + {scaled}" if text else scaled
+        return text
+
+
+def _same_memory(array: Array) -> Array | None:
+    """The array whose memory this one is a view of, or None."""
+    if isinstance(array, _ALIASES):
+        return array.operands[0]
+    if isinstance(array, Map | Elementwise):
+        expression = map_expression(array) if isinstance(array, Map) else array.expression
+        if expression.name == "slot":
+            which: int = expression.arguments[0]
+            return array.operands[which]
+    return None
+
+
+def inline(expression: Any) -> Any:
+    """The expression with operations of the table replaced by their rules, where these can be written out."""
+    if not isinstance(expression, Expression) or expression.name == "slot":
+        return expression
+    if expression.name == "foreign partial":
+        return expression
+    if expression.name == "op":
+        op = lookup(expression.arguments[0])
+        operands = [inline(x) for x in expression.arguments[1:]]
+        if op.name in ("take", "erf"):
+            return Expression("op", op.name, *operands)
+        n_constants = len(op.constants)
+        rule = rule_of(op, len(operands) - n_constants, n_constants)
+        if not isinstance(rule, Expression):
+            return Expression("op", op.name, *operands)
+        return inline(_shared_substitute(rule, dict(enumerate(operands)), {}))
+    arguments = [inline(x) for x in expression.arguments]
+    if all(a is b for a, b in zip(arguments, expression.arguments, strict=True)):
+        return expression
+    return Expression(expression.name, *arguments)
+
+
+def _shared_substitute(expression: Any, values: dict[int, Any], done: dict[int, Any]) -> Any:
+    """:func:`substitute`, with what is shared in the expression still shared after it."""
+    if not isinstance(expression, Expression):
+        return expression
+    if expression.name == "slot":
+        return values[expression.arguments[0]]
+    if id(expression) not in done:
+        arguments = [_shared_substitute(x, values, done) for x in expression.arguments]
+        done[id(expression)] = Expression(expression.name, *arguments)
+    return done[id(expression)]
+
+
+def _key(expression: Expression) -> Any:
+    return ("slot", expression.arguments[0]) if expression.name == "slot" else id(expression)
+
+
+def _operand(x: Any, held: dict[Any, _Held]) -> _Held:
+    if not isinstance(x, Expression):
+        return _Held(wrap((number(x), _ATOM if x >= 0 else 3), _ATOM), None, None)
+    if x.name == "m":
+        return _Held("m", None, None)
+    return held[_key(x)]
+
+
+def _visit(expression: Any, counts: dict[Any, int], order: list[Expression]) -> None:
+    if not isinstance(expression, Expression) or expression.name == "m":
+        return
+    key = _key(expression)
+    counts[key] = counts.get(key, 0) + 1
+    if counts[key] == 1 and expression.name != "slot":
+        for argument in expression.arguments:
+            _visit(argument, counts, order)
+        order.append(expression)
+
+
+def _flat_like(assembly: Assemble, place: View) -> View:
+    source = Array([], (assembly.size,), assembly.batched)
+    return View(source, place.base, place.shape, place.strides)
+
+

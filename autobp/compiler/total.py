@@ -1,0 +1,62 @@
+"""The cost as a whole: what is summed and averaged, taken out of the sums of single samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autobp.compiler.program import Array, Constant, Map, Reduce, Reshape, RowDot
+from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY
+
+
+@dataclass(frozen=True)
+class Term:
+    """coefficient · m**samples · Σ over everything in x (times y where there is one)."""
+
+    coefficient: float
+    samples: int
+    x: Array
+    y: Array | None = None
+
+
+def mean_terms(output: Array) -> list[Term]:
+    """The mean of ``output`` (one element for each sample) over the samples, as terms to be added."""
+    terms: list[Term] = []
+    stack = [(output, 1.0, -1 if output.batched else 0)]
+    while stack:
+        array, factor, samples = stack.pop()
+        if isinstance(array, Reshape) or (isinstance(array, Reduce) and array.ufunc == "add"):
+            stack.append((array.operands[0], factor, samples))
+        elif isinstance(array, Map) and (parts := _linear(array)):
+            for x, coefficient in parts:
+                repeated = array.size / x.size
+                once = array.batched and not x.batched
+                stack.append((x, factor * coefficient * repeated, samples + once))
+        elif isinstance(array, RowDot) and _alike(*array.operands):
+            terms.append(Term(factor, samples, *array.operands))
+        elif (
+            isinstance(array, Map)
+            and array.operation is CONSTANT_POWER
+            and array.constants == (2.0,)
+            and array.operands[0].shape == array.shape
+        ):
+            terms.append(Term(factor, samples, array.operands[0], array.operands[0]))
+        else:
+            terms.append(Term(factor, samples, array))
+    return terms[::-1]
+
+
+def _alike(x: Array, y: Array) -> bool:
+    return x.shape == y.shape and x.batched == y.batched
+
+
+def _linear(array: Map) -> list[tuple[Array, float]]:
+    """The operands of a Map that is linear in them, with their coefficients."""
+    operands = array.operands
+    if array.operation is None:
+        return list(zip(operands, array.signs, strict=True))
+    if array.operation in (MULTIPLY, DIVIDE) and len(operands) == 2:
+        for x, c in (operands, operands[::-1]) if array.operation is MULTIPLY else (operands,):
+            if isinstance(c, Constant) and c.size == 1 and x.shape == array.shape:
+                value = float(c.values.flat[0])
+                return [(x, 1.0 / value if array.operation is DIVIDE else value)]
+    return []
