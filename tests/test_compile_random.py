@@ -42,8 +42,9 @@ BINARY: list[Callable[[Any, Any], Any]] = [
     lambda a, b: a - b,
     lambda a, b: a * b,
     lambda a, b: a / (b * b + 1.0),
-    lambda a, b: autobp.maximum(a, b),
-    lambda a, b: autobp.where(autobp.greater(a, b), a * b, b),
+    # shifted, so that ties, where rounding would decide, do not happen between equal expressions
+    lambda a, b: autobp.maximum(a, b + 0.0317),
+    lambda a, b: autobp.where(autobp.greater(a, b + 0.1271), a * b, b),
     lambda a, b: (a * a + 0.5) ** (b * 0.1),
 ]
 

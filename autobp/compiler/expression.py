@@ -30,6 +30,7 @@ UFUNCS = {
     "abs": "abs",
     "maximum": "maximum",
     "minimum": "minimum",
+    "logaddexp": "logaddexp",
 }
 COMPARISONS = {
     "greater": ">",
@@ -210,6 +211,7 @@ SYMBOLS = _Symbols()
 KERNELS: dict[str, Callable[[Any], Any]] = {
     # e**-x may overflow to infinity, and 1/(1 + ∞) is 0, as it should be
     "sigmoid": lambda x: 1.0 / (1.0 + SYMBOLS.exp(-x)),
+    "softplus": lambda x: SYMBOLS.logaddexp(x, 0.0),
 }
 
 _DIRECT = {"add", "subtract", "multiply", "divide", "negative", "where", "constant_power", "power"}

@@ -72,6 +72,7 @@ class FastWriter(Writer):
         self.started: dict[int, str] = {}
         self.results = {id(x) for x in results}
         self.count = 0
+        self.needs_ones = False
         super().__init__(module, results, input_names)
 
     # ----------------------------------------------------------------------------------------- planning
@@ -232,11 +233,13 @@ class FastWriter(Writer):
             dest = self.destination(array)
             flat = len(array.shape) + array.batched == 2 and not strided
             rank = [len(x.shape) + x.batched for x in array.operands]
-            function = "dot" if flat and rank == [2, 2] else "matmul"
+            # dot is called faster; a strided view it would copy, where matmul need not
+            whole = not any(isinstance(x, View) for x in array.operands)
+            function = "dot" if flat and whole and rank == [2, 2] else "matmul"
             self.lines.append(f"np.{function}({left}, {right}, {dest})")
         elif right and after.startswith(".reshape") and id(array) not in self.direct:
             dest = self.destination(array)
-            self.lines.append(f"np.dot({left}, {right}, {dest}.reshape(-1, {array.shape[-1]}))")
+            self.lines.append(f"np.matmul({left}, {right}, {dest}.reshape(-1, {array.shape[-1]}))")
         else:
             self.assign_fresh(array, self.product_text(array)[0])
 
@@ -259,6 +262,11 @@ class FastWriter(Writer):
         axes = (*([0] if array.samples else []), *[axis + shift for axis in array.axes])
         text = self.of(source, 0)
         dest = self.destination(array)
+        if array.samples and not array.axes and len(source.shape) == 1:
+            # a product with ones adds up the rows faster than a reduction does
+            self.needs_ones = True
+            self.lines.append(f"np.matmul(ones, {text}, {dest})")
+            return
         self.lines.append(f"np.add.reduce({text}, {axes[0] if len(axes) == 1 else axes}, None, {dest})")
 
     # -------------------------------------------------------------------------------------- expressions
@@ -341,7 +349,7 @@ class FastWriter(Writer):
                 made = _Held(variable, key, None)
         elif final is not None and id(final) in self.direct and (final.batched, final.shape) == key:
             dest = self.destination(final)
-            self.lines.append(f"np.{ufunc}({', '.join([*texts, dest])})")
+            self.lines.append(_call(ufunc, texts, dest))
             made = _Held(dest, key, None)
         else:
             reused = next((h for h in used if h.buffer is not None and h.key == key and h.left == 0), None)
@@ -352,7 +360,7 @@ class FastWriter(Writer):
                 self.disown(buffer, borrowed)
             else:
                 buffer = self.take(key)
-            self.lines.append(f"np.{ufunc}({', '.join([*texts, f'B{buffer}'])})")
+            self.lines.append(_call(ufunc, texts, f"B{buffer}"))
             made = _Held(f"B{buffer}", key, buffer)
         for h in used:
             if h.left == 0 and h.buffer is not None and h.buffer not in borrowed:
@@ -480,3 +488,9 @@ def _flat_like(assembly: Assemble, place: View) -> View:
     return View(source, place.base, place.shape, place.strides)
 
 
+
+
+def _call(ufunc: str, texts: Sequence[str], destination: str) -> str:
+    """A call that writes its result to a destination; by position, which is faster, where NumPy allows it."""
+    named = "out=" if ufunc in ("maximum", "minimum") else ""
+    return f"np.{ufunc}({', '.join([*texts, named + destination])})"

@@ -44,7 +44,12 @@ def name_forward(output: Array, labels: Sequence[str]) -> None:
         weights.name = label or f"W{suffix}"
         z: Array = array
         after = users.get(id(array), [])
-        if len(after) == 1 and isinstance(after[0], Map) and after[0].operation is None:
+        if (
+            len(after) == 1
+            and isinstance(after[0], Map)
+            and after[0].operation is None
+            and all(isinstance(x, MatMul) or _is_parameter(x) for x in after[0].operands)
+        ):
             z = after[0]
             biases = [x for x in z.operands if _is_parameter(x) and x is not array]
             if len(biases) == 1 and not biases[0].name:

@@ -64,6 +64,7 @@ class Program:
         functions, fast = [], []
         fast_module = Module()
         self.buffers: dict[str, list[Key]] = {}
+        self.with_ones: set[str] = set()
 
         def add(name: str, docstring: str, results: list[Array], result: Callable[[Writer], str]) -> int:
             writer = Writer(module, results, names)
@@ -72,8 +73,12 @@ class Program:
             returned = result(tuned)
             self.buffers[name] = tuned.buffers
             lines = [*head, *tuned.lines]
-            if tuned.buffers:
-                lines.insert(0, f"{', '.join(f'B{i}' for i in range(len(tuned.buffers)))}, = work")
+            work_names = [f"B{i}" for i in range(len(tuned.buffers))]
+            if tuned.needs_ones:
+                work_names.append("ones")
+                self.with_ones.add(name)
+            if work_names:
+                lines.insert(0, f"{', '.join(work_names)}, = work")
             fast.append(_function(name, f"{arguments}, work", docstring, lines, returned))
             return len(writer.lines) + len(head)
 
@@ -126,6 +131,8 @@ class Program:
             while len(kept) >= _KEPT:
                 del kept[next(iter(kept))]
             work = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers[name]]
+            if name in self.with_ones:
+                work.append(np.ones(m))
             kept[name, m] = work
         return self._namespace[name](theta, *arrays, work)
 
