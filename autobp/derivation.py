@@ -274,6 +274,13 @@ def total(terms: Iterable[float]) -> float:
     return total
 
 
+def agrees(x: Formula, number: float) -> bool:
+    """Whether a formula has that number, but for the rounding of its terms."""
+    if same(x.value, number):
+        return True
+    return math.isfinite(x.value) and abs(x.value - number) <= 1e-9 * x.magnitude
+
+
 def same(x: float, y: float) -> bool:
     """Equal up to rounding."""
     return x == y or (x != x and y != y) or math.isclose(x, y, rel_tol=1e-9, abs_tol=1e-300)
@@ -358,11 +365,16 @@ def shortened(steps: Sequence[Step], most: int) -> Iterator[Step | int]:
 
 
 def equal(left: Formula, *right: Formula | tuple[Formula, bool], value: float | None = None) -> Step:
-    """A step: each formula in symbols, then the last of them in numbers, then the number."""
+    """A step: each formula in symbols, then the last of them in numbers, then the number.
+
+    A formula that cannot be computed at this graph's numbers is left out: 0/0, say, where an output is 1.
+    """
+    number = left.value if value is None else value
     parts = [part if isinstance(part, tuple) else (part, False) for part in right]
+    parts = [part for part in parts if agrees(part[0], number)]
     if parts and not any(numbers for _, numbers in parts):
         parts.append((parts[-1][0], True))
-    return Step(left, tuple(parts), left.value if value is None else value)
+    return Step(left, tuple(parts), number)
 
 
 def sum_of(terms: Sequence[Formula], short: Name | None = None) -> Formula:

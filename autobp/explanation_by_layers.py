@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from autobp.derivation import (
     Graph,
     Section,
     Step,
+    agrees,
     derivative_name,
     derivative_of,
     equal,
@@ -65,9 +67,9 @@ class _NotSo(Exception):
     """The derivation does not give the numbers that the graph has."""
 
 
-def _require(x: float, y: float, scale: float = 0.0) -> None:
-    if not (same(x, y) or abs(x - y) <= 1e-9 * scale):
-        raise _NotSo(f"{x!r} for {y!r}")
+def _require(x: Formula, number: float) -> None:
+    if not agrees(x, number):
+        raise _NotSo(f"{x!r} is {x.value!r} and not {number!r}")
 
 
 class _Derivation:
@@ -101,7 +103,7 @@ class _Derivation:
     def _cost(self, number: int | None, sample: Sample) -> Symbol:
         if sample.cost == self.graph.root:
             return self.total
-        return self._node(sample.cost, self.notation.cost_of_sample(number))
+        return self._node(sample.cost, self.notation.cost_of_sample(number if self.m > 1 else None))
 
     def _parameter(self, layer: int, j: int, i: int | None, position: int) -> Symbol:
         name = self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
@@ -114,7 +116,7 @@ class _Derivation:
                 z = self.notation.input_to_neuron(layer, j, sample=self.number)
                 names[neuron.z] = self._node(neuron.z, z)
                 if neuron.a != neuron.z:
-                    names[neuron.a] = self._node(neuron.a, self._output_name(layer, j, self.number))
+                    names[neuron.a] = self._node(neuron.a, self.notation.output(layer, j, sample=self.number))
                 for own, position, _ in neuron.terms:
                     if position not in names:
                         names[position] = self._parameter(own.layer, own.j, own.i, position)
@@ -123,12 +125,9 @@ class _Derivation:
             z = self.notation.input_to_neuron(layer, j, sample=self.number)
             names.setdefault(neuron.z, self._node(neuron.z, z))
             if neuron.a != neuron.z:
-                a = self._output_name(layer, j, self.number)
+                a = self.notation.output(layer, j, sample=self.number)
                 names.setdefault(neuron.a, self._node(neuron.a, a))
         names.setdefault(self.sample.cost, self.cost)
-
-    def _output_name(self, layer: int, j: int, sample: int | None) -> Name:
-        return self.notation.output(layer, j, sample=sample)
 
     def _factor(self, layer: int, i: int | None, position: int | None, sample: int | None) -> Formula:
         """What a weight of a layer is multiplied by: the output i of the layer below."""
@@ -151,6 +150,7 @@ class _Derivation:
         self.left = derivative_of(self.total, self.parameter, self.graph.adjoint[self.target], meaning)
         self.own = self.layers[0][self.network.j]
         self.factor = self._factor(self.network.layer, self.network.i, self.sample.factor, self.number)
+        self.left_of_sample = self._left_of_sample()
         output = self._output_errors()
         hidden = self._hidden_errors()
         forward = self._forward()
@@ -276,12 +276,18 @@ class _Derivation:
         meaning = ("total", graph.order[self.own.z], graph.order[self.target])
         return derivative_of(graph.names[self.own.z], self.parameter, self.factor.value, meaning)
 
+    def _left_of_sample(self) -> Formula:
+        """What is derived for one sample: ∂C/∂w; where samples have no cost of their own in the graph, their
+        part of ∂J/∂w, ∂J/∂z ∂z/∂w."""
+        if self.sample.cost != self.graph.root:
+            meaning = ("total", self.graph.order[self.sample.cost], self.graph.order[self.target])
+            value = self.graph.adjoint[self.own.z] / self.scales[0] * self.factor.value
+            return derivative_of(self.cost, self.parameter, value, meaning)
+        if self.m == 1 and not self.network.penalty:
+            return self.left
+        return multiply(self._of_cost(self.own.z), self._z_by_parameter())
+
     def _chain_rule(self) -> Section:
-        meaning = ("total", self.graph.order[self.sample.cost], self.graph.order[self.target])
-        value = self.graph.adjoint[self.own.z] / self.scales[0] * self.factor.value
-        self.left_of_sample = derivative_of(self.cost, self.parameter, value, meaning)
-        if self.cost is self.total and self.m == 1 and not self.network.penalty:
-            self.left_of_sample = self.left
         steps = []
         if self.left_of_sample is not self.left:
             steps.append(Step(self.left, ((self._sum_over_samples(False), False),), self.left.value, False))
@@ -354,9 +360,9 @@ class _Derivation:
                 forms = [of_z, derived]
                 if kind == "sigmoid":
                     sigma = apply(SIGMOID, [self.graph.names[neuron.z]])
-                    simple = multiply(coefficient, add(sigma, -self.targets[k]))
+                    simple = multiply(_rational(coefficient), add(sigma, -self.targets[k]))
                 elif kind == "difference":
-                    simple = multiply(coefficient, add(self._output(neuron), -self.targets[k]))
+                    simple = multiply(_rational(coefficient), add(self._output(neuron), -self.targets[k]))
                 forms.append(simple)
                 steps.append(equal(delta, *forms))
             else:
@@ -365,7 +371,7 @@ class _Derivation:
                 difference = None
                 if kind is not None:
                     a, y = self._output(neuron), self.targets[k]
-                    difference = multiply(coefficient, add(a, -y))
+                    difference = multiply(_rational(coefficient), add(a, -y))
                     forms.append(
                         difference if kind == "difference" else divide(difference, multiply(a, 1.0 - a))
                     )
@@ -379,7 +385,7 @@ class _Derivation:
                     products.append(simple)
                 steps.append(equal(delta, of_z, *products))
             self.errors[layer, k] = _Error(delta, simple)
-            _require(simple.value, of_z.value, abs(derived.value))
+            _require(simple, of_z.value)
         error, slope_name = self.notation.error(layer), self.notation.slope(layer)
         output, z = self.notation.output(layer), self.notation.input_to_neuron(layer)
         if all(neuron.a != neuron.z for neuron in self.layers[-1].values()):
@@ -417,7 +423,7 @@ class _Derivation:
         if self.softmax is not None:
             expression = add(a_j, -self._target_of_softmax(j))
             forms.append(expression)
-        _require(expression.value, delta.value, sum(abs(term.value) for term in written))
+        _require(expression, delta.value)
         self.errors[layer, j] = _Error(delta, expression)
         return [*steps, equal(delta, *forms)]
 
@@ -660,8 +666,7 @@ class _Derivation:
         # written out in full only where few paths lead up
         few = self._paths() is not None
         self.errors[layer, j] = _Error(delta, multiply(sum_of(expressions), slope) if few else delta)
-        scale = sum(abs(term.value) for term in terms) * abs(slope.value)
-        _require(forms[-1].value, delta.value, scale)
+        _require(forms[-1], delta.value)
         return [*steps, equal(delta, *forms)]
 
     def _short_sum(self, layer: int, j: int, n: int) -> Name:
@@ -683,7 +688,6 @@ class _Derivation:
         of_z, by_w = self._of_cost(self.own.z), self._z_by_parameter()
         gradient = self._ordered(error.symbol, self.factor)
         is_bias = isinstance(self.factor, Number) and self.factor.value == 1.0
-        self._chain_rule()  # names left_of_sample
         left = self.left_of_sample
         steps = [equal(by_w, self.factor)] if not is_bias else [Step(by_w, (), 1.0)]
         steps.append(equal(left, multiply(of_z, by_w), gradient))
@@ -696,13 +700,13 @@ class _Derivation:
             together += [(simple, False), (simple, True)]
         together.append((gradient, False))
         together.append((gradient, True))
-        _require(gradient.value, left.value)
+        _require(gradient, left.value)
         what = "bias" if self.network.i is None else "weight"
         rule = self.notation.equation("BP3" if self.network.i is None else "BP4")
         title = _titled(rule, f"the derivative by the {what}")
         return [
             Section(title, title, tuple(steps)),
-            Section("Together", "Together", (Step(left, tuple(together), left.value),)),
+            Section("Together", "Together", (equal(left, *together),)),
         ]
 
     # ------------------------------------------------------------------------------- samples and penalty
@@ -783,23 +787,24 @@ class _Derivation:
         if self.left_of_sample is self.left:
             return []
         symbols, simplified = self._sum_over_samples(False), self._sum_over_samples(True)
-        true = self.left.value
-        _require(simplified.value, true, abs(true) + self._magnitude())
+        _require(simplified, self.left.value)
         steps = []
         if self.notation.accumulates and self._is_mean():
             steps += self._accumulated()
         else:
             steps.append(equal(self.left, symbols, simplified))
+        w = self.notation.weight_name(1)[0][0], self.notation.weight
+        penalty = (f"λ/2 Σ {w[0]}²", rf"$\frac{{\lambda}}{{2}} \sum {w[1]}^2$")
+        if self._is_mean():
+            penalty = (f"λ/(2m) Σ {w[0]}²", rf"$\frac{{\lambda}}{{2m}} \sum {w[1]}^2$")
         title = "The whole cost"
         if self.m > 1:
             title = f"All {self.m} samples: the same for each, then the mean"
             if not self._is_mean():
                 title = f"All {self.m} samples: the same for each, then the sum"
         if self.network.penalty:
-            title += ", and the penalty λ/(2m) Σ w²" if self._is_mean() else " and the penalty λ/2 Σ w²"
-        latex = title.replace("λ/(2m) Σ w²", r"$\frac{\lambda}{2m}\sum w^2$").replace(
-            "λ/2 Σ w²", r"$\frac{\lambda}{2}\sum w^2$"
-        )
+            title += f", and the penalty {penalty[0]}"
+        latex = title.replace(*penalty)
         return [Section(title, latex, tuple(steps))]
 
     def _accumulated(self) -> list[Step]:
@@ -812,23 +817,14 @@ class _Derivation:
         whole = mean if penalty is None else sum_of([mean, penalty])
         return [equal(accumulator, summed), equal(self.left, self._sum_over_samples(False), whole)]
 
-    def _magnitude(self) -> float:
-        total = 0.0
-        for sample in self.network.samples:
-            neuron = sample.layers[0][self.network.j]
-            factor = 1.0 if sample.factor is None else self.graph.order[sample.factor]._data
-            total += abs(self.graph.adjoint[neuron.z] * factor)
-        return total
-
 
 def _titled(rule: str, what: str) -> str:
     """What a section is about, after the name of its equation where it has one."""
     return f"{rule}: {what}" if rule else what[0].upper() + what[1:]
 
 
-def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
+def _kind(at: Callable[[float, float], float], of_z: bool) -> tuple[float, str | None] | None:
     """(c, kind) where a function of output and target is c times a known form; kind None: -y/a or hinge."""
-    assert callable(at)
     slopes = [at(a, y) for a, y in _POINTS]
     if not all(math.isfinite(slope) for slope in slopes):
         return None
@@ -841,8 +837,7 @@ def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
         ratios = [slope / value for slope, value in zip(slopes, values, strict=True)]
         c = ratios[0]
         if c != 0.0 and all(math.isclose(ratio, c, rel_tol=1e-9) for ratio in ratios):
-            rounded = float(f"{c:.12g}")
-            return rounded, kind
+            return c, kind
     if not of_z and all(
         math.isclose(s, -y / a, rel_tol=1e-9) for s, (a, y) in zip(slopes, _POINTS, strict=True)
     ):
@@ -853,3 +848,11 @@ def _kind(at: object, of_z: bool) -> tuple[float, str | None] | None:
     ):
         return 1.0, None
     return None
+
+
+def _rational(c: float) -> Formula:
+    """c as a fraction, where it is one of small numbers but for rounding."""
+    near = Fraction(c).limit_denominator(1000)
+    if not math.isclose(float(near), c, rel_tol=1e-9):
+        return Number(c)
+    return divide(Number(float(near.numerator)), Number(float(near.denominator)))

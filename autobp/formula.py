@@ -121,6 +121,11 @@ class Formula:
         raise NotImplementedError
 
     @property
+    def magnitude(self) -> float:
+        """What its terms would add up to if none cancelled another; rounding is a part of this."""
+        return abs(self.value)
+
+    @property
     def size(self) -> int:
         """How many symbols, numbers and operations it is written with; counted up to 1000."""
         n = 0
@@ -271,6 +276,10 @@ class Sum(Formula):
             total = total + term.evaluate(run, leaf)
         return total
 
+    @property
+    def magnitude(self) -> float:
+        return math.fsum(term.magnitude for term in self.terms)
+
     def write(self, style: Style) -> str:
         return " ".join(self.parts(style))
 
@@ -315,6 +324,10 @@ class Negative(Formula):
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return -self.operand.evaluate(run, leaf)
 
+    @property
+    def magnitude(self) -> float:
+        return self.operand.magnitude
+
     def write(self, style: Style) -> str:
         return f"-{self.operand._inside(style, PRODUCT)}"
 
@@ -341,6 +354,10 @@ class Product(Formula):
         for factor in self.factors[1:]:
             product = product * factor.evaluate(run, leaf)
         return product
+
+    @property
+    def magnitude(self) -> float:
+        return math.prod(factor.magnitude for factor in self.factors)
 
     def write(self, style: Style) -> str:
         if not style.latex:
@@ -375,6 +392,11 @@ class Quotient(Formula):
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return self.numerator.evaluate(run, leaf) / self.denominator.evaluate(run, leaf)
+
+    @property
+    def magnitude(self) -> float:
+        divisor = abs(self.denominator.value)
+        return self.numerator.magnitude / divisor if divisor else math.inf
 
     def write(self, style: Style) -> str:
         if style.latex:

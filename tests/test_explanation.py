@@ -135,7 +135,7 @@ def confirm(explanation, root, seed=0, positive=()):
         for point in points:
             numbers = Numbers(sympy, [mpmath.mpf(x) for x in point])
             for step in explanation.steps:
-                left = numbers(step.left)
+                left = step.left.evaluate(Numbers.run, numbers)
                 for right, _ in step.right:
                     equalities += 1
                     error = abs(right.evaluate(Numbers.run, numbers) - left)
@@ -389,6 +389,34 @@ def test_bias_weights_in_column_0_with_a_unit_for_each_layer():
         assert found.value == gradients(J, [w])[0]
         confirm(found, J)
     assert "2 · (a⁽³⁾₁ - y₁)" in lines(explain(J, T1[0][2], notation="ML15"))
+
+
+def test_samples_whose_costs_are_not_in_the_graph_by_themselves():
+    """One flat sum over samples and outputs: no node is the cost of the second sample."""
+    net = network((2, 2, 2))
+    X = ([1.0, 2.0], [0.5, -1.0], [1.0, -0.3])
+    errors = [(a - y) ** 2 for x in X for a, y in zip(net(x), (1, 0), strict=True)]
+    for J in (
+        autobp.sum(errors) / 6,
+        errors[0] + 0.01 * autobp.sum([w * w for w in net.weights()]) + errors[1],
+    ):
+        for label in ("W1[1,2]", "W2[2,1]", "b1[2]"):
+            found = explain(J, label)
+            assert "layers" in found.heading
+            (w,) = [p for p in net.parameters() if p.label == label]
+            assert found.value == gradients(J, [w])[0]
+            confirm(found, J)
+
+
+def test_a_saturated_output_prints_no_division_by_0():
+    net = network((2, 2, 1))
+    net.layers[1].b = [45.0]  # the output is 1.0, exactly
+    J = costs.binary_cross_entropy(net([1.0, 2.0]), 1)
+    found = explain(J, "W1[1,1]")
+    assert found.value == gradients(J, [net.layers[0].neurons[0].w[0]])[0] == 0.0
+    assert "a2[1] - y[1]" in lines(found)
+    assert "nan" not in found.text
+    assert "inf" not in found.text
 
 
 @pytest.mark.parametrize("name", ["recurrent", "tied", "skip"])
