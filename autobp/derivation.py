@@ -185,7 +185,7 @@ class Graph:
             p for q, p in zip(self.parents[consumer], self.partials[consumer], strict=True) if q == parent
         )
         operands = self.inline_all(self.parents[consumer], 12)
-        own = self.names.get(consumer)
+        own = self.names[consumer] if consumer in self.names else self.inline(consumer, 12)
         if node.operation is None or node.operation is BY_HAND or operands is None or own is None:
             return Number(true)
         result = _rule(node, own, [operands[p] for p in self.parents[consumer]])

@@ -36,7 +36,7 @@ from autobp.derivation import (
 from autobp.engine import BY_HAND, Value
 from autobp.explanation_by_layers import by_layers
 from autobp.formula import Formula, Number, Style, Symbol, add, apply, multiply
-from autobp.notation import Notation, named
+from autobp.notation import Name, Notation, named
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
 _WIDTH: Final = 100  # of a line of text, as far as sums can be broken
@@ -45,13 +45,13 @@ _LONGEST_PATHS: Final = 40  # edges in all of them together
 _MOST_COMPARED: Final = 2000  # nodes whose dependence on each other is worked out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """The derivation of one derivative. ``print`` it, or show it in a notebook.
 
     Attributes:
         value: the derivative, the float that ``wrt.grad`` has after ``backward()`` from 0.
-        heading: what is derived.
+        heading, latex_heading: what is derived, in text and with mathematics between dollar signs.
         sections: the derivation, step by step.
         style: how formulas are written.
         most: how many steps of a section are printed.
@@ -59,6 +59,7 @@ class Explanation:
 
     value: float
     heading: str
+    latex_heading: str
     sections: tuple[Section, ...]
     style: Style
     most: int = 8
@@ -113,7 +114,7 @@ class Explanation:
         return f"$$\n{self.latex}\n$$"
 
     def _repr_markdown_(self) -> str:
-        parts = [f"**{self.heading}**"]
+        parts = [f"**{self.latex_heading}**"]
         for section in self.sections:
             rows = " \\\\\n".join(self._latex_rows(section))
             parts.append(f"*{section.latex_title}*\n\n$$\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n$$")
@@ -121,6 +122,9 @@ class Explanation:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"<explanation of {self.heading}: {self.value!r}>"
 
 
 def explain(
@@ -157,9 +161,9 @@ def explain(
     found = by_layers(graph, position, chosen)
     if found is not None:
         heading, sections = found
-        return Explanation(graph.adjoint[position], heading, tuple(sections), style)
+        return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
     heading, sections = _general_sections(graph, position)
-    return Explanation(graph.adjoint[position], heading, tuple(sections), style)
+    return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
 
 
 def _filled(parts: Sequence[str], width: int) -> list[str]:
@@ -192,7 +196,9 @@ def _independent(value: Value, target: Value, style: Style) -> Explanation:
     text, latex = derivative_name(top, bottom)
     step = Step(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)
     why = f"{top[0]} was computed without {bottom[0]}"
-    return Explanation(0.0, text, (Section(why, "The value does not depend on it", (step,)),), style)
+    return Explanation(
+        0.0, text, f"${latex}$", (Section(why, "The value does not depend on it", (step,)),), style
+    )
 
 
 def _name_nodes(graph: Graph, on_path: Sequence[int], target: int) -> None:
@@ -235,7 +241,7 @@ def _name_nodes(graph: Graph, on_path: Sequence[int], target: int) -> None:
                 graph.names[parent] = Symbol(*label_name(label), node._data, ("node", node))
 
 
-def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
+def _general_sections(graph: Graph, target: int) -> tuple[Name, list[Section]]:
     depends = graph.dependent(target)
     on_path = [i for i, yes in enumerate(depends) if yes]
     _name_nodes(graph, on_path, target)
@@ -243,7 +249,9 @@ def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
     meaning = ("total", graph.order[root], graph.order[target])
     left = derivative_of(names[root], names[target], graph.adjoint[target], meaning)
     if root == target:
-        return left.text, [Section("A quantity by itself", "A quantity by itself", (Step(left, (), 1.0),))]
+        return (left.text, f"${left.latex}$"), [
+            Section("A quantity by itself", "A quantity by itself", (Step(left, (), 1.0),))
+        ]
 
     def forward(n: int) -> Step:
         i = on_path[n + 1]
@@ -256,7 +264,7 @@ def _general_sections(graph: Graph, target: int) -> tuple[str, list[Section]]:
     sections = [Section("The graph", "The graph", Steps(len(on_path) - 1, forward))]
     paths = _few_paths(graph, target, depends)
     sections += _adjoints(graph, on_path) if paths is None else _path_sum(graph, paths, left)
-    return left.text, sections
+    return (left.text, f"${left.latex}$"), sections
 
 
 def _few_paths(graph: Graph, target: int, depends: Sequence[bool]) -> list[list[int]] | None:

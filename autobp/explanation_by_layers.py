@@ -48,7 +48,7 @@ class _Error:
     expression: Formula
 
 
-def by_layers(graph: Graph, target: int, notation: Notation) -> tuple[str, list[Section]] | None:
+def by_layers(graph: Graph, target: int, notation: Notation) -> tuple[Name, list[Section]] | None:
     """The heading and sections of the derivation by layers; None where the graph is no network of layers,
     or where the numbers of such a derivation would not give the graph's own derivative."""
     network = find(graph, target)
@@ -145,7 +145,7 @@ class _Derivation:
 
     # -------------------------------------------------------------------------------------- the sections
 
-    def written(self) -> tuple[str, list[Section]]:
+    def written(self) -> tuple[Name, list[Section]]:
         meaning = ("total", self.graph.order[-1], self.graph.order[self.target])
         self.left = derivative_of(self.total, self.parameter, self.graph.adjoint[self.target], meaning)
         self.own = self.layers[0][self.network.j]
@@ -158,11 +158,11 @@ class _Derivation:
         sections = [self._chain_rule(), forward, *output, *hidden, *gradient, *self._over_samples()]
         return self._heading(), sections
 
-    def _heading(self) -> str:
+    def _heading(self) -> Name:
         n = self.m
         samples = "" if n == 1 else f", {n} samples"
-        layers = f"{self.network.depth} layer{'s' * (self.network.depth != 1)}"
-        return f"{self.left.text} in a network of {layers}{samples}"
+        network = f"in a network of {self.network.depth} layer{'s' * (self.network.depth != 1)}{samples}"
+        return f"{self.left.text} {network}", f"${self.left.latex}$ {network}"
 
     def _chain(self, path: Sequence[int], left: bool = False) -> list[Formula]:
         """The chain rule's factors along one neuron in each layer, from the cost to the parameter."""
@@ -283,7 +283,7 @@ class _Derivation:
             meaning = ("total", self.graph.order[self.sample.cost], self.graph.order[self.target])
             value = self.graph.adjoint[self.own.z] / self.scales[0] * self.factor.value
             return derivative_of(self.cost, self.parameter, value, meaning)
-        if self.m == 1 and not self.network.penalty:
+        if self.m == 1 and not self.network.penalty and not self.network.others:
             return self.left
         return multiply(self._of_cost(self.own.z), self._z_by_parameter())
 
@@ -774,14 +774,16 @@ class _Derivation:
         return sum_of([multiply(weight, term) for weight, term in zip(weights, terms, strict=True)])
 
     def _penalty(self) -> Formula | None:
-        """(λ/m) w, the derivative of λ/(2m) w²; without m where the cost is no mean."""
-        if not self.network.penalty:
-            return None
-        rate = sum(self.graph.adjoint[square] for square in self.network.penalty)
-        if not self._is_mean():
-            return multiply(Symbol("λ", r"\lambda", 2.0 * rate), self.parameter)
-        lam = Symbol("λ", r"\lambda", 2.0 * self.m * rate)
-        return multiply(divide(lam, Symbol("m", "m", float(self.m))), self.parameter)
+        """(λ/m) w, the derivative of λ/(2m) w², without m if the cost is no mean; and of other penalties."""
+        graph, terms = self.graph, []
+        if self.network.penalty:
+            rate = sum(graph.adjoint[square] for square in self.network.penalty)
+            lam = Symbol("λ", r"\lambda", 2.0 * rate * (self.m if self._is_mean() else 1))
+            rest = divide(lam, Symbol("m", "m", float(self.m))) if self._is_mean() else lam
+            terms.append(multiply(rest, self.parameter))
+        for use in self.network.others:
+            terms.append(multiply(graph.adjoint[use], graph.local(use, self.target)))
+        return sum_of(terms) if terms else None
 
     def _over_samples(self) -> list[Section]:
         if self.left_of_sample is self.left:
@@ -804,6 +806,8 @@ class _Derivation:
                 title = f"All {self.m} samples: the same for each, then the sum"
         if self.network.penalty:
             title += f", and the penalty {penalty[0]}"
+        if self.network.others:
+            title += ", and what else the cost has of the parameter itself"
         latex = title.replace(*penalty)
         return [Section(title, latex, tuple(steps))]
 

@@ -86,6 +86,7 @@ class Network:
         depth: the number of layers.
         samples: in the order in which they were computed.
         penalty: positions of squares of the parameter itself, as in an L2 penalty.
+        others: positions of other functions of the parameter alone, as in an L1 penalty.
         outputs: the first sample's output neurons by number, those too that do not depend on the parameter;
             only those that do, where the samples' costs cannot be told apart.
         softmax: whether the outputs are the softmax of the last z.
@@ -97,6 +98,7 @@ class Network:
     depth: int
     samples: tuple[Sample, ...]
     penalty: tuple[int, ...]
+    others: tuple[int, ...]
     outputs: dict[int, Neuron]
     softmax: bool
 
@@ -129,16 +131,20 @@ def find(graph: Graph, target: int) -> Network | None:
     owner = _neurons(graph, parameters)
     own = parameters[target]
     penalty: list[int] = []
+    others: list[int] = []
     tops: dict[int, None] = {}
     for use in graph.consumers[target]:
         if _is_square(graph, use, target):
             penalty.append(use)
             continue
+        if owner[use] != (own.layer, own.j) and _is_of_one(graph, use, target):
+            others.append(use)
+            continue
         top = _top(graph, owner, use, (own.layer, own.j))
         if top is None:
             return None
         tops[top] = None
-    samples = _samples(graph, parameters, owner, sorted(tops), penalty, target)
+    samples = _samples(graph, parameters, owner, sorted(tops), [*penalty, *others], target)
     depth = len(ranks)
     if samples is None or any(len(sample.layers) != depth - own.layer + 1 for sample in samples):
         return None
@@ -147,7 +153,15 @@ def find(graph: Graph, target: int) -> Network | None:
         outputs = _outputs(graph, parameters, owner, samples[0].cost, depth) or outputs
     softmax = _softmax(graph, outputs)
     return Network(
-        own.layer, own.j, own.i, depth, tuple(samples), tuple(penalty), softmax or outputs, bool(softmax)
+        own.layer,
+        own.j,
+        own.i,
+        depth,
+        tuple(samples),
+        tuple(penalty),
+        tuple(others),
+        softmax or outputs,
+        bool(softmax),
     )
 
 
@@ -241,6 +255,11 @@ def _is_square(graph: Graph, position: int, target: int) -> bool:
     if node.operation is MULTIPLY:
         return graph.parents[position] == [target, target]
     return node.operation is CONSTANT_POWER and node.constants == (2.0,)
+
+
+def _is_of_one(graph: Graph, position: int, target: int) -> bool:
+    """Whether a node is an operation on the parameter and constants alone."""
+    return all(p == target or graph.order[p].is_leaf for p in graph.parents[position])
 
 
 def _top(

@@ -408,6 +408,19 @@ def test_samples_whose_costs_are_not_in_the_graph_by_themselves():
             confirm(found, J)
 
 
+def test_penalties_that_are_no_squares():
+    net = network((2, 2, 1))
+    X = ([1.0, 2.0], [0.5, -1.0])
+    J = costs.quadratic([[net(x)] for x in X], [[1], [0]])
+    J = J + 0.1 * autobp.sum([w.abs() for w in net.weights()]) + costs.l2(net, 0.4, 2)
+    for label in ("W1[1,2]", "W2[1,1]"):
+        found = explain(J, label, notation="induction")
+        assert "layers" in found.heading
+        assert "0.1 · sign(θ" in found.text
+        assert found.value == gradients(J, [p for p in net.parameters() if p.label == label])[0]
+        confirm(found, J)
+
+
 def test_a_saturated_output_prints_no_division_by_0():
     net = network((2, 2, 1))
     net.layers[1].b = [45.0]  # the output is 1.0, exactly
@@ -621,6 +634,9 @@ def test_labels_that_are_no_names():
     assert '"a*b + <c>$_&"' in found.text
     assert r"\mathrm{" in found.latex
     assert "<c>" not in found._repr_markdown_()
+    z.label = "<script>"
+    assert "<script>" not in explain(z, x)._repr_markdown_()
+    assert repr(explain(z, x)) == '<explanation of ∂"<script>"/∂x: 36.0>'
     double = x * 2
     double.label = "x"
     assert "x⟨2⟩" in explain(double.exp(), x).text
