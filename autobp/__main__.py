@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import autobp
-from autobp import check, costs, nn, notation, optim
+from autobp import check, costs, nn, optim
+from autobp.explanation.notation import NOTATIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,7 +211,7 @@ def _add_explain(commands: Any) -> None:
     command.add_argument("--wrt", required=True, metavar="LABEL",
                          help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]"')  # fmt: skip
     command.add_argument("--notation", default="autobp", metavar="NAME",
-                         help=f"{', '.join(notation.NOTATIONS)} (default: autobp)")  # fmt: skip
+                         help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
     command.add_argument("--digits", type=_size, default=4, help="significant digits (default: 4)")
     _add_network_options(command)

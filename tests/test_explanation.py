@@ -19,8 +19,8 @@ import autobp
 from autobp import MLP, Value, costs
 from autobp.engine import topological_order
 from autobp.explanation import explain
-from autobp.formula import Number
-from autobp.notation import NOTATIONS
+from autobp.explanation.formula import Number
+from autobp.explanation.notation import NOTATIONS
 from autobp.ops import STOP_GRADIENT
 
 # ------------------------------------------------------------------------------------ SymPy, line by line

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Final
 
-from autobp.derivation import (
+from autobp.engine import BY_HAND
+from autobp.explanation.derivation import (
     Graph,
     Section,
     Step,
@@ -21,18 +21,25 @@ from autobp.derivation import (
     same,
     sum_of,
 )
-from autobp.engine import BY_HAND
-from autobp.formula import Formula, Number, Product, Quotient, Symbol, add, apply, divide, multiply, negate
-from autobp.layered import Network, Neuron, Sample, find
-from autobp.notation import Name, Notation
-from autobp.ops import ADD, FLOATS, SIGMOID, TABLE
+from autobp.explanation.formula import (
+    Formula,
+    Number,
+    Product,
+    Quotient,
+    Symbol,
+    add,
+    apply,
+    divide,
+    multiply,
+    negate,
+)
+from autobp.explanation.layered import Network, Neuron, Sample, find
+from autobp.explanation.notation import Name, Notation
+from autobp.explanation.recognition import rational, softmax_targets, target_of
+from autobp.ops import SIGMOID, TABLE
 
 _MOST_PATHS: Final = 4  # through the layers above; where there are more, δ of the next layer sums them up
 _LONGEST_FORMULA: Final = 60  # symbols, numbers and signs; nobody reads longer ones
-_MOST_LEAVES: Final = 8  # constants of a cost among which the targets are looked for
-# where two formulas are compared as functions of an output and its target
-_POINTS: Final = ((0.3, 0.8), (0.6, 0.25), (0.15, 0.45), (0.85, 0.65))
-_POINTS_OF_HINGE: Final = ((0.3, 0.8), (0.6, 2.5), (1.5, 0.5), (2.0, 1.0))
 
 
 @dataclass
@@ -164,9 +171,8 @@ class _Derivation:
         network = f"in a network of {self.network.depth} layer{'s' * (self.network.depth != 1)}{samples}"
         return f"{self.left.text} {network}", f"${self.left.latex}$ {network}"
 
-    def _chain(self, path: Sequence[int], left: bool = False) -> list[Formula]:
+    def _chain(self, path: Sequence[int]) -> list[Formula]:
         """The chain rule's factors along one neuron in each layer, from the cost to the parameter."""
-        graph = self.graph
         factors: list[Formula] = []
         output = self.layers[-1][path[-1]]
         if output.a != output.z:
@@ -176,14 +182,7 @@ class _Derivation:
             factors.append(self._of_cost(output.z))
         for t in range(len(path) - 1, 0, -1):
             factors += self._z_by_z(self.layers[t][path[t]], self.layers[t - 1][path[t - 1]], path[t - 1])
-        factors.append(
-            derivative_of(
-                graph.names[self.own.z],
-                self.parameter,
-                self.factor.value,
-                ("total", graph.order[self.own.z], graph.order[self.target]),
-            )
-        )
+        factors.append(self._z_by_parameter())
         return factors
 
     def _of_cost(self, position: int) -> Symbol:
@@ -360,9 +359,9 @@ class _Derivation:
                 forms = [of_z, derived]
                 if kind == "sigmoid":
                     sigma = apply(SIGMOID, [self.graph.names[neuron.z]])
-                    simple = multiply(_rational(coefficient), add(sigma, -self.targets[k]))
+                    simple = multiply(rational(coefficient), add(sigma, -self.targets[k]))
                 elif kind == "difference":
-                    simple = multiply(_rational(coefficient), add(self._output(neuron), -self.targets[k]))
+                    simple = multiply(rational(coefficient), add(self._output(neuron), -self.targets[k]))
                 forms.append(simple)
                 steps.append(equal(delta, *forms))
             else:
@@ -371,7 +370,7 @@ class _Derivation:
                 difference = None
                 if kind is not None:
                     a, y = self._output(neuron), self.targets[k]
-                    difference = multiply(_rational(coefficient), add(a, -y))
+                    difference = multiply(rational(coefficient), add(a, -y))
                     forms.append(
                         difference if kind == "difference" else divide(difference, multiply(a, 1.0 - a))
                     )
@@ -437,15 +436,14 @@ class _Derivation:
         graph, bottom = self.graph, neuron.a
         true = graph.adjoint[bottom] / self.scales[0]
         coefficient, kind = 1.0, None
-        leaves = self._leaves_of_cost(bottom)
-        found = self._recognised(bottom, leaves) if len(leaves) <= _MOST_LEAVES else None
+        found = target_of(graph, self.sample.cost, bottom, neuron.a == neuron.z)
         if found is not None:
-            y, complements, coefficient, kind = found
-            node = graph.order[y]
+            coefficient, kind = found.coefficient, found.kind
+            node = graph.order[found.position]
             symbol = Symbol(*self.notation.target(k, sample=self.number), node._data, ("node", node))
-            graph.names[y] = symbol
+            graph.names[found.position] = symbol
             self.targets[k] = symbol
-            for position in complements:
+            for position in found.complements:
                 graph.names[position] = add(1.0, -symbol)
         derived = graph.derivative(self.sample.cost, bottom)
         if derived is None or derived.size > _LONGEST_FORMULA or not same(derived.value, true):
@@ -454,123 +452,13 @@ class _Derivation:
                 return derived, 1.0, None
         return derived, coefficient, kind
 
-    def _leaves_of_cost(self, bottom: int) -> list[int]:
-        """Leaves without a name between an output and the cost."""
-        graph, top = self.graph, self.sample.cost
-        seen, stack, region = {bottom}, [bottom], []
-        while stack:
-            for consumer in graph.consumers[stack.pop()]:
-                if consumer <= top and consumer not in seen:
-                    seen.add(consumer)
-                    region.append(consumer)
-                    stack.append(consumer)
-        leaves: set[int] = set()
-        below = [p for i in region if graph.order[i].operation is not ADD for p in graph.parents[i]]
-        cone: set[int] = set()
-        while below and len(leaves) <= _MOST_LEAVES:
-            i = below.pop()
-            if i in cone or i in seen or i in graph.names:
-                continue
-            cone.add(i)
-            if graph.order[i].is_leaf:
-                leaves.add(i)
-            below.extend(graph.parents[i])
-        return sorted(leaves)
-
-    def _recognised(
-        self, bottom: int, leaves: Sequence[int]
-    ) -> tuple[int, list[int], float, str | None] | None:
-        """(target, leaves that are 1 - target, coefficient, what ∂C/∂a is), by comparing functions.
-
-        Which constant of a cost is the target? The one, y, for which ∂C/∂a as a function of a and y is one
-        of the known forms. With y go those constants that were computed as 1 - y before the graph saw them.
-        """
-        graph = self.graph
-        output = graph.names[bottom]
-        symbols = {i: Symbol(f"c{i}", f"c_{{{i}}}", graph.order[i]._data) for i in leaves}
-        graph.names.update(symbols)
-        derived = graph.derivative(self.sample.cost, bottom)
-        for i in leaves:
-            del graph.names[i]
-        if derived is None:
-            return None
-        formula_of_z = bottom in {neuron.z for neuron in self.layers[-1].values()}
-        for y in leaves:
-            rest = [i for i in leaves if i != y and graph.order[i]._data == 1.0 - graph.order[y]._data][:3]
-            for size in range(len(rest), -1, -1):
-                for complements in itertools.combinations(rest, size):
-
-                    def at(
-                        a: float, t: float, y: int = y, complements: tuple[int, ...] = complements
-                    ) -> float:
-                        given = {symbols[y].text: t, output.key[1]: a}
-                        given.update({symbols[i].text: 1.0 - t for i in complements})
-                        return derived.at(lambda leaf: given.get(leaf.key[1], leaf.value))
-
-                    match = _kind(at, formula_of_z)
-                    if match is not None:
-                        return y, list(complements), match[0], match[1]
-        return None
-
     def _softmax_targets(self) -> dict[int, float] | None:
-        """y_k where ∂C/∂z_k is softmax(z)_k - y_k for all z, with y of this graph; else None.
-
-        The cost is computed anew at other z, and p - ∂C/∂z has to be the same at each.
-        """
+        """y_k where ∂C/∂z_k is softmax(z)_k - y_k; else None."""
         neurons = self.network.outputs
         if len(neurons) < 2 or (not self.network.softmax and any(n.a != n.z for n in neurons.values())):
             return None
-        zs = [neuron.z for neuron in neurons.values()]
-        top = self.sample.cost
-        cone, stack, named = set[int](), [top], set(zs)
-        while stack:
-            i = stack.pop()
-            if i in cone or i in named:
-                continue
-            cone.add(i)
-            stack.extend(self.graph.parents[i])
-        order = sorted(cone)
-        first: list[float] | None = None
-        for seed in (0.0, 0.7, 1.9):
-            points = [math.sin(1.0 + seed + 2.0 * n) for n in range(len(zs))]
-            slopes = self._slopes_at(order, zs, points)
-            if slopes is None:
-                return None
-            exponentials = [math.exp(z) for z in points]
-            y = [e / sum(exponentials) - slope for e, slope in zip(exponentials, slopes, strict=True)]
-            if first is None:
-                first = y
-            if any(abs(b - a) > 1e-12 for a, b in zip(first, y, strict=True)):
-                return None
-        assert first is not None
-        if abs(sum(first) - 1.0) > 1e-9:
-            return None
-        return {k: round(y, 12) for k, y in zip(neurons, first, strict=True)}
-
-    def _slopes_at(
-        self, order: Sequence[int], zs: Sequence[int], points: Sequence[float]
-    ) -> list[float] | None:
-        """∂C/∂z of each output where the z are other numbers."""
-        graph = self.graph
-        data = dict(zip(zs, points, strict=True))
-        partials: dict[int, Sequence[float]] = {}
-        try:
-            for i in order:
-                node = graph.order[i]
-                if node.operation is None:
-                    data[i] = node._data
-                else:
-                    operands = [data[p] for p in graph.parents[i]]
-                    data[i] = node.operation.value(FLOATS, *operands, *node.constants)
-                    partials[i] = node.operation.partials(FLOATS, data[i], *operands, *node.constants)
-        except (ValueError, ArithmeticError, TypeError):
-            return None
-        adjoint = dict.fromkeys([*order, *zs], 0.0)
-        adjoint[order[-1]] = 1.0
-        for i in reversed(order):
-            for p, partial in zip(graph.parents[i], partials.get(i, ()), strict=True):
-                adjoint[p] += partial * adjoint[i]
-        return [adjoint[z] for z in zs]
+        y = softmax_targets(self.graph, self.sample.cost, [neuron.z for neuron in neurons.values()])
+        return None if y is None else dict(zip(neurons, y, strict=True))
 
     def _softmax(self, k: int) -> Formula:
         """softmax(z)_k: an output where there is a softmax layer, else a symbol."""
@@ -825,38 +713,3 @@ class _Derivation:
 def _titled(rule: str, what: str) -> str:
     """What a section is about, after the name of its equation where it has one."""
     return f"{rule}: {what}" if rule else what[0].upper() + what[1:]
-
-
-def _kind(at: Callable[[float, float], float], of_z: bool) -> tuple[float, str | None] | None:
-    """(c, kind) where a function of output and target is c times a known form; kind None: -y/a or hinge."""
-    slopes = [at(a, y) for a, y in _POINTS]
-    if not all(math.isfinite(slope) for slope in slopes):
-        return None
-    forms = {"difference": [a - y for a, y in _POINTS]}
-    if of_z:
-        forms["sigmoid"] = [1.0 / (1.0 + math.exp(-z)) - y for z, y in _POINTS]
-    else:
-        forms["ratio"] = [(a - y) / (a * (1.0 - a)) for a, y in _POINTS]
-    for kind, values in forms.items():
-        ratios = [slope / value for slope, value in zip(slopes, values, strict=True)]
-        c = ratios[0]
-        if c != 0.0 and all(math.isclose(ratio, c, rel_tol=1e-9) for ratio in ratios):
-            return c, kind
-    if not of_z and all(
-        math.isclose(s, -y / a, rel_tol=1e-9) for s, (a, y) in zip(slopes, _POINTS, strict=True)
-    ):
-        return 1.0, None
-    hinge = [-y if 1.0 - y * a > 0.0 else 0.0 for a, y in _POINTS_OF_HINGE]
-    if all(
-        math.isclose(at(a, y), h, rel_tol=1e-12) for (a, y), h in zip(_POINTS_OF_HINGE, hinge, strict=True)
-    ):
-        return 1.0, None
-    return None
-
-
-def _rational(c: float) -> Formula:
-    """c as a fraction, where it is one of small numbers but for rounding."""
-    near = Fraction(c).limit_denominator(1000)
-    if not math.isclose(float(near), c, rel_tol=1e-9):
-        return Number(c)
-    return divide(Number(float(near.numerator)), Number(float(near.denominator)))

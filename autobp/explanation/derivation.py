@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
 from autobp.engine import BY_HAND, Value, topological_order
-from autobp.formula import (
+from autobp.explanation.formula import (
     FORMULAS,
     Formula,
     Number,
@@ -21,7 +21,7 @@ from autobp.formula import (
     formula,
     multiply,
 )
-from autobp.notation import Name
+from autobp.explanation.notation import Name
 from autobp.ops import ADD
 
 LARGEST_REGION: Final = 80  # operations between two named quantities whose derivative is one formula

@@ -1,25 +1,13 @@
-"""The chain rule written out for one derivative, as it is done on a board.
-
-:func:`explain` reads the graph of a Value. Where the labels of the parameters say that it is a network of
-layers (``W1[2,3]``, ``b1[2]``: those that :mod:`autobp.nn` gives, or anyone's own), the derivation speaks in
-layers: δ of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. Any
-other graph is derived node by node: as a sum over its paths where they are few, and else by naming the
-derivative of each node once and reusing it.
-
-The labels only say which layer a parameter belongs to; what z and a are is read off the graph's structure. So
-a network written by hand is recognised too, and one that merely looks like it is not: every number in a
-derivation is computed from the formula that is printed, and a derivation by layers that did not give the
-gradient of the graph would be replaced by the one node by node.
-"""
+"""The derivation in any graph: a sum over its paths, or the derivative of each node in turn."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
-from autobp.derivation import (
+from autobp.engine import BY_HAND
+from autobp.explanation.derivation import (
     Graph,
     Section,
     Step,
@@ -29,176 +17,15 @@ from autobp.derivation import (
     equal,
     label_name,
     name_of,
-    shortened,
     sum_of,
     total,
 )
-from autobp.engine import BY_HAND, Value
-from autobp.explanation_by_layers import by_layers
-from autobp.formula import Formula, Number, Style, Symbol, add, apply, multiply
-from autobp.notation import Name, Notation, named
+from autobp.explanation.formula import Formula, Number, Symbol, add, apply, multiply
+from autobp.explanation.notation import Name
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
-_WIDTH: Final = 100  # of a line of text, as far as sums can be broken
-_LATEX_WIDTH: Final = 300  # characters of LaTeX that make about as long a line
 _LONGEST_PATHS: Final = 40  # edges in all of them together
 _MOST_COMPARED: Final = 2000  # nodes whose dependence on each other is worked out
-
-
-@dataclass(frozen=True, repr=False)
-class Explanation:
-    """The derivation of one derivative. ``print`` it, or show it in a notebook.
-
-    Attributes:
-        value: the derivative, the float that ``wrt.grad`` has after ``backward()`` from 0.
-        heading, latex_heading: what is derived, in text and with mathematics between dollar signs.
-        sections: the derivation, step by step.
-        style: how formulas are written.
-        most: how many steps of a section are printed.
-    """
-
-    value: float
-    heading: str
-    latex_heading: str
-    sections: tuple[Section, ...]
-    style: Style
-    most: int = 8
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Every step, those included that printing leaves out."""
-        return tuple(step for section in self.sections for step in section.steps)
-
-    @property
-    def text(self) -> str:
-        """The derivation in plain text."""
-        lines = [self.heading]
-        style = replace(self.style, latex=False)
-        for section in self.sections:
-            lines += ["", section.title]
-            for step in shortened(section.steps, self.most):
-                if isinstance(step, int):
-                    lines.append(f"  … and {step} more like these")
-                    continue
-                (left,), *right = step.lines(style)
-                margin = " " * len(left)
-                for i, parts in enumerate(right):
-                    first, *rest = _filled(parts, _WIDTH - len(margin))
-                    lines.append(f"  {left if i == 0 else margin} = {first}")
-                    lines += [f"  {margin}   {line}" for line in rest]
-        return "\n".join(lines)
-
-    @property
-    def latex(self) -> str:
-        """The derivation as one ``aligned`` block, for LaTeX with amsmath, MathJax or KaTeX."""
-        rows = []
-        for section in self.sections:
-            rows.append(rf"&\textbf{{{section.latex_title}}}")
-            rows += self._latex_rows(section)
-        return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
-
-    def _latex_rows(self, section: Section) -> list[str]:
-        rows = []
-        for step in shortened(section.steps, self.most):
-            if isinstance(step, int):
-                rows.append(rf"&\quad \dots \text{{ and {step} more like these}}")
-                continue
-            (left,), *right = step.lines(replace(self.style, latex=True))
-            for i, parts in enumerate(right):
-                first, *rest = _filled(parts, _LATEX_WIDTH)
-                rows.append(f"{left if i == 0 else ''} &= {first}")
-                rows += [rf"&\quad {line}" for line in rest]
-        return rows
-
-    def _repr_latex_(self) -> str:
-        return f"$$\n{self.latex}\n$$"
-
-    def _repr_markdown_(self) -> str:
-        parts = [f"**{self.latex_heading}**"]
-        for section in self.sections:
-            rows = " \\\\\n".join(self._latex_rows(section))
-            parts.append(f"*{section.latex_title}*\n\n$$\n\\begin{{aligned}}\n{rows}\n\\end{{aligned}}\n$$")
-        return "\n\n".join(parts)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"<explanation of {self.heading}: {self.value!r}>"
-
-
-def explain(
-    value: Value, wrt: Value | str, *, notation: str | Notation = "autobp", digits: int = 4
-) -> Explanation:
-    """Write out the chain rule for ∂value/∂wrt.
-
-    Args:
-        value: what is differentiated, a loss say.
-        wrt: by what: a Value, or the label of one that ``value`` depends on.
-        notation: "autobp", or a document's: "induction", "ML15", "BP1-BP4", "Brawer" or "slides".
-        digits: significant digits of the printed numbers, at least 1.
-
-    The graph and all its gradients stay as they are. The time taken is proportional to the size of the graph.
-
-    Raises:
-        TypeError: value or wrt is no Value, or a node made by hand has no derivative.
-        ValueError: no Value, or more than one, has that label; the notation is unknown.
-    """
-    if not isinstance(value, Value):
-        raise TypeError(f"explain the derivative of a Value; got {value!r}")
-    if digits < 1:
-        raise ValueError(f"digits must be at least 1; got {digits}")
-    chosen = named(notation)
-    graph = Graph(value)
-    target = _labelled(graph, wrt) if isinstance(wrt, str) else wrt
-    if not isinstance(target, Value):
-        raise TypeError(f"explain the derivative by a Value or by its label; got {wrt!r}")
-    letter = chosen.activation
-    style = Style(digits=digits, times=chosen.times, sigmoid=(letter, "σ" if letter == r"\sigma" else letter))
-    position = graph.index.get(id(target))
-    if position is None:
-        return _independent(value, target, style)
-    found = by_layers(graph, position, chosen)
-    if found is not None:
-        heading, sections = found
-        return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
-    heading, sections = _general_sections(graph, position)
-    return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
-
-
-def _filled(parts: Sequence[str], width: int) -> list[str]:
-    """The pieces joined into lines of at most that width, or of one piece."""
-    lines = [parts[0]]
-    for part in parts[1:]:
-        if len(lines[-1]) + len(part) < width:
-            lines[-1] += f" {part}"
-        else:
-            lines.append(part)
-    return lines
-
-
-def _labelled(graph: Graph, label: str) -> Value:
-    having = [node for node in graph.order if node.label == label]
-    if len(having) == 1:
-        return having[0]
-    if having:
-        raise ValueError(f"{len(having)} Values have the label {label!r}; pass the one you mean as wrt")
-    known = sorted({node.label for node in graph.order if node.label})
-    shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
-    raise ValueError(f"no Value in the graph has the label {label!r}; there are {shown or 'no labels'}")
-
-
-# --------------------------------------------------------------------------------- any graph, node by node
-
-
-def _independent(value: Value, target: Value, style: Style) -> Explanation:
-    top, bottom = label_name(value.label or "J"), label_name(target.label or "w")
-    text, latex = derivative_name(top, bottom)
-    step = Step(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)
-    why = f"{top[0]} was computed without {bottom[0]}"
-    return Explanation(
-        0.0, text, f"${latex}$", (Section(why, "The value does not depend on it", (step,)),), style
-    )
 
 
 def _name_nodes(graph: Graph, on_path: Sequence[int], target: int) -> None:
@@ -241,7 +68,8 @@ def _name_nodes(graph: Graph, on_path: Sequence[int], target: int) -> None:
                 graph.names[parent] = Symbol(*label_name(label), node._data, ("node", node))
 
 
-def _general_sections(graph: Graph, target: int) -> tuple[Name, list[Section]]:
+def by_nodes(graph: Graph, target: int) -> tuple[Name, list[Section]]:
+    """The heading and sections of the derivation node by node."""
     depends = graph.dependent(target)
     on_path = [i for i, yes in enumerate(depends) if yes]
     _name_nodes(graph, on_path, target)
