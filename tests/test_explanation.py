@@ -389,6 +389,8 @@ def test_bias_weights_in_column_0_with_a_unit_for_each_layer():
         assert found.value == gradients(J, [w])[0]
         confirm(found, J)
     assert "2 · (a⁽³⁾₁ - y₁)" in lines(explain(J, T1[0][2], notation="ML15"))
+    assert "δ1[2] · 1" not in explain(J, T1[1][0]).text
+    assert explain(J, T1[1][0]).heading.startswith("∂J/∂θ1[2,0] in")  # its own label
 
 
 def test_samples_whose_costs_are_not_in_the_graph_by_themselves():

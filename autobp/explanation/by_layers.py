@@ -33,7 +33,7 @@ from autobp.explanation.formula import (
     multiply,
     negate,
 )
-from autobp.explanation.layered import Network, Neuron, Sample, find
+from autobp.explanation.layered import Network, Neuron, Sample, find, parameter
 from autobp.explanation.notation import Name, Notation
 from autobp.explanation.recognition import rational, softmax_targets, target_of
 from autobp.ops import SIGMOID, TABLE
@@ -113,8 +113,14 @@ class _Derivation:
         return self._node(sample.cost, self.notation.cost_of_sample(number if self.m > 1 else None))
 
     def _parameter(self, layer: int, j: int, i: int | None, position: int) -> Symbol:
-        name = self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
-        return self._node(position, name)
+        text, latex = (
+            self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
+        )
+        label = self.graph.order[position].label
+        own = parameter(label)
+        if self.notation.labels and own is not None and own.layer == layer:
+            text = label
+        return self._node(position, (text, latex))
 
     def _name_everything(self) -> None:
         names = self.graph.names

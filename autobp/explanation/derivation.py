@@ -147,6 +147,7 @@ class Graph:
         return None if found is None else found[position]
 
     def inline_all(self, positions: Iterable[int], most: int = LARGEST_REGION) -> dict[int, Formula] | None:
+        """Each of several nodes as :meth:`inline` gives it; None where together they are too large."""
         cone: set[int] = set()
         stack = list(positions)
         wanted = list(stack)

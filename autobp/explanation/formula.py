@@ -450,6 +450,9 @@ class Applied(Formula):
         written = [
             operand._inside(style, self._least(template, i)) for i, operand in enumerate(self.operands)
         ]
+        if op.name == "where":  # a condition after "if" needs no brackets
+            brackets = (r"\left[", r"\right]") if style.latex else ("[", "]")
+            written[0] = written[0].removeprefix(brackets[0]).removesuffix(brackets[1])
         written.extend([style.number(constant) for constant in self.constants])
         return template.format(*written)
 

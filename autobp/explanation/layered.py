@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
-from autobp.engine import Value
+from autobp.explanation.derivation import Graph
 from autobp.ops import ADD, CONSTANT_POWER, DIVIDE, EXP, MULTIPLY, SUBTRACT
 
 _WEIGHT: Final = re.compile(r"(W|w|θ|Θ|theta|Theta)\^?[\[({]?(\d+)[\])}]?_?[\[({](\d+)\s*,\s*(\d+)[\])}]")
@@ -23,15 +23,6 @@ _OUTPUT_ACTIVATIONS: Final = frozenset(
     ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "erf", "sin")
 )
 _LARGEST_ACTIVATION: Final = 60  # operations between z and a
-
-
-class Graph(Protocol):
-    """A graph by positions in topological order."""
-
-    order: list[Value]
-    index: dict[int, int]
-    parents: list[list[int]]
-    consumers: list[list[int]]
 
 
 @dataclass(frozen=True)
