@@ -113,7 +113,8 @@ def test_sigmoid_output_under_cross_entropy_is_a_minus_y() -> None:
     step = autobp.compile(lambda x, y: costs.binary_cross_entropy(net(x), y), net.parameters())
     step(step.theta, X, Y)
     backward = step.source.partition("def cost_and_gradient")[2]
-    assert "delta2 = (sigmoid(z2) - y) / m" in backward
+    assert "a2 = sigmoid(z2)" in backward
+    assert "delta2 = (a2 - y) / m" in backward
     theta = 1000.0 * step.theta
     cost, gradient = step(theta, X, np.round(Y))
     assert np.isfinite(cost)
@@ -588,6 +589,46 @@ def test_a_graph_that_exists() -> None:
     cost, gradient = general(general.theta, X, Y)
     assert cost == pytest.approx(expected[0], rel=1e-12)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-11)
+
+
+def test_equations_are_bp1_to_bp4() -> None:
+    _, step = make()
+    step(step.theta, X, Y)
+    for line in (
+        r"z^{1} &= x {W^{1}}^{\top} + b^{1}",
+        r"a^{1} &= \sigma\left(z^{1}\right)",
+        r"\frac{\partial C}{\partial b^{1}} &= \sum_{i} \delta^{1}",
+        r"\frac{\partial C}{\partial W^{2}} &= {\delta^{2}}^{\top} a^{1}",
+        r"\delta^{1} &= \delta^{2} W^{2} \odot \left(a^{1} \odot \left(1 - a^{1}\right)\right)",
+    ):
+        assert line in step.latex
+
+
+def test_checking_names_the_statement_and_the_scalar() -> None:
+    w, b = Value(0.5, label="w"), Value(1.0, label="b")
+    step = autobp.compile(lambda x: (x * w).sigmoid() + (x - b).log(), [w, b], check=True)
+    plain = autobp.compile(lambda x: (x * w).sigmoid() + (x - b).log(), [w, b])
+    cost, gradient = step(step.theta, [3.0, 2.0])
+    assert cost == pytest.approx(plain.value(plain.theta, [3.0, 2.0]), rel=1e-14)
+    np.testing.assert_allclose(gradient, plain(plain.theta, [3.0, 2.0])[1], rtol=1e-14)
+    message = r"np\.log\(.*(?s:.)made nan.*log\(subtract\(.*b\)\) of sample 1"
+    with pytest.raises(FloatingPointError, match=message):
+        step(step.theta, [3.0, 0.5, 2.0])
+    with pytest.raises(FloatingPointError, match="sample 1"):
+        pickle.loads(pickle.dumps(step))(step.theta, [3.0, 0.5, 2.0])
+
+
+def test_kernels_are_the_operations_of_the_table() -> None:
+    from autobp.compiler.expression import KERNELS
+    from autobp.ops import FLOATS, lookup
+
+    z = np.concatenate([np.linspace(-700.0, 700.0, 2001), np.linspace(-40.0, 40.0, 2001)])
+    v = Value(0.0)
+    for name in KERNELS:
+        step = autobp.compile(lambda x, name=name: [getattr(x, name)() + 0.0 * v], [v])
+        found = step(step.theta, z).reshape(-1)
+        expected = [lookup(name).value(FLOATS, float(x)) for x in z]
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
 def test_another_shape_is_traced_once_more() -> None:

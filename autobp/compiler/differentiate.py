@@ -43,6 +43,7 @@ from autobp.compiler.program import (
     Theta,
     View,
 )
+from autobp.ops import lookup
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,12 @@ class _Reverse:
         for x, partial in zip(array.operands, partials, strict=True):
             if id(x) not in self.active or (not isinstance(partial, Expression) and partial == 0.0):
                 continue
-            product = self.scaled(g, partial, [array, *array.operands])
+            arrays = [array, *array.operands]
+            if isinstance(partial, Expression) and partial.name == "op" and _is_of(partial, 1):
+                # a derivative that is an operation itself (softplus' = sigmoid) is an array of its own
+                arrays = [Map([array.operands[0]], array.shape, lookup(partial.arguments[0]))]
+                partial = Expression("slot", 0)
+            product = self.scaled(g, partial, arrays)
             self.give(x, sum_to(product, array.shape, array.batched, x))
 
     def through_choice(self, array: Choose, g: Adjoint) -> None:
@@ -296,6 +302,17 @@ class _Reverse:
         else:
             product = self.scaled(with_axis(g), Expression("slot", 0), [one_hot])
             self.give(values, sum_to(product, (*array.shape, n), array.batched, values))
+
+
+def _is_of(call: Expression, slot: int) -> bool:
+    """Whether an "op" expression applies its operation to that one operand."""
+    operands = call.arguments[1:]
+    return (
+        len(operands) == 1
+        and isinstance(operands[0], Expression)
+        and operands[0].name == "slot"
+        and operands[0].arguments[0] == slot
+    )
 
 
 def materialise(adjoint: Adjoint) -> Array:

@@ -305,7 +305,14 @@ def map_expression(array: Map) -> Any:
 
 
 class Writer:
-    """Writes one function: the arrays that some results need, as statements."""
+    """Writes one function: the arrays that some results need, as statements.
+
+    Attributes:
+        lines: the statements.
+        steps: for each of them the array that it sets, or None.
+    """
+
+    inline = True  # whether short expressions are written where they are used
 
     def __init__(self, module: Module, results: Sequence[Array], input_names: Sequence[str]) -> None:
         self.module = module
@@ -374,7 +381,8 @@ class Writer:
             self.write_assembly(array)
             return
         text = self.text_of(array)
-        short = len(text[0]) <= _LONGEST and self.uses.get(id(array), 0) <= 1
+        inline = self.inline or isinstance(array, View | Reshape | Fill)
+        short = inline and len(text[0]) <= _LONGEST and self.uses.get(id(array), 0) <= 1
         if array.name or not short:
             self.assign(array, text[0])
         else:

@@ -75,6 +75,13 @@ def name_backward(output: Array, gradient: Array, adjoints: dict[int, Array]) ->
         match = re.fullmatch(r"z(\w+)", array.name)
         if adjoint is not None and match and not adjoint.name and not isinstance(adjoint, Theta):
             adjoint.name = f"delta{match[1]}"
+    named = {array.name for array in in_order([output])}
+    for array in in_order([gradient]):
+        if isinstance(array, Map) and array.operation and len(array.operands) == 1 and not array.name:
+            match = re.fullmatch(r"z(\w+)", array.operands[0].name)
+            if match and f"a{match[1]}" not in named:
+                array.name = f"a{match[1]}"
+                named.add(array.name)
     if isinstance(gradient, Assemble):
         for piece, place in zip(gradient.operands, gradient.places, strict=True):
             if place is not None and place.name and not piece.name and not isinstance(piece, Theta):

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from autobp.compiler.canonical import canonicalise
+from autobp.compiler.check import CheckedWriter, Statement, checker
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.emit import Module, Writer
 from autobp.compiler.fast import FastWriter, Key
 from autobp.compiler.group import Groups
 from autobp.compiler.names import name_backward, name_forward, parameter_positions
+from autobp.compiler.notation import equations
 from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
-from autobp.compiler.total import mean_terms
+from autobp.compiler.total import Term, mean_terms
 from autobp.compiler.trace import Graph, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
 
@@ -44,6 +46,7 @@ class Program:
         shapes: Shapes,
         names: Sequence[str],
         labels: Sequence[str],
+        check: bool = False,
     ) -> None:
         self.result_shape = result_shape
         sizes = [math.prod(shape) for shape in shapes]
@@ -61,8 +64,10 @@ class Program:
                 for name, size, shape in zip(names, sizes, shapes, strict=True)
                 if len(shape) != 1
             ]
-        functions, fast = [], []
-        fast_module = Module()
+        functions, fast, checked = [], [], []
+        fast_module, checked_module = Module(), Module()
+        self.graph = graph if check else None
+        self.statements: list[Statement] = []
         self.buffers: dict[str, list[Key]] = {}
         self.with_ones: set[str] = set()
 
@@ -80,23 +85,30 @@ class Program:
             if work_names:
                 lines.insert(0, f"{', '.join(work_names)}, = work")
             fast.append(_function(name, f"{arguments}, work", docstring, lines, returned))
+            if check:
+                slow = CheckedWriter(checked_module, results, names)
+                lines = [*head, *slow.checked_lines(self.statements)]
+                checked.append(_function(name, f"{arguments}, work", docstring, lines, result(slow)))
             return len(writer.lines) + len(head)
 
+        terms: list[Term] | None
         if result_shape is None:
-            terms = mean_terms(output)
-            summed = [x for term in terms for x in (term.x, term.y) if x is not None]
+            terms = found = mean_terms(output)
+            summed = [x for term in found for x in (term.x, term.y) if x is not None]
 
             def cost(writer: Writer) -> str:
-                return writer.fast_cost(terms) if isinstance(writer, FastWriter) else writer.cost_text(terms)
+                return writer.fast_cost(found) if isinstance(writer, FastWriter) else writer.cost_text(found)
 
             add("value", "The mean cost over the rows.", summed, cost)
+            results = summed
             gradient, adjoints = differentiate(output, groups.theta)
             gradient.name = "gradient"
             name_backward(output, gradient, adjoints)
+            results = [*summed, gradient]
             self.n_statements = add(
                 "cost_and_gradient",
                 "The mean cost over the rows, and its gradient by theta.",
-                [*summed, gradient],
+                results,
                 lambda writer: f"{cost(writer)}, {writer.of(gradient)}",
             )
         else:
@@ -108,10 +120,13 @@ class Program:
                     shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
                 return f"np.array({shaped})" if isinstance(writer, FastWriter) else shaped
 
-            self.n_statements = add("value", "The outputs for each row.", [output], outputs)
+            terms, results = None, [output]
+            self.n_statements = add("value", "The outputs for each row.", results, outputs)
         docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
         self.source = module.text(functions, docstring)
-        self.fast_source = fast_module.text(fast, docstring)
+        run = (checked_module, checked) if check else (fast_module, fast)
+        self.run_source = run[0].text(run[1], docstring)
+        self.latex = equations(terms, results, output, names)
         self._start()
 
     def _start(self) -> None:
@@ -122,7 +137,9 @@ class Program:
         """Call one of the functions, with this thread's buffers for as many rows."""
         if self._namespace is None:
             namespace: dict[str, Any] = {}
-            exec(compile_source(self.fast_source), namespace)
+            if self.graph is not None:
+                namespace["finite"] = checker(self.graph, self.statements)
+            exec(compile_source(self.run_source), namespace)
             self._namespace = namespace
         m = len(arrays[0]) if arrays else 0
         kept: dict[tuple[str, int], list[Floats]] = self._work.__dict__.setdefault("buffers", {})
@@ -274,7 +291,7 @@ class Step:
             )
         with no_garbage_collection():
             graph, result_shape = trace(self._function, self._parameters, samples)
-            program = Program(graph, result_shape, shapes, self._names, self._labels)
+            program = Program(graph, result_shape, shapes, self._names, self._labels, self._check)
         self._programs[shapes] = program
         return program
 
@@ -322,6 +339,11 @@ class Step:
     def source(self) -> str:
         """The program as a NumPy module that runs on its own. Raises ValueError before the trace."""
         return self._program().source
+
+    @property
+    def latex(self) -> str:
+        """The program as equations, an ``aligned`` block. Raises ValueError before the trace."""
+        return self._program().latex
 
     def __repr__(self) -> str:
         about = f"{len(self._theta)} parameters"
@@ -435,7 +457,7 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     step = Step(None, parameters, names, check)
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    step._last = Program(graph, result_shape, tuple(shapes), names, step._labels)
+    step._last = Program(graph, result_shape, tuple(shapes), names, step._labels, check)
     step._programs[tuple(shapes)] = step._last
     return step
 
