@@ -58,6 +58,11 @@ class _Held:
         self.boolean = boolean
         self.left = 0
 
+    def as_float(self) -> _Held:
+        """1 and 0 for true and false."""
+        text = f"float({self.text})" if self.key is None else f"{self.text}.astype(float)"
+        return _Held(text, self.key, None)
+
 
 class FastWriter(Writer):
     """Writes one function with buffers; ``buffers`` are their kinds."""
@@ -299,7 +304,7 @@ class FastWriter(Writer):
             held[id(node)] = made
         result = held[id(expression)]
         if result.boolean:
-            result = _Held(f"{result.text}.astype(float)", result.key, None)
+            result = result.as_float()
         if result.key is None and array.shape:  # of numbers only
             result = _Held(f"np.full(({self.sizes(array)},), {result.text})", None, None)
         if id(array) in self.direct:
@@ -329,7 +334,7 @@ class FastWriter(Writer):
         for i, h in enumerate(arguments):
             keeps = (test and i == 0) or (name == "*" and not arguments[1 - i].boolean)
             if h.boolean and not keeps:
-                arguments[i] = _Held(f"{h.text}.astype(float)", h.key, None)
+                arguments[i] = h.as_float()
         texts = [h.text for h in arguments]
         used = [held[_key(x)] for x in node.arguments if isinstance(x, Expression) and _key(x) in held]
         for h in used:

@@ -133,15 +133,14 @@ class Program:
         self._namespace: dict[str, Any] | None = None
         self._work = threading.local()
 
-    def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
-        """Call one of the functions, with this thread's buffers for as many rows."""
+    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], list[Floats]]:
+        """One of the functions, and this thread's buffers for m rows."""
         if self._namespace is None:
             namespace: dict[str, Any] = {}
             if self.graph is not None:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
             self._namespace = namespace
-        m = len(arrays[0]) if arrays else 0
         kept: dict[tuple[str, int], list[Floats]] = self._work.__dict__.setdefault("buffers", {})
         work = kept.get((name, m))
         if work is None:
@@ -151,7 +150,7 @@ class Program:
             if name in self.with_ones:
                 work.append(np.ones(m))
             kept[name, m] = work
-        return self._namespace[name](theta, *arrays, work)
+        return self._namespace[name], work
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}
@@ -225,24 +224,38 @@ class Step:
         self._programs: dict[Shapes, Program] = {}
         self._last: Program | None = None
         self._lock = threading.Lock()
+        self._thread = threading.local()  # of each thread, the calls that it is prepared for
 
     def __call__(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """(cost, gradient) at theta for the samples in ``arguments``; the outputs, where they are a list.
 
         Raises ValueError where shapes do not fit, TypeError where an argument is missing or no real numbers.
         """
-        program, vector, arrays = self._prepare(theta, arguments)
+        # What was found out for arrays of these shapes holds for others of them: the checks are for the rest.
+        calls = self._thread.__dict__
+        key = _shapes_of_floats(theta, arguments)
+        call = calls.get(key)
+        arrays: Sequence[Any] = arguments
+        if call is None:
+            program, theta, arrays = self._prepare(theta, arguments)
+            scalar = program.result_shape is None
+            name = "cost_and_gradient" if scalar else "value"
+            call = (*program.prepared(name, len(arrays[0]) if arrays else 0), scalar)
+            if key is not None:
+                while len(calls) >= _KEPT:
+                    del calls[next(iter(calls))]
+                calls[key] = call
+        function, work, scalar = call
         with np.errstate(all="ignore"):
-            if program.result_shape is not None:
-                return program.run("value", vector, arrays)
-            cost, gradient = program.run("cost_and_gradient", vector, arrays)
-        return float(cost), gradient
+            result = function(theta, *arrays, work)
+        return (float(result[0]), result[1]) if scalar else result
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
         program, vector, arrays = self._prepare(theta, arguments)
+        function, work = program.prepared("value", len(arrays[0]) if arrays else 0)
         with np.errstate(all="ignore"):
-            found = program.run("value", vector, arrays)
+            found = function(vector, *arrays, work)
         return float(found) if program.result_shape is None else found
 
     # -------------------------------------------------------------------------------------- arguments
@@ -357,16 +370,31 @@ class Step:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.update(_function=None, _parameters=None, _lock=None, _theta=self.theta)
+        state.update(_function=None, _parameters=None, _theta=self.theta)
+        del state["_lock"], state["_thread"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+        self._thread = threading.local()
+
+
+_FLOAT64 = np.dtype(np.float64)
+
+
+def _shapes_of_floats(theta: Any, arguments: Sequence[Any]) -> Any:
+    """The shapes, where all are arrays of float64; else None."""
+    shapes = []
+    for x in (theta, *arguments):
+        if type(x) is not np.ndarray or x.dtype is not _FLOAT64:
+            return None
+        shapes.append(x.shape)
+    return tuple(shapes)
 
 
 def _floats(name: str, x: ArrayLike) -> Floats:
-    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+    if type(x) is np.ndarray and x.dtype is _FLOAT64:
         return x
     try:
         array = np.asarray(x)
