@@ -352,7 +352,7 @@ def _html(title: str, model: dict[str, Any], table: str) -> str:
         style=f"{_colours(':root', THEMES['light'])}\n@media (prefers-color-scheme: dark) "
         f"{{ {_colours(':root', THEMES['dark'])} }}\n{read('page.css')}",
         data=data,
-        script=table + read("elementary.js") + read("page.js"),
+        script=read("stage.js") + table + read("elementary.js") + read("scalars.js"),
     )
 
 

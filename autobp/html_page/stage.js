@@ -1,0 +1,238 @@
+"use strict";
+// What every page has: nodes that depend on one another, drawn where the view says, to be chosen and stepped
+// through. The script after this one has the model's own part:
+// nSteps and step; current() and refresh(); and data and grad, by node.
+
+const model = JSON.parse(document.getElementById("model").textContent);
+const nodes = model.nodes;
+const view = model.view;
+const root = model.root;
+const byId = (id) => document.getElementById(id);
+
+// for each node, the nodes that are computed from it, and as which operand
+const users = nodes.map(() => []);
+nodes.forEach((node, i) => (node.operands ?? []).forEach((operand, slot) => users[operand].push({ user: i, slot })));
+let chosen = root;
+
+// ------------------------------------------------------------------------------------------- drawing
+
+const svg = byId("graph");
+
+function draw(name, attributes, parent, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const key in attributes) made.setAttribute(key, attributes[key]);
+  if (text !== undefined) made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+const tips = draw("defs", {}, svg);
+for (const id of ["tip", "tip-lit"]) {
+  const marker = draw(
+    "marker",
+    { id, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 8, markerHeight: 8, orient: "auto", markerUnits: "userSpaceOnUse" },
+    tips,
+  );
+  draw("path", { d: "M0 1L10 5L0 9z" }, marker);
+}
+view.clusters.forEach(({ title, at: [x, y, width, height] }) => {
+  const inner = title.startsWith("neuron");
+  const cluster = draw("g", { class: inner ? "cluster inner" : "cluster" }, svg);
+  draw("rect", { x, y, width, height }, cluster);
+  draw("text", { x: x + 8, y: y + 15 }, cluster, title);
+});
+// an edge stands for an operand of a node, or for a weight
+const edges = view.edges.map(({ head, slot, weight, path }) => {
+  const line = draw("path", { d: path, class: head === undefined ? "edge plain" : "edge" }, svg);
+  if (weight !== undefined && weight !== null) line.addEventListener("pointerdown", (event) => onGrab(event, weight));
+  return { head, tail: head === undefined ? weight : nodes[head].operands[slot], slot, weight, line };
+});
+view.marks.forEach(({ circle, texts }) => {
+  const mark = draw("g", { class: "mark" }, svg);
+  if (circle) draw("circle", { cx: circle[0], cy: circle[1], r: circle[2] }, mark);
+  texts.forEach(([kind, x, y, content]) => draw("text", { class: kind, x, y }, mark, content));
+});
+const edgeLabels = draw("g", { "aria-hidden": "true" }, svg);
+const items = view.items.map((item) => {
+  const { node: i, shape, at: [x, y, width, height] } = item;
+  const kind = nodes[i].operands ? "computed" : nodes[i].free ? "free" : "constant";
+  const g = draw("g", { class: `node ${kind} ${shape}`, role: "button", tabindex: -1, id: `node${i}` }, svg);
+  if (shape === "circle") draw("circle", { class: "shape", cx: x, cy: y, r: width / 2 }, g);
+  else draw("rect", { class: "shape", x: x - width / 2, y: y - height / 2, width, height }, g);
+  // the button's name is its text, and needs spaces between the words
+  const text = ([name, left, top], content) => {
+    g.append(" ");
+    return draw("text", { class: name, x: left, y: top }, g, content);
+  };
+  for (const fixed of item.texts) text(fixed, fixed[3]);
+  const numbers = item.numbers.map((place) => ({ text: text(place, ""), of: place[3], which: place[4], prefix: place[5] }));
+  g.addEventListener("focus", () => select(i));
+  g.addEventListener("keydown", (event) => onKey(event, i));
+  g.addEventListener("pointerdown", (event) => onGrab(event, i));
+  return { i, tint: item.tint, g, x, y, width, height, numbers };
+});
+const itemOf = new Map(items.map((item) => [item.i, item]));
+const size = (x) => (Number.isFinite(x) ? Math.abs(x) : 0);
+
+// ------------------------------------------------------------------------------------------- HTML
+
+function make(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+const link = (i) => make("button", { type: "button", onclick: () => go(i) }, nodes[i].name);
+
+function table(caption, heads, rows, total) {
+  const line = (cells, cell) =>
+    make("tr", {}, ...cells.map((content, k) => make(cell, { className: k ? "number" : "" }, content)));
+  const body = rows.map((cells) => line(cells, "td"));
+  if (total) body.push(Object.assign(line(total, "td"), { className: "total" }));
+  const head = line(heads, "th");
+  for (const cell of head.children) cell.scope = "col";
+  return make("table", {}, make("caption", {}, caption), make("thead", {}, head), make("tbody", {}, ...body));
+}
+
+function select(i) {
+  if (i === chosen) return;
+  chosen = i;
+  refresh();
+}
+
+// choose a node, show it, and let the keyboard go on from it
+function go(i) {
+  select(i);
+  const item = itemOf.get(i);
+  if (!item) return byId("details").focus();
+  item.g.focus({ preventScroll: true });
+  bringIntoView(item);
+}
+
+// ------------------------------------------------------------------------------------------- moving about
+
+let seen = { x: 0, y: 0, width: view.width, height: view.height };
+
+function show(x, y, width, height) {
+  seen = { x, y, width, height };
+  svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
+}
+
+function fit() {
+  const margin = 12;
+  const top = 44; // under the buttons
+  show(-margin, -top, view.width + 2 * margin, view.height + top + margin);
+}
+
+// how many units of the graph a pixel is, and where the graph starts in the window
+function scale() {
+  const frame = svg.getBoundingClientRect();
+  const unit = Math.max(seen.width / frame.width, seen.height / frame.height);
+  return { unit, x: seen.x + seen.width / 2 - (unit * frame.width) / 2, y: seen.y + seen.height / 2 - (unit * frame.height) / 2, frame };
+}
+
+function zoom(by, clientX, clientY) {
+  const { unit, x, y, frame } = scale();
+  const at = { x: x + unit * (clientX - frame.left), y: y + unit * (clientY - frame.top) };
+  const width = Math.min(Math.max(seen.width / by, 100), 20 * view.width);
+  const shrunk = width / seen.width;
+  show(at.x + (seen.x - at.x) * shrunk, at.y + (seen.y - at.y) * shrunk, width, seen.height * shrunk);
+}
+
+function zoomMiddle(by) {
+  const { frame } = scale();
+  zoom(by, frame.left + frame.width / 2, frame.top + frame.height / 2);
+}
+
+function bringIntoView({ x, y, width, height }) {
+  const outside = x - width < seen.x || x + width > seen.x + seen.width || y - height < seen.y || y + height > seen.y + seen.height;
+  if (outside) show(x - seen.width / 2, y - seen.height / 2, seen.width, seen.height);
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+function onKey(event, i) {
+  if (event.key === "+" || event.key === "-") {
+    zoomMiddle(event.key === "+" ? 1.25 : 0.8);
+  } else if (event.key === "Home") {
+    go(root);
+  } else if (event.key in ARROWS) {
+    const next = neighbour(i, ARROWS[event.key]);
+    if (next >= 0) go(next);
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+// the nearest node that way, first among those that an edge leads to
+function neighbour(i, [dx, dy]) {
+  const nearest = (candidates, narrow) => {
+    let best = -1;
+    let least = Infinity;
+    for (const { i: k, ...item } of candidates) {
+      const x = item.x - itemOf.get(i).x;
+      const y = item.y - itemOf.get(i).y;
+      const distance = Math.hypot(x, y);
+      if (distance > 0 && x * dx + y * dy > narrow * distance && distance < least) [best, least] = [k, distance];
+    }
+    return best;
+  };
+  const around = [...(nodes[i].operands ?? []), ...users[i].map(({ user }) => user)];
+  const linked = nearest(around.filter((k) => itemOf.has(k)).map((k) => itemOf.get(k)), 0.4);
+  return linked >= 0 ? linked : nearest(items, 0.6);
+}
+
+let grabbed = null;
+
+function onGrab(event, i) {
+  grabbed = { i, x: event.clientX, from: data[i] };
+  select(i);
+}
+
+svg.addEventListener("pointerdown", (event) => {
+  grabbed ??= { i: -1, x: event.clientX, y: event.clientY, seen: { ...seen }, unit: scale().unit };
+  svg.setPointerCapture(event.pointerId);
+});
+svg.addEventListener("pointermove", (event) => {
+  if (!grabbed) return;
+  const dx = event.clientX - grabbed.x;
+  if (grabbed.i < 0) {
+    const { x, y, width, height } = grabbed.seen;
+    show(x - dx * grabbed.unit, y - (event.clientY - grabbed.y) * grabbed.unit, width, height);
+  } else if (nodes[grabbed.i].free && Math.abs(dx) > 2) {
+    const reach = Math.max(1, Math.abs(grabbed.from) || 0);
+    set(grabbed.i, Number((grabbed.from + (dx / 150) * reach).toPrecision(4)));
+  }
+});
+for (const end of ["pointerup", "pointercancel"]) {
+  svg.addEventListener(end, () => {
+    if (grabbed && grabbed.i >= 0) itemOf.get(grabbed.i)?.g.focus({ preventScroll: true });
+    grabbed = null;
+  });
+}
+svg.addEventListener(
+  "wheel",
+  (event) => {
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY / 400), event.clientX, event.clientY);
+  },
+  { passive: false },
+);
+
+function goTo(k) {
+  step = Math.min(Math.max(k, 0), nSteps);
+  refresh();
+  const now = current();
+  if (itemOf.has(now)) bringIntoView(itemOf.get(now));
+}
+
+
+byId("step").addEventListener("input", () => goTo(Number(byId("step").value)));
+byId("first").addEventListener("click", () => goTo(0));
+byId("back").addEventListener("click", () => goTo(step - 1));
+byId("next").addEventListener("click", () => goTo(step + 1));
+byId("last").addEventListener("click", () => goTo(nSteps));
+byId("closer").addEventListener("click", () => zoomMiddle(1.25));
+byId("farther").addEventListener("click", () => zoomMiddle(0.8));
+byId("whole").addEventListener("click", fit);
