@@ -10,6 +10,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import autobp
@@ -88,7 +89,21 @@ def network_cost():
     return net, trace, cost
 
 
+def compiled():
+    net = MLP(3, [4, 2], activation="sigmoid", seed=1)
+
+    def loss(x, y):
+        return autobp.costs.binary_cross_entropy(net.trace(x).output, y)
+
+    step = autobp.compile(loss, net.parameters(), example=([0.0] * 3, [0.0, 1.0]))
+    data = [[0.1, -0.2, 0.3], [1.0, 0.5, -0.5]], [[0.0, 1.0], [1.0, 1.0]]
+    return net, step, data
+
+
 def written_page(kind, tmp_path):
+    if kind == "program":
+        _, step, data = compiled()
+        return page(step, tmp_path / "page.html", data=data)
     net, trace, cost = network_cost()
     if kind == "graph":
         return page(cost, tmp_path / "page.html")
@@ -375,7 +390,7 @@ def test_zoom_keeps_the_point_under_the_pointer_and_fit_shows_everything(tmp_pat
 
 @needs_browser
 @pytest.mark.parametrize("size", [(1400, 850), (800, 900), (390, 800)])
-@pytest.mark.parametrize("kind", ["graph", "network"])
+@pytest.mark.parametrize("kind", ["graph", "network", "program"])
 def test_no_text_overlaps_another_or_leaves_its_box(kind, size, tmp_path):
     path = written_page(kind, tmp_path)
     found = in_browser(path, """const bad = [];
@@ -479,10 +494,43 @@ def test_making_a_page_leaves_gradients_alone(tmp_path):
 
 
 @needs_browser
+def test_a_programs_page_shows_statements_shapes_and_numbers(tmp_path):
+    net, step, data = compiled()
+    path = page(step, tmp_path / "page.html", data=data)
+    found = in_browser(path, CLICK + """click(node("z1"));
+        const links = [...document.querySelectorAll("#facts button")].map((button) => button.textContent);
+        const rows = [...document.querySelectorAll("#facts tbody tr")].map(cells);
+        const seen = { z1: nodes[chosen], links, rows };
+        seen.numbers = Object.fromEntries(nodes.map((n) => [n.name, n.rows]));
+        byId("first").click(); byId("next").click();
+        const pending = items.filter(({ g }) => g.classList.contains("pending")).length;
+        return { ...seen, told: byId("status").textContent, pending };""", tmp_path)  # fmt: skip
+    expected = np.asarray(data[0]) @ net.layers[0].W.T + net.layers[0].b
+    assert found["z1"]["shape"] == "m × 4"
+    assert found["z1"]["formulas"] == ["x @ W1.T + b1"]
+    assert [[float(x) for x in row] for row in found["rows"]] == [
+        [float(f"{x:.4g}") for x in r] for r in expected
+    ]
+    assert set(found["links"]) == {"x", "W1", "b1", "a1"}
+    cost, gradient = step(step.theta, *data)
+    assert float(found["numbers"]["cost"][0][0]) == float(f"{cost:.4g}")
+    assert [float(x) for x in found["numbers"]["gradient"][0]] == [float(f"{x:.4g}") for x in gradient[:6]]
+    assert found["told"].startswith("Forward, statement 1 of 15: ")
+    assert found["pending"] == 14
+
+
+def test_a_programs_data_must_fit_it(tmp_path):
+    _, step, _ = compiled()
+    with pytest.raises(ValueError, match="rows"):
+        page(step, tmp_path / "page.html", data=([[0.0] * 3] * 2, [[0.0] * 2] * 3))
+    assert not (tmp_path / "page.html").exists()
+
+
+@needs_browser
 @needs_axe
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("when", ["", 'byId("first").click(); byId("next").click();', "go(5);"])
-@pytest.mark.parametrize("kind", ["graph", "network"])
+@pytest.mark.parametrize("kind", ["graph", "network", "program"])
 def test_axe_finds_no_violation(kind, when, dark, tmp_path):
     path = written_page(kind, tmp_path)
     axe = f"<script>{AXE.read_text(encoding='utf-8')}</script>"

@@ -6,10 +6,12 @@ The picture is read from the program's source, and its shapes from running that.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from autobp.compiler.step import Step
 from autobp.drawing.picture import Picture
@@ -106,9 +108,10 @@ def _assigned(line: ast.stmt) -> str:
 def shapes(step: Step) -> dict[str, str]:
     """The shape of each array, such as "m × 16": an axis whose length changes with the samples is m."""
     runs = []
+    of_a_sample = next(shapes for shapes, program in step._programs.items() if program is step._last)
     for m in (2, 3):
-        namespace = _run(step, m)
-        runs.append({name: np.shape(x) for name, x in namespace.items()})
+        made = variables(step, [np.zeros((m, *shape)) for shape in of_a_sample])
+        runs.append({name: np.shape(x) for name, x in made.items()})
     found = {}
     for name, first in runs[0].items():
         second = runs[1].get(name, ())
@@ -118,23 +121,37 @@ def shapes(step: Step) -> dict[str, str]:
     return found
 
 
-def _run(step: Step, m: int) -> dict[str, Any]:
-    """The variables at the end of the program, for m samples of zeros."""
-    module = ast.parse(step.source)
+def variables(step: Step, arguments: Sequence[ArrayLike]) -> dict[str, Any]:
+    """The program's variables at its end, "cost" or "result" among them, at the step's own theta.
+
+    Raises:
+        ValueError: the arguments' shapes are not those that the program was traced for.
+    """
+    program, theta, arrays = step._prepare(step.theta, arguments)
+    module = ast.parse(program.source)
     functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
     both = functions.get("cost_and_gradient", functions["value"])
-    both.body[-1] = ast.parse("return locals()").body[0]
+    last = both.body[-1]
+    assert isinstance(last, ast.Return)
+    assert last.value is not None
+    result = last.value.elts[0] if isinstance(last.value, ast.Tuple) else last.value
+    name = "cost" if both.name == "cost_and_gradient" else "result"
+    both.body[-1:] = ast.parse(f"made = {ast.unparse(result)}\nreturn {{**locals(), {name!r}: made}}").body
     namespace: dict[str, Any] = {}
     exec(compile(ast.fix_missing_locations(module), "<compiled by autobp>", "exec"), namespace)
-    of_a_sample = next(shapes for shapes, program in step._programs.items() if program is step._last)
-    arguments = [np.zeros((m, *shape)) for shape in of_a_sample]
     with np.errstate(all="ignore"):
-        variables: dict[str, Any] = namespace[both.name](step.theta, *arguments)
-    return variables
+        made: dict[str, Any] = namespace[both.name](theta, *arrays)
+    return made
 
 
-def draw_program(step: Step, style: Style, max_nodes: int) -> Picture:
-    """The statements of a traced program; the first of them where there are more than max_nodes."""
+def draw_program(
+    step: Step, style: Style, max_nodes: int, box: Callable[[Statement], dict[str, str]] | None = None
+) -> Picture:
+    """The statements of a traced program; the first of them where there are more than max_nodes.
+
+    Args:
+        box: the attributes of a statement's node; left out, a table with its name, shape and formulas.
+    """
     arguments, found = statements(step)
     shape_of = shapes(step)
     picture = new_picture(style)
@@ -144,40 +161,48 @@ def draw_program(step: Step, style: Style, max_nodes: int) -> Picture:
         found = found[:max_nodes]
     put_caption(picture, lines, style)
 
-    ids: dict[int, str] = {}
-    for i, argument in enumerate(arguments):
-        name = ids[id(argument)] = f"argument{i}"
-        picture.node(name, _label(argument, shape_of, style, square=True), id=name, tooltip=argument.name)
-    boxes: dict[bool, list[tuple[str, Statement]]] = {False: [], True: []}
-    for i, statement in enumerate(found):
-        name = ids[id(statement)] = f"statement{i}"
-        boxes[statement.backward].append((name, statement))
-        for operand in statement.operands:
+    def put(graph: Picture, statement: Statement) -> None:
+        name = ids[id(statement)]
+        look = box(statement) if box else {"label": _label(statement, shape_of, style)}
+        graph.node(name, id=name, tooltip=statement.name, **look)
+
+    ids = {id(statement): f"s{i}" for i, statement in enumerate([*arguments, *found])}
+    for argument in arguments:
+        put(picture, argument)
+    boxes: dict[bool, list[Statement]] = {False: [], True: []}
+    for statement in found:
+        boxes[statement.backward].append(statement)
+        for slot, operand in enumerate(statement.operands):
             if id(operand) in ids:
-                picture.edge(ids[id(operand)], name, tooltip=operand.name)
+                name = ids[id(statement)]
+                picture.edge(ids[id(operand)], name, id=f"{name}_{slot}", tooltip=operand.name)
     for backward, title in ((False, "forward"), (True, "backward")):
         if not boxes[backward]:
             continue
         with picture.subgraph(name=f"cluster_{title}") as outer:
             panel(outer, title, style)
-            for name, statement in boxes[backward]:
-                outer.node(name, _label(statement, shape_of, style), id=name, tooltip=statement.name)
+            for statement in boxes[backward]:
+                put(outer, statement)
     return picture
 
 
-def _label(statement: Statement, shape_of: dict[str, str], style: Style, *, square: bool = False) -> str:
-    colours = style.colours
-    shape = shape_of.get(statement.name, "number" if statement.name == "cost" else "")
-    head = f'<td align="left"><b>{escape_html(statement.name)}</b></td><td align="right">{shape}</td>'
+def shown_lines(statement: Statement) -> list[str]:
+    """A statement's formulas as far as a box has room for them."""
     shown = [printable(formula, _LONGEST) for formula in statement.formulas[:4]]
-    if len(statement.formulas) > len(shown):
-        shown.append(f"… {len(statement.formulas) - len(shown)} more")
+    left_out = len(statement.formulas) - len(shown)
+    return [*shown, f"… {left_out} more"] if left_out else shown
+
+
+def _label(statement: Statement, shape_of: dict[str, str], style: Style) -> str:
+    colours = style.colours
+    shape = shape_of.get(statement.name, "")
+    head = f'<td align="left"><b>{escape_html(statement.name)}</b></td><td align="right">{shape}</td>'
     body = "".join(
         f'<tr><td colspan="2" align="left"><font face="{_CODE}">{escape_html(line)}</font></td></tr>'
-        for line in shown
+        for line in shown_lines(statement)
     )
     fill = colours.inner_panel if statement.backward else colours.node
-    rounded = "" if square else ' style="rounded"'
+    rounded = ' style="rounded"' if statement.formulas else ""
     return (
         f'<<table border="1"{rounded} color="{colours.line}" bgcolor="{fill}" cellborder="0" '
         f'cellspacing="1" cellpadding="3"><tr>{head}</tr>{body}</table>>'

@@ -1,24 +1,31 @@
-"""A graph or a network as one HTML page to click through, with no server and nothing to install."""
+"""A graph, a network or a program as one HTML page to click through, with no server, nothing to install."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from autobp.compiler.step import Step
 from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
 from autobp.drawing.network import Plan, Unit, plan_network
-from autobp.drawing.picture import lay_out
+from autobp.drawing.picture import Picture
+from autobp.drawing.program import Statement, draw_program, shapes, shown_lines, statements, variables
 from autobp.drawing.scalars import draw_scalars, marks_of, name_of
 from autobp.drawing.style import THEMES, Style, Theme, printable
 from autobp.engine import BY_HAND, Value, topological_order
 from autobp.html_page.javascript import rules
+from autobp.html_page.layout import Layout, read_layout
 from autobp.nn import MLP, Trace
 
 _MOST_NODES = 1000  # to lay out one by one; also about as many as anybody can read
@@ -31,10 +38,11 @@ def page(
     *,
     trace: Trace | None = None,
     of: Value | None = None,
+    data: Sequence[ArrayLike] = (),
     title: str | None = None,
-    direction: str = "LR",
+    direction: str | None = None,
 ) -> Path:
-    """Write a page on which a Value's graph, or a network, can be explored.
+    """Write a page on which a Value's graph, a network, or a compiled program can be explored.
 
     The page holds everything it needs. A click on a node shows its data, gradient and local derivatives, and
     the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward; and
@@ -42,14 +50,18 @@ def page(
     out from the operation table.
 
     Args:
-        what: a Value, the root of the graph; or an MLP.
+        what: a Value, the root of the graph; an MLP; or what compile() returned, once it has been traced. A
+            program's page shows its statements, and computes nothing anew.
         path: where to write; replaced if it is there.
         trace: a forward pass, ``net.trace(x)``: of a network, the sample to show (inputs of 1 if left out);
             for a Value, how to find neurons, instead of by labels.
         of: for a network, the Value to differentiate, such as a cost, computed from the trace. Left out: the
             output, or ½ Σ a² where there are several.
+        data: for a program, its arguments, samples as rows: the page then shows the numbers of each array, at
+            the step's own theta.
         title: the page's title and heading.
-        direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT".
+        direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
+            program, else LR.
 
     Returns:
         The path.
@@ -60,16 +72,20 @@ def page(
             them anew; or trace, of and the network do not belong together.
         autobp.drawing.LayoutError: there is nothing here that lays out graphs.
     """
-    if isinstance(what, MLP):
-        heading, model, table = _network_page(what, trace, of, direction)
+    scripts = ["elementary.js", "scalars.js"]
+    if isinstance(what, Step):
+        heading, model, table = _program_page(what, data, direction or "TB")
+        scripts = ["program.js"]
+    elif isinstance(what, MLP):
+        heading, model, table = _network_page(what, trace, of, direction or "LR")
     elif not isinstance(what, Value):
-        raise TypeError(f"cannot make a page of {what!r}: give a Value or an MLP")
+        raise TypeError(f"cannot make a page of {what!r}: give a Value, an MLP or a compiled step")
     elif of is not None:
         raise ValueError("of= is for a network; a Value's page is about the Value itself")
     else:
-        heading, model, table = _graph_page(what, trace, direction)
+        heading, model, table = _graph_page(what, trace, direction or "LR")
     target = Path(path)
-    target.write_text(_html(title or heading, model, table), encoding="utf-8")
+    target.write_text(_html(title or heading, model, table, scripts), encoding="utf-8")
     return target
 
 
@@ -123,6 +139,55 @@ def _network_page(
         "view": _network_view(plan_network(net, style, trace, with_delta=True), trace, position, direction),
     }
     return f"A network of {' – '.join(map(str, net.sizes))}", model, _rules(order)
+
+
+def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tuple[str, dict[str, Any], str]:
+    arguments, found = statements(step)
+    if len(found) > _MOST_NODES:
+        raise ValueError(
+            f"a page shows every statement, and {len(found):,} are too many (at most {_MOST_NODES:,})"
+        )
+    everything = [*arguments, *found]
+    position = {id(statement): i for i, statement in enumerate(everything)}
+    shape_of = shapes(step)
+    numbers = variables(step, data) if data else {}
+
+    def box(statement: Statement) -> dict[str, str]:
+        lines = shown_lines(statement)
+        head = len(statement.name) + len(shape_of.get(statement.name, ""))
+        width = max(80.0, 7.5 * head + 40, 7.3 * max(map(len, lines), default=0) + 20)
+        size = {"width": f"{width / 72:.4f}", "height": f"{(27 + 16 * len(lines)) / 72:.4f}"}
+        return {"shape": "box", "fixedsize": "true", "label": "", **size}
+
+    style = Style(direction, (), ".4g", "light", "none")
+    picture = draw_program(step, style, _MOST_NODES, box=box)
+    nodes = []
+    for statement in everything:
+        described: dict[str, Any] = {
+            "name": statement.name,
+            "shape": shape_of.get(statement.name, ""),
+            "formulas": statement.formulas,
+            "backward": statement.backward,
+        }
+        if statement in found:
+            described["operands"] = [position[id(operand)] for operand in statement.operands]
+        if statement.name in numbers:
+            described |= _table(numbers[statement.name])
+        nodes.append(described)
+    model = {
+        "root": len(everything) - 1,
+        "nodes": nodes,
+        "view": _program_view(everything, picture, shape_of),
+    }
+    return f"A program of {len(found)} arrays", model, ""
+
+
+def _table(numbers: Any) -> dict[str, Any]:
+    """The numbers of an array as rows of text, cut to what can be read."""
+    array = np.asarray(numbers, dtype=np.float64)
+    rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+    cut = rows[:12, :6]
+    return {"rows": [[f"{x:.4g}" for x in row] for row in cut.tolist()], "cut": cut.size < array.size}
 
 
 def _nodes(order: list[Value], marks: dict[Value, list[str]], free: set[Value]) -> list[dict[str, Any]]:
@@ -214,30 +279,17 @@ def _graph_view(
 
     style = Style(direction, (), ".4g", "light", "none")
     picture = draw_scalars(order, style, trace=trace, box=box)
-    laid_out = json.loads(lay_out(picture.source, "dot", "json0"))
-    _, _, whole_width, whole_height = map(float, laid_out["bb"].split(","))
-
-    def point(text: str) -> tuple[float, float]:
-        x, y = map(float, text.split(","))
-        return round(x, 1), round(whole_height - y, 1)
-
+    layout = read_layout(picture)
     items: list[dict[str, Any]] = []
-    clusters = []
-    for found in laid_out["objects"]:
-        if found["name"].startswith("cluster"):
-            left, bottom, right, top = map(float, found["bb"].split(","))
-            at = [round(x, 1) for x in (left, whole_height - top, right - left, top - bottom)]
-            clusters.append({"title": found["label"], "at": at})
-            continue
-        i = int(found["name"][1:])
+    for name, at in layout.boxes.items():
+        i = int(name[1:])
         node = order[i]
-        x, y = point(found["pos"])
-        width, height = float(found["width"]) * 72, float(found["height"]) * 72
+        x, y, width, height = at
         left, right, top = x - width / 2 + 6, x + width / 2 - 6, y - height / 2
-        name = _name(node, marks, i)
-        texts = [["symbol", left, top + 15, symbol(node)], ["right", right, top + 15, name]]
+        title = _name(node, marks, i)
+        texts = [["symbol", left, top + 15, symbol(node)], ["right", right, top + 15, title]]
         if node.is_leaf:
-            texts = [["middle", x, top + 15, name]]
+            texts = [["middle", x, top + 15, title]]
         grad = "δ = grad" if _is_z(node, marks) else "grad"
         texts += [["what", left, top + 32, "data"], ["what", left, top + 48, grad]]
         numbers = [["right", right, top + 32, i, "data", ""], ["right", right, top + 48, i, "grad", ""]]
@@ -246,25 +298,49 @@ def _graph_view(
                 "node": i,
                 "tint": i,
                 "shape": "box",
-                "at": [x, y, width, height],
+                "at": at,
                 "texts": texts,
                 "numbers": numbers,
             }
         )
+    return _view(layout, items)
+
+
+def _program_view(found: list[Statement], picture: Picture, shape_of: dict[str, str]) -> dict[str, Any]:
+    layout = read_layout(picture)
+    items: list[dict[str, Any]] = []
+    for name, at in layout.boxes.items():
+        statement = found[int(name[1:])]
+        x, y, width, height = at
+        left, right, top = x - width / 2 + 8, x + width / 2 - 8, y - height / 2
+        texts: list[list[Any]] = [["symbol", left, top + 17, statement.name]]
+        texts.append(["right", right, top + 17, shape_of.get(statement.name, "")])
+        texts += [["code", left, top + 35 + 16 * k, line] for k, line in enumerate(shown_lines(statement))]
+        items.append(
+            {
+                "node": int(name[1:]),
+                "tint": int(name[1:]),
+                "shape": "backward" if statement.backward else "box",
+                "at": at,
+                "texts": texts,
+                "numbers": [],
+            }
+        )
+    return _view(layout, items)
+
+
+def _view(layout: Layout, items: list[dict[str, Any]]) -> dict[str, Any]:
     edges = []
-    for found in laid_out["edges"]:
-        head, slot = found["id"][1:].split("_")
-        tip, *curve = found["pos"].removeprefix("e,").split(" ")
-        start, *rest = [f"{x} {y}" for x, y in map(point, curve)]
-        end = "{} {}".format(*point(tip))
-        edges.append({"head": int(head), "slot": int(slot), "path": f"M{start}C{' '.join(rest)}L{end}"})
+    for edge, path in layout.edges.items():
+        head, slot = edge[1:].split("_")
+        edges.append({"head": int(head), "slot": int(slot), "path": path})
     return {
-        "width": whole_width,
-        "height": whole_height,
-        "clusters": clusters,
+        "width": layout.width,
+        "height": layout.height,
+        "clusters": layout.clusters,
         "marks": [],
         "edges": edges,
-        "items": sorted(items, key=lambda item: item["node"]),
+        "items": sorted(items, key=lambda item: int(item["node"])),
     }
 
 
@@ -341,7 +417,7 @@ def _network_view(plan: Plan, trace: Trace, position: dict[Value, int], directio
     }
 
 
-def _html(title: str, model: dict[str, Any], table: str) -> str:
+def _html(title: str, model: dict[str, Any], table: str, scripts: Sequence[str]) -> str:
     def read(name: str) -> str:
         return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
@@ -352,7 +428,7 @@ def _html(title: str, model: dict[str, Any], table: str) -> str:
         style=f"{_colours(':root', THEMES['light'])}\n@media (prefers-color-scheme: dark) "
         f"{{ {_colours(':root', THEMES['dark'])} }}\n{read('page.css')}",
         data=data,
-        script=read("stage.js") + table + read("elementary.js") + read("scalars.js"),
+        script=read("stage.js") + table + "".join(map(read, scripts)),
     )
 
 

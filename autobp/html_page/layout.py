@@ -1,0 +1,54 @@
+"""Where Graphviz put things, in points, y downwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from autobp.drawing.picture import Picture, lay_out
+
+
+@dataclass
+class Layout:
+    """A picture as it was laid out.
+
+    Attributes:
+        width, height: of the whole.
+        boxes: for each node's name, x and y of its centre, its width and its height.
+        clusters: titles and places: left, top, width, height.
+        edges: for each edge's id, its path in SVG's language.
+    """
+
+    width: float
+    height: float
+    boxes: dict[str, list[float]]
+    clusters: list[dict[str, Any]]
+    edges: dict[str, str]
+
+
+def read_layout(picture: Picture) -> Layout:
+    """Lay a picture out with dot and read where its parts are. Every edge must have an id."""
+    laid_out = json.loads(lay_out(picture.source, "dot", "json0"))
+    _, _, width, height = map(float, laid_out["bb"].split(","))
+
+    def point(text: str) -> tuple[float, float]:
+        x, y = map(float, text.split(","))
+        return round(x, 1), round(height - y, 1)
+
+    boxes: dict[str, list[float]] = {}
+    clusters = []
+    for found in laid_out["objects"]:
+        if found["name"].startswith("cluster"):
+            left, bottom, right, top = map(float, found["bb"].split(","))
+            at = [round(x, 1) for x in (left, height - top, right - left, top - bottom)]
+            clusters.append({"title": found["label"], "at": at})
+        else:
+            size = [round(72 * float(found[side]), 1) for side in ("width", "height")]
+            boxes[found["name"]] = [*point(found["pos"]), *size]
+    edges = {}
+    for found in laid_out.get("edges", []):
+        tip, *curve = found["pos"].removeprefix("e,").split(" ")
+        start, *rest = [f"{x} {y}" for x, y in map(point, curve)]
+        edges[found["id"]] = "M{}C{}L{} {}".format(start, " ".join(rest), *point(tip))
+    return Layout(width, height, boxes, clusters, edges)
