@@ -4,8 +4,10 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 
 import graphviz
@@ -634,11 +636,36 @@ def test_a_program_without_a_cost_and_one_without_arguments():
 
 
 def test_a_long_program_is_cut_and_says_so():
-    drawing = draw(compiled(), max_nodes=5)
-    assert "the first 5 are drawn, 10 are left out" in drawing.source
+    step = compiled()
+    drawing = draw(step, max_nodes=5)
+    assert f"the first 5 are drawn, {len(statements(step)[1]) - 5} are left out" in drawing.source
     assert "backward" not in drawing.source
 
 
 def test_a_step_that_was_not_traced_says_so():
     with pytest.raises(ValueError, match="traced"):
         draw(autobp.compile(lambda x: x[0] * 2.0, []))
+
+
+# ------------------------------------------------------------------------------------------ stopping
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_an_interrupt_stops_a_long_layout_and_leaves_no_child_behind(tmp_path):
+    started = tmp_path / "started"
+    layout = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(600)"
+    program = (
+        "import autobp\nfrom autobp.drawing import picture\n"
+        f"picture._LAYOUT = {layout!r}\n"
+        "autobp.draw(autobp.Value(1.0)).pipe()\n"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    while not (started.exists() and started.read_text().endswith(".")):
+        assert running.poll() is None
+        time.sleep(0.05)
+    child = int(started.read_text().rstrip("."))
+    running.send_signal(signal.SIGINT)  # to the caller alone, as an embedding program would
+    _, stderr = running.communicate(timeout=60)
+    assert "KeyboardInterrupt" in stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)

@@ -279,6 +279,7 @@ def _graph_view(
 
     style = Style(direction, (), ".4g", "light", "none")
     picture = draw_scalars(order, style, trace=trace, box=box)
+    picture.attr(ranksep="0.7")  # room for a local derivative beside each edge
     layout = read_layout(picture)
     items: list[dict[str, Any]] = []
     for name, at in layout.boxes.items():

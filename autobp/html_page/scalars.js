@@ -51,7 +51,10 @@ function compute() {
 const dataText = (i) => (isKnown(i) ? written(data[i]) : "…");
 const gradText = (i) => (step > nForward ? written(grad[i]) : "…");
 const formula = (i, operand) =>
-  nodes[i].written.map((part) => (typeof part === "number" ? operand(nodes[i].operands[part]) : part)).join("");
+  nodes[i].written
+    .map((part) => (typeof part === "number" ? operand(nodes[i].operands[part]) : part))
+    .join("")
+    .replace(/(?<=\(|, )\((-[^()]*)\)(?=\)|,)/g, "$1"); // a negative argument needs no parentheses of its own
 
 function told() {
   if (step === nSteps) return `Both passes are done: ${nodes.length} nodes.`;
