@@ -646,6 +646,57 @@ def test_another_shape_is_traced_once_more() -> None:
     assert traces == [2, 2, 3, 3]  # each traced twice, to catch random numbers
 
 
+def test_names_of_arguments_and_labels_cannot_collide() -> None:
+    w = Value(2.0, label="sigmoid[1]")
+    v = Value(0.5, label="lambda[1]")
+    step = autobp.compile(lambda B0, ones, C1, sigmoid: (B0 * w * ones + C1 * v).sigmoid() * sigmoid, [w, v])
+    data = ([1.0, 2.0], [0.5, 0.25], [2.0, -1.0], [3.0, 1.0])
+    cost, gradient = step(step.theta, *data)
+    a = [1.0 / (1.0 + np.exp(-(b0 * 2.0 * one + c1 * 0.5))) for b0, one, c1, _ in zip(*data, strict=True)]
+    assert cost == pytest.approx((a[0] * 3.0 + a[1]) / 2, rel=1e-14)
+    namespace: dict[str, Any] = {}
+    exec(step.source, namespace)
+    alone = namespace["cost_and_gradient"](step.theta, *map(np.array, data))
+    assert alone[0] == pytest.approx(cost, rel=1e-14)
+    np.testing.assert_allclose(alone[1], gradient, rtol=1e-14)
+
+
+@pytest.mark.parametrize("inner", ["tanh", "affine"])
+def test_long_chains(inner: str) -> None:
+    w = Value(0.9)
+
+    def loss(x: Any) -> Any:
+        for _ in range(1500):
+            x = (x * w).tanh() if inner == "tanh" else x * 0.999 + w
+        return x
+
+    agrees(loss, [w], np.array([0.5, 0.2]))
+
+
+def test_outputs_of_every_kind() -> None:
+    w = Value(2.0)
+    step = autobp.compile(lambda x: [x[1], w, w * x[0], x[1], Value(5.0), w * w], [w])
+    expected = [[2.0, 2.0, 2.0, 2.0, 5.0, 4.0], [4.0, 2.0, 6.0, 4.0, 5.0, 4.0]]
+    assert np.array_equal(step(step.theta, [[1.0, 2.0], [3.0, 4.0]]), expected)
+    for function, cost, derivative in (
+        (lambda x: w, 2.0, 1.0),
+        (lambda x: x, 2.0, 0.0),
+        (lambda x: Value(3.0), 3.0, 0.0),
+    ):
+        step = autobp.compile(function, [w])
+        assert step(step.theta, [1.0, 3.0]) == (cost, np.array([derivative]))
+
+
+def test_matrices_and_other_layouts_are_arrays() -> None:
+    net, step = make()
+    cost, gradient = step(step.theta, X, Y)
+    for x in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2], X.tolist()):
+        again, derivative = step(step.theta, x, Y)
+        assert again == pytest.approx(cost, rel=1e-14)
+        np.testing.assert_allclose(derivative, gradient, rtol=1e-13)
+    assert len(net.parameters()) == len(gradient)
+
+
 def test_unused_parameters_have_gradient_zero() -> None:
     w, unused = Value(2.0), Value(1.0)
     step = autobp.compile(lambda x: x * w, [w, unused])

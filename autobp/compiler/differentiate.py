@@ -58,6 +58,8 @@ class Adjoint:
     array: Array | None = None
 
 
+_MOST_TERMS = 12  # of a sum in one statement
+
 _Piece = tuple[View | Gather | None, Adjoint]
 
 
@@ -134,6 +136,9 @@ class _Reverse:
         if len(pieces) == 1:
             return pieces[0][1]
         adjoints = [adjoint for _, adjoint in pieces]
+        while len(adjoints) > _MOST_TERMS:  # some at a time, so that no statement grows without bound
+            some: list[_Piece] = [(None, adjoint) for adjoint in adjoints[:_MOST_TERMS]]
+            adjoints = [*adjoints[_MOST_TERMS:], self.combine(some, array)]
         samples = adjoints[0].samples
         if any(adjoint.samples != samples for adjoint in adjoints):
             adjoints = [replace(a, array=materialise(a), scale=1.0, samples=0) for a in adjoints]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +37,7 @@ from autobp.compiler.program import (
     View,
 )
 from autobp.compiler.total import Term
-from autobp.ops import lookup
+from autobp.ops import TABLE, lookup
 
 #: Source text and how tightly it binds: comparison, sum, product, sign, power, atom.
 Text = tuple[str, int]
@@ -84,12 +86,23 @@ def pick(index, *values):
 }
 
 
+#: Names that mean something in every program. So do C1, I1 and so on: its constants.
+RESERVED = {"theta", "m", "np", "len", "float", "lookup", "FLOATS", "work", "finite", *_HELPERS, *UFUNCS}
+
+
+def is_free(name: str) -> bool:
+    """Whether a program may have a variable of that name."""
+    reserved = keyword.iskeyword(name) or name in RESERVED or name in TABLE
+    return name.isidentifier() and not reserved and re.fullmatch(r"_erf|[CI]\d+", name) is None
+
+
 class Module:
     """A source module in the making: its functions, and the helpers and constants that they need."""
 
     def __init__(self) -> None:
         self.helpers: dict[str, str] = {}
         self.constants: dict[str, np.ndarray[Any, Any]] = {}
+        self._numbers: dict[str, int] = {}
         self._constant_names: dict[tuple[Any, ...], str] = {}
         self.foreign = False
 
@@ -105,7 +118,8 @@ class Module:
         """A name for an array of numbers."""
         key = (values.shape, values.dtype.str, values.tobytes())
         if key not in self._constant_names:
-            name = f"{prefix}{1 + sum(known.startswith(prefix) for known in self.constants)}"
+            self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+            name = f"{prefix}{self._numbers[prefix]}"
             self._constant_names[key] = name
             self.constants[name] = values
         return self._constant_names[key]
@@ -321,7 +335,8 @@ class Writer:
         self.lines: list[str] = []
         self.steps: list[Array | None] = []  # the array each line sets
         self.texts: dict[int, Text] = {}
-        self.taken = {"theta", "m", "np", *input_names}
+        self.numbers: dict[str, int] = {}  # the next to try, by prefix
+        self.taken = {*RESERVED, *input_names}
         self.uses: dict[int, int] = {}
         for array in self.order:
             for x in array.operands:
@@ -344,13 +359,15 @@ class Writer:
         return 1
 
     def name_for(self, array: Array) -> str:
+        """A variable's name that is not taken: the array's own, or t1, t2 …"""
         name = array.name
         if not name or name in self.taken:
-            prefix = name or "t"
-            k = 2 if name else 1
-            while f"{prefix}{k}" in self.taken or (name and f"{prefix}_{k}" in self.taken):
+            prefix = f"{name}_" if name else "t"
+            k = self.numbers.get(prefix, 2 if name else 1)
+            while f"{prefix}{k}" in self.taken:
                 k += 1
-            name = f"{prefix}_{k}" if name else f"{prefix}{k}"
+            self.numbers[prefix] = k + 1
+            name = f"{prefix}{k}"
         self.taken.add(name)
         return name
 
@@ -456,7 +473,8 @@ class Writer:
                 return f"{summed[:-1]}, keepdims=True)", _ATOM
             return f"{summed}.reshape({self.sizes(array)})", _ATOM
         if isinstance(array, Fill):
-            sizes = f"({self.sizes(array)},)"
+            sizes = self.sizes(array)
+            sizes = f"({sizes})" if "," in sizes else f"({sizes},)"
             return f"np.broadcast_to({self.of(array.operands[0], 0)}, {sizes})", _ATOM
         if isinstance(array, Repeat):
             assert source is not None
@@ -580,7 +598,8 @@ class Writer:
         self.texts[id(array)] = (name, _ATOM)
         lead = ["m"] if array.batched else []
         maker = "zeros" if array.zeros else "empty"
-        self.lines.append(f"{name} = np.{maker}(({', '.join([*lead, str(array.size)])},))")
+        sizes = f"(m, {array.size})" if array.batched else str(array.size)
+        self.lines.append(f"{name} = np.{maker}({sizes})")
         self.steps.append(array)
         for piece, place, added in zip(array.operands, array.places, array.added, strict=True):
             sign = "+=" if added else "="

@@ -71,6 +71,7 @@ class FastWriter(Writer):
         self.buffers: list[Key] = []
         self.free: dict[Key, list[int]] = {}
         self.owner: dict[int, int] = {}  # the buffer of an array, by its id
+        self.holder: dict[int, int] = {}  # and the array that a buffer was last given to
         self.root: dict[int, Array] = {}
         self.last: dict[int, int] = {}
         self.direct: dict[int, tuple[Assemble, View | None]] = {}
@@ -121,6 +122,11 @@ class FastWriter(Writer):
         if self.last.get(id(root)) == self.index and id(root) in self.owner:
             buffer = self.owner.pop(id(root))
             self.free.setdefault(self.buffers[buffer], []).append(buffer)
+
+    def own(self, array: Array, buffer: int) -> None:
+        """Note whose numbers a buffer holds."""
+        self.owner[id(array)] = buffer
+        self.holder[buffer] = id(array)
 
     def take(self, key: Key) -> int:
         """A buffer of a kind."""
@@ -185,7 +191,7 @@ class FastWriter(Writer):
             self.texts[id(array)] = (text, _ATOM)
             return text
         buffer = self.take((array.batched, array.shape))
-        self.owner[id(array)] = buffer
+        self.own(array, buffer)
         self.texts[id(array)] = (f"B{buffer}", _ATOM)
         return f"B{buffer}"
 
@@ -204,7 +210,7 @@ class FastWriter(Writer):
                 self.lines.append(f"{name} = np.{maker}({assembly.size})")
             else:
                 buffer = self.take((assembly.batched, assembly.shape))
-                self.owner[id(assembly)] = buffer
+                self.own(assembly, buffer)
                 name = f"B{buffer}"
                 if assembly.zeros:
                     self.lines.append(f"{name}.fill(0.0)")
@@ -312,7 +318,7 @@ class FastWriter(Writer):
                 dest = self.destination(array)
                 self.lines.append(f"{dest}[...] = {result.text}")
         elif result.buffer is not None:
-            self.owner[id(array)] = result.buffer
+            self.own(array, result.buffer)
             self.texts[id(array)] = (f"B{result.buffer}", _ATOM)
         else:
             name = self.fresh()
@@ -377,9 +383,7 @@ class FastWriter(Writer):
         """Take a buffer over from the operand that held it."""
         if buffer in borrowed:
             del borrowed[buffer]
-            for key, owned in list(self.owner.items()):
-                if owned == buffer:
-                    del self.owner[key]
+            self.owner.pop(self.holder[buffer], None)
 
     def plain(self, node: Expression, texts: list[str], test: bool) -> str:
         name = node.name

@@ -39,6 +39,7 @@ from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
 
 _CONSTANT = -1
 _THETA = 0
+_MOST_PARTS = 16  # of a sum in one statement
 
 #: A kind of term: its sign, the colour of one operand, and of the other (None where there is none).
 Kind = tuple[int, int, int | None]
@@ -328,6 +329,12 @@ class Groups:
             parts.append((colour, positions))
             factors.append(kind[0] * scale)
         offsets = np.array([self._graph.offsets[node] for node in nodes])
+        while len(parts) > _MOST_PARTS:  # of a long sum of different things, some at a time
+            some, parts = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
+            arrays, places, shape = self._elementwise(some)
+            signs, factors = tuple(factors[:_MOST_PARTS]), factors[_MOST_PARTS:]
+            parts.append((self._add(Map(arrays, shape, None, signs=signs)), places))
+            factors.append(1.0)
         if len(parts) == 1 and factors[0] == 1.0 and not offsets.any():
             self._settle(nodes, *parts[0])
             return

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autobp.compiler.differentiate import in_order
+from autobp.compiler.emit import is_free
 from autobp.compiler.program import (
     Array,
     Assemble,
@@ -108,4 +109,4 @@ def _common_label(array: Array, labels: Sequence[str]) -> str:
     """What all the labels "name[…]" of an array's parameters have before the bracket, or ""."""
     found = {labels[i].partition("[")[0] for i in parameter_positions(array).reshape(-1)[:1000]}
     name = found.pop() if len(found) == 1 else ""
-    return name if name.isidentifier() and name not in ("m", "np", "theta") else ""
+    return name if is_free(name) else ""

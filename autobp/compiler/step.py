@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.check import CheckedWriter, Statement, checker
 from autobp.compiler.differentiate import differentiate
-from autobp.compiler.emit import Module, Writer
+from autobp.compiler.emit import Module, Writer, is_free
 from autobp.compiler.fast import FastWriter, Key
 from autobp.compiler.group import Groups
 from autobp.compiler.names import name_backward, name_forward, parameter_positions
@@ -55,15 +55,10 @@ class Program:
         name_forward(output, labels)
         self.matrices = _matrices(output, labels)
         module = Module()
+        inner_names = [f"_x{i + 1}" for i in range(len(names))]  # that no buffer and no helper has
         arguments = ", ".join(["theta", *names])
-        head = []
-        if names:
-            head = [f"m = len({names[0]})"]
-            head += [
-                f"{name} = {name}.reshape(m, {size})"
-                for name, size, shape in zip(names, sizes, shapes, strict=True)
-                if len(shape) != 1
-            ]
+        inner_arguments = ", ".join(["theta", *inner_names, "work"])
+        head, inner_head = _head(names, sizes, shapes), _head(inner_names, sizes, shapes)
         functions, fast, checked = [], [], []
         fast_module, checked_module = Module(), Module()
         self.graph = graph if check else None
@@ -74,17 +69,17 @@ class Program:
         def add(name: str, docstring: str, results: list[Array], result: Callable[[Writer], str]) -> int:
             writer = Writer(module, results, names)
             functions.append(_function(name, arguments, docstring, [*head, *writer.lines], result(writer)))
-            tuned = FastWriter(fast_module, results, names)
+            tuned = FastWriter(fast_module, results, inner_names)
             returned = result(tuned)
             self.buffers[name] = tuned.buffers
-            lines = [*head, *tuned.lines]
+            lines = [*inner_head, *tuned.lines]
             work_names = [f"B{i}" for i in range(len(tuned.buffers))]
             if tuned.needs_ones:
                 work_names.append("ones")
                 self.with_ones.add(name)
             if work_names:
                 lines.insert(0, f"{', '.join(work_names)}, = work")
-            fast.append(_function(name, f"{arguments}, work", docstring, lines, returned))
+            fast.append(_function(name, inner_arguments, docstring, lines, returned))
             if check:
                 slow = CheckedWriter(checked_module, results, names)
                 lines = [*head, *slow.checked_lines(self.statements)]
@@ -168,6 +163,17 @@ def compile_source(source: str) -> Any:
 def _function(name: str, arguments: str, docstring: str, lines: Sequence[str], result: str) -> str:
     body = "\n".join(f"    {line}" for line in [f'"""{docstring}"""', *lines, f"return {result}"])
     return f"def {name}({arguments}):\n{body}\n"
+
+
+def _head(names: Sequence[str], sizes: Sequence[int], shapes: Shapes) -> list[str]:
+    """The statements that make each argument (m, elements of a sample)."""
+    if not names:
+        return []
+    return [f"m = len({names[0]})"] + [
+        f"{name} = {name}.reshape(m, {size})"
+        for name, size, shape in zip(names, sizes, shapes, strict=True)
+        if len(shape) != 1
+    ]
 
 
 def _matrices(output: Array, labels: Sequence[str]) -> list[tuple[str, Any]]:
@@ -503,5 +509,4 @@ def _argument_names(function: Callable[..., Any]) -> list[str]:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 raise TypeError(f"{name} can be given by name only; compile passes samples by position")
             names.append(name)
-    taken = ("theta", "m", "np")
-    return [f"{name}_" if name in taken else name for name in names]
+    return [name if is_free(name) else f"{name}_" for name in names]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from autobp.compiler.program import Array, Constant, Map, Reduce, Reshape, RowDot
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY
 
+_MOST = 12  # terms; a long chain of sums stays as it is
+
 
 @dataclass(frozen=True)
 class Term:
@@ -26,7 +28,7 @@ def mean_terms(output: Array) -> list[Term]:
         array, factor, samples = stack.pop()
         if isinstance(array, Reshape) or (isinstance(array, Reduce) and array.ufunc == "add"):
             stack.append((array.operands[0], factor, samples))
-        elif isinstance(array, Map) and (parts := _linear(array)):
+        elif len(terms) + len(stack) < _MOST and isinstance(array, Map) and (parts := _linear(array)):
             for x, coefficient in parts:
                 repeated = array.size / x.size
                 once = array.batched and not x.batched
