@@ -56,6 +56,7 @@ def spread(x, positions, shape):
     "whole": '''
 def whole(index, n):
     """The index as integers; IndexError where one is not 0, 1, …, n - 1."""
+    index = np.asarray(index, dtype=float)
     wrong = ~((index >= 0) & (index < n) & (index == np.floor(index)))
     if wrong.any():
         raise IndexError(f"take: the index {float(index[wrong][0])!r} is not one of 0, 1, …, {n - 1}")
@@ -80,7 +81,7 @@ def choose(values, index):
 def pick(index, *values):
     """values[index], element by element."""
     index = whole(index, len(values))
-    values = np.stack(np.broadcast_arrays(*values, index.astype(float))[:-1])
+    values = np.stack(np.broadcast_arrays(*values, index)[:-1])
     return np.take_along_axis(values, np.broadcast_to(index, values.shape[1:])[None], axis=0)[0]
 ''',
 }
