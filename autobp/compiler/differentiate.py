@@ -259,7 +259,12 @@ class _Reverse:
         operands = [arrays[i] for i in used]
         rest = substitute(rest, {slot: Expression("slot", i) for i, slot in enumerate(used)})
         if g.array is not None:
-            rest = times(Expression("slot", len(operands)), rest)
+            slot = Expression("slot", len(operands))
+            reciprocal = rest.name == "/" and not isinstance(rest.arguments[0], Expression)
+            if reciprocal and rest.arguments[0] == 1.0:
+                rest = Expression("/", slot, rest.arguments[1])
+            else:
+                rest = times(slot, rest)
             operands.append(g.array)
         if not operands:
             return replace(g, scale=g.scale * float(rest))
