@@ -43,7 +43,7 @@ from autobp.compiler.program import (
     Theta,
     View,
 )
-from autobp.ops import lookup
+from autobp.ops import DIVIDE, EXP, lookup
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ class _Reverse:
         if any(adjoint.samples != samples for adjoint in adjoints):
             adjoints = [replace(a, array=materialise(a), scale=1.0, samples=0) for a in adjoints]
             samples = 0
+        adjoints.sort(key=lambda adjoint: adjoint.scale < 0)  # what is subtracted comes last
         total: Expression | None = None
         arrays: list[Array] = []
         number = 0.0
@@ -280,6 +281,9 @@ class _Reverse:
                 if id(x) in self.active:
                     self.give(x, sum_to(replace(g, scale=g.scale * sign), array.shape, array.batched, x))
             return
+        if array.operation is EXP and (through := self.through_softmax(array, g)):
+            self.give(array.operands[0], sum_to(through, array.shape, array.batched, array.operands[0]))
+            return
         y, *operands = slots(1 + len(array.operands))
         partials = partials_of(array.operation, y, operands, array.constants)
         if partials is None:
@@ -299,6 +303,25 @@ class _Reverse:
                 partial = Expression("slot", 0)
             product = self.scaled(g, partial, arrays)
             self.give(x, sum_to(product, array.shape, array.batched, x))
+
+    def through_softmax(self, exponentials: Map, g: Adjoint) -> Adjoint | None:
+        """(G / total) · e as G · (e / total), where total is the sum of e: the softmax output, at most 1."""
+        if not isinstance(g.array, Elementwise) or g.array.expression.name != "/":
+            return None
+        numerator, divisor = g.array.expression.arguments
+        if not isinstance(divisor, Expression) or divisor.name != "slot":
+            return None
+        total = g.array.operands[divisor.arguments[0]]
+        if not isinstance(total, Reduce) or total.operands[0] is not exponentials:
+            return None
+        softmax: Array = Map([exponentials, total], exponentials.shape, DIVIDE)
+        if not isinstance(numerator, Expression):
+            return replace(g, scale=g.scale * numerator, array=softmax)
+        if numerator.name != "slot":
+            return None
+        factor = g.array.operands[numerator.arguments[0]]
+        product = times(Expression("slot", 0), Expression("slot", 1))
+        return replace(g, array=elementwise([softmax, factor], product))
 
     def through_choice(self, array: Choose, g: Adjoint) -> None:
         index, values = array.operands

@@ -20,6 +20,7 @@ from autobp.compiler.program import (
     Theta,
     View,
 )
+from autobp.ops import DIVIDE
 
 
 def name_forward(output: Array, labels: Sequence[str]) -> None:
@@ -83,6 +84,14 @@ def name_backward(output: Array, gradient: Array, adjoints: dict[int, Array]) ->
             if match and f"a{match[1]}" not in named:
                 array.name = f"a{match[1]}"
                 named.add(array.name)
+        if isinstance(array, Map) and array.operation is DIVIDE and not array.name:
+            exponentials = array.operands[0]
+            logits = exponentials.operands[0] if isinstance(exponentials, Map) else exponentials
+            for x in (logits, *logits.operands):
+                match = re.fullmatch(r"z(\w+)", x.name)
+                if match and f"a{match[1]}" not in named:
+                    array.name = f"a{match[1]}"
+                    named.add(array.name)
     if isinstance(gradient, Assemble):
         for piece, place in zip(gradient.operands, gradient.places, strict=True):
             if place is not None and place.name and not piece.name and not isinstance(piece, Theta):
