@@ -23,6 +23,7 @@ from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
 from autobp.compiler.total import Term, mean_terms
 from autobp.compiler.trace import Graph, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
+from autobp.nn import MLP, Layer, Neuron
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
@@ -500,6 +501,8 @@ def _argument_names(function: Callable[..., Any]) -> list[str]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
+        if isinstance(function, (MLP, Layer, Neuron)):  # compiled by mypyc, __call__ shows no arguments
+            return ["x"]
         raise TypeError(f"the arguments of {function!r} cannot be seen; wrap it in a def") from error
     names = []
     for name, parameter in signature.parameters.items():
