@@ -186,12 +186,13 @@ class Module:
                 known[id(expression)] = (name, _ATOM)
         return [*lines, f"return {formula(rule, operands, self, known)[0]}"]
 
-    def text(self, functions: Sequence[str], docstring: str) -> str:
-        """The module's source."""
+    def text(self, functions: Sequence[str], docstring: str, with_constants: bool = True) -> str:
+        """The module's source; without its constants, these must be put into its namespace."""
         head = f'"""{docstring}"""\n\nimport numpy as np\n'
         if self.foreign:
             head += "from autobp.ops import FLOATS, lookup\n"
-        constants = "\n".join([f"{name} = {literal(values)}" for name, values in self.constants.items()])
+        shown = self.constants if with_constants else {}
+        constants = "\n".join([f"{name} = {literal(values)}" for name, values in shown.items()])
         blocks = [constants] if constants else []
         return "\n\n".join([head, *[f"{block}\n" for block in [*self.helpers.values(), *blocks]], *functions])
 

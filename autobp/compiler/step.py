@@ -34,7 +34,6 @@ class Program:
     """What one graph became: source text, and the functions it defines.
 
     Attributes:
-        source: a module that imports only NumPy and runs on its own.
         n_statements: the statements of its functions, forward and backward.
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
@@ -119,11 +118,17 @@ class Program:
             terms, results = None, [output]
             self.n_statements = add("value", "The outputs for each row.", results, outputs)
         docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        self.source = module.text(functions, docstring)
+        self._module, self._functions, self._docstring = module, functions, docstring
         run = (checked_module, checked) if check else (fast_module, fast)
-        self.run_source = run[0].text(run[1], docstring)
+        self.run_source = run[0].text(run[1], docstring, with_constants=False)
+        self.constants = run[0].constants
         self.latex = equations(terms, results, output, names)
         self._start()
+
+    @property
+    def source(self) -> str:
+        """A module that imports only NumPy and runs on its own, numbers and all."""
+        return self._module.text(self._functions, self._docstring)
 
     def _start(self) -> None:
         self._namespace: dict[str, Any] | None = None
@@ -132,7 +137,7 @@ class Program:
     def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], list[Floats]]:
         """One of the functions, and this thread's buffers for m rows."""
         if self._namespace is None:
-            namespace: dict[str, Any] = {}
+            namespace: dict[str, Any] = dict(self.constants)
             if self.graph is not None:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
