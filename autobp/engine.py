@@ -271,6 +271,8 @@ class Value:
         details = self._details
         if details is not None and details.derivative is not None:
             return details.derivative
+        if _shared.watchers:
+            _announce_read(self, ".grad")
         return self._grad
 
     @grad.setter
@@ -299,6 +301,8 @@ class Value:
     @property
     def partials(self) -> tuple[float, ...]:
         """The local derivatives ∂self/∂parent at this node's data, one for each of ``parents``."""
+        if _shared.watchers:
+            _announce_read(self, ".partials")
         details = self._details
         if details is not None and details.parents:
             return details.partials

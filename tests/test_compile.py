@@ -708,3 +708,13 @@ def test_unused_parameters_have_gradient_zero() -> None:
 def test_importing_autobp_leaves_the_compiler_for_later() -> None:
     code = "import sys, autobp; assert 'autobp.compiler' not in sys.modules; assert callable(autobp.compile)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("read", "what"),
+    [(lambda x, w: x * w.grad, ".grad"), (lambda x, w: x * (w * x).partials[0], ".partials")],
+)
+def test_gradients_read_as_numbers_are_refused_while_tracing(read, what):
+    w = Value(2.0, label="w")
+    with pytest.raises(TypeError, match=rf"reads \{what}.*autobp\.grad"):
+        autobp.compile(lambda x: read(x, w), [w], example=(1.0,))

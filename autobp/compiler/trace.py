@@ -204,6 +204,8 @@ _ADVICE = {
     ".data": "use the Value itself: autobp.where, autobp.take, autobp.softmax … record what depends on it; "
     "autobp.stop_gradient(v) is v as a constant",
     "bool()": "use autobp.where(condition, x, y), which records the choice",
+    ".grad": "use autobp.grad, whose result is a graph and is compiled with the rest",
+    ".partials": "use autobp.grad, whose result is a graph and is compiled with the rest",
 }
 
 
