@@ -655,7 +655,9 @@ def test_an_interrupt_stops_a_long_layout_and_leaves_no_child_behind(tmp_path):
     started = tmp_path / "started"
     layout = f"import os, time; open({str(started)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(600)"
     program = (
-        "import autobp\nfrom autobp.drawing import picture\n"
+        "import signal\nimport autobp\nfrom autobp.drawing import picture\n"
+        # interrupts may be ignored here: so they are in what a script runs in the background
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"picture._LAYOUT = {layout!r}\n"
         "autobp.draw(autobp.Value(1.0)).pipe()\n"
     )
