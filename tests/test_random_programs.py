@@ -229,7 +229,7 @@ def check(program: Program) -> bool:
     return True
 
 
-MANY = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+MANY = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": list(HealthCheck)}
 
 
 @settings(max_examples=300, **MANY)
