@@ -617,3 +617,21 @@ def test_non_finite_second_derivatives_pass_without_raising():
     assert grad(grad(autobp.sqrt))(0.0) == -math.inf
     with ieee():
         assert agree(grad(grad(autobp.log))(0.0), -math.inf)
+
+
+def test_an_operation_of_ones_own_is_compiled_drawn_and_explained(registered):
+    bump = autobp.operation(
+        "bump",
+        lambda xp, x: 1.0 / (1.0 + x * x),
+        lambda xp, y, x: (-2.0 * x * y * y,),
+        text="bump({0})",
+        latex=r"b\left({0}\right)",
+    )
+    x = Value(0.5, label="x")
+    y = autobp.function(bump)(x) * 3.0
+    cost, gradient = autobp.compile(y, [x])(np.array([2.0]))
+    assert (cost, gradient[0]) == pytest.approx((3 / 5, -12 / 25))
+    assert "bump" in autobp.draw(y).source
+    explained = autobp.explain(y, wrt=x)
+    assert "bump" in explained.text
+    assert r"b\left(" in explained.latex

@@ -178,6 +178,19 @@ def test_edges_as_pytorch_has_them_to_third_order(op, constants):
 
 
 @EVERY_OPERATION
+def test_compiled_programs_have_pytorchs_value_and_gradient_at_edges_where_eager_raises_too(op, constants):
+    pytest.importorskip("torch")
+    leaves = [Value(0.5 if op.name in ("asin", "acos") else 1.0) for _ in range(n_operands(op))]
+    step = autobp.compile(autobp.function(op)(*leaves, *constants), leaves)
+    for x in edges(op):
+        value, gradient = step(np.array(x))
+        for path, ours in (((), value), *(((k,), gradient[k]) for k in range(len(x)))):
+            theirs = torch_derivative(op, constants, x, path)
+            why = pytorch_differs(op.name, constants, x, path)
+            assert agree(float(ours), theirs, 1e-12) or why, (x, path, ours, theirs)
+
+
+@EVERY_OPERATION
 def test_finite_operands_without_a_finite_result_raise_and_say_so(op, constants):
     f = autobp.function(op)
     for x in edges(op):

@@ -217,10 +217,9 @@ def check(program: Program) -> bool:
     pushed = jvp(f, (x,), (list(program.direction),))[1]
     np.testing.assert_allclose(pushed, np.dot(gradient, program.direction), **close, err_msg="forward mode")
 
-    if hasattr(autobp, "compile"):
-        compiled_cost, compiled_gradient = autobp.compile(root, leaves)(np.array(x))
-        np.testing.assert_allclose(compiled_cost, cost, rtol=1e-9, atol=1e-9, err_msg="compiled")
-        np.testing.assert_allclose(compiled_gradient, gradient, **close, err_msg="compiled")
+    compiled_cost, compiled_gradient = autobp.compile(root, leaves)(np.array(x))
+    np.testing.assert_allclose(compiled_cost, cost, rtol=1e-9, atol=1e-9, err_msg="compiled")
+    np.testing.assert_allclose(compiled_gradient, gradient, **close, err_msg="compiled")
 
     torch = pytest.importorskip("torch")
     torchs_cost, torchs_gradient = program.in_pytorch(torch)
