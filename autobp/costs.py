@@ -37,7 +37,7 @@ def binary_cross_entropy(a: Any, y: Any) -> Value:
             :func:`binary_cross_entropy_with_logits`, which is not), or a number among the targets is not in
             0 … 1, or outputs and targets differ in shape.
     """
-    _check_targets("binary_cross_entropy", y)
+    check_targets("binary_cross_entropy", y)
     return _mean_over_samples(
         "binary_cross_entropy", lambda a_k, y_k: -(xlogy(y_k, a_k) + xlogy(1.0 - y_k, 1.0 - a_k)), a, y
     )
@@ -49,7 +49,7 @@ def binary_cross_entropy_with_logits(z: Any, y: Any) -> Value:
     Raises ValueError where a target is not in 0 … 1, or outputs and targets differ in shape.
     """
     name = "binary_cross_entropy_with_logits"
-    _check_targets(name, y)
+    check_targets(name, y)
     return _mean_over_samples(name, lambda z_k, y_k: y_k * softplus(-z_k) + (1.0 - y_k) * softplus(z_k), z, y)
 
 
@@ -77,7 +77,7 @@ def _softmax_cross_entropy_of_sample(name: str, z: Any, y: Any) -> Value:
     logits = list(z)
     if not _is_list(y):
         return logsumexp(logits) - take(logits, y)  # type: ignore[no-any-return]
-    _check_targets(name, y)
+    check_targets(name, y)
     log_sum = logsumexp(logits)
     return _sum_over_outputs(name, lambda z_k, y_k: y_k * (log_sum - z_k), logits, y)
 
@@ -89,7 +89,7 @@ def hinge(a: Any, y: Any) -> Value:
 
     Raises ValueError where a number among the targets is neither, or outputs and targets differ in shape.
     """
-    _check_targets("hinge", y, allowed=(-1.0, 1.0))
+    check_targets("hinge", y)
     return _mean_over_samples("hinge", lambda a_k, y_k: relu(1.0 - y_k * a_k), a, y)
 
 
@@ -133,6 +133,23 @@ def named(cost: str | Callable[[Any, Any], Value]) -> Callable[[Any, Any], Value
     return COSTS[cost]
 
 
+def check_targets(name: str, y: Any) -> None:
+    """ValueError where a number among the targets y, nested at will, is none that the cost of that name takes.
+
+    Values pass, since they may be inputs yet to come: the costs check what they are given, and whoever runs a
+    compiled cost checks by this what it is run on. Not for class numbers.
+    """
+    if _is_list(y):
+        for element in y:
+            check_targets(name, element)
+    elif isinstance(y, (Real, np.bool_)):
+        number = float(y)
+        if name == "hinge" and number not in (-1.0, 1.0):
+            raise ValueError(f"hinge: targets are -1 or 1; got {y!r}")
+        if "cross_entropy" in name and not 0.0 <= number <= 1.0:
+            raise ValueError(f"{name}: targets are probabilities, from 0 to 1; got {y!r}")
+
+
 def _is_list(a: Any) -> bool:
     return hasattr(a, "__len__") and not isinstance(a, str)
 
@@ -162,16 +179,3 @@ def _sum_over_outputs(name: str, term: Callable[[Any, Any], Value], a: Any, y: A
     if any(_is_list(t) for t in targets):
         raise ValueError(f"{name}: the outputs are one sample's, a flat list, but the targets are nested")
     return sum([term(a_k, y_k) for a_k, y_k in zip(outputs, targets, strict=True)])
-
-
-def _check_targets(name: str, y: Any, allowed: tuple[float, ...] = ()) -> None:
-    """ValueError where a plain number among the targets is out of range. Values may be inputs yet to come."""
-    if _is_list(y):
-        for element in y:
-            _check_targets(name, element, allowed)
-    elif isinstance(y, (Real, np.bool_)):
-        number = float(y)
-        if allowed and number not in allowed:
-            raise ValueError(f"{name}: targets are {' or '.join(f'{t:g}' for t in allowed)}; got {y!r}")
-        if not allowed and not 0.0 <= number <= 1.0:
-            raise ValueError(f"{name}: targets are probabilities, from 0 to 1; got {y!r}")

@@ -100,6 +100,8 @@ def fit(
     if not l2 >= 0:
         raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
     cost_of = costs.named(cost)
+    for targets in [Y] if held_out is None else [Y, held_out[1]]:
+        _check_targets(cost_of, targets)
     parameters = net.parameters()
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
@@ -163,7 +165,7 @@ def predict(net: MLP, X: ArrayLike) -> Array:
     Raises ValueError where X has another shape or an entry that is not finite.
     """
     inputs = _inputs("", X, net)
-    if len(inputs) < _WORTH_COMPILING:
+    if len(inputs) < _WORTH_COMPILING or not all(isinstance(sigma, str) for sigma in net.activations):
         return np.array([[a_k.data for a_k in net.trace(x).output] for x in inputs])
     from autobp.compiler import compile
 
@@ -249,6 +251,14 @@ def _eager_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: in
         return loss.data, np.array([parameter.grad for parameter in parameters])
 
     return step
+
+
+def _check_targets(cost_of: Callable[[Any, Any], Value], Y: Array) -> None:
+    """ValueError where a target is none that the cost takes: compiled, the cost itself cannot tell."""
+    class_numbers = cost_of is costs.softmax_cross_entropy and Y.ndim == 1  # each checked where it is used
+    for name, known in costs.COSTS.items():
+        if cost_of is known and not class_numbers:
+            costs.check_targets(name, Y.tolist())
 
 
 def _target(y: Any) -> Any:

@@ -178,3 +178,33 @@ def test_wrong_use_is_told(change, words):
 def test_the_accuracy_on_targets_of_another_shape_is_refused(targets):
     with pytest.raises(ValueError, match=r"\(40, 2\) or \(40,\); got"):
         accuracy(MLP(2, [2], "linear", seed=0), X, targets)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("cost", "targets"),
+    [
+        ("hinge", Y),
+        (costs.hinge, Y),
+        ("binary_cross_entropy", 2 * Y - 1),
+        ("binary_cross_entropy_with_logits", 2 * Y),
+        ("softmax_cross_entropy", np.hstack([5 * Y, Y])),
+    ],
+)
+def test_targets_that_the_cost_does_not_take_are_told(cost, targets, compiled):
+    arguments = {"cost": cost, "epochs": 1, "progress": False, "compiled": compiled}
+    net = MLP(2, [targets.shape[1]], "linear", seed=0)
+    with pytest.raises(ValueError, match=r"targets are .*; got \d|targets are .*; got -1"):
+        fit(net, X, targets, **arguments)
+    good = np.where(targets == targets.max(), 1.0, -1.0 if "hinge" in str(cost) else 0.0)
+    with pytest.raises(ValueError, match="targets are"):
+        fit(net, X, good, validation=(X, targets), **arguments)
+
+
+def test_activations_of_ones_own_predict_as_many_samples_as_named_ones():
+    def rectified(z):
+        return max(z, 0 * z)  # which no matrix program can hold
+
+    inputs = rng.normal(size=(200, 2))
+    own, named = (MLP(2, [3, 1], [f, "linear"], seed=0) for f in (rectified, "relu"))
+    assert predict(own, inputs) == pytest.approx(predict(named, inputs), rel=1e-12, abs=1e-15)
