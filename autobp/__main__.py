@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         return status
+    except BrokenPipeError:  # whoever reads the output has enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
     except (ValueError, OSError, ImportError) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         return 2
@@ -179,7 +183,7 @@ def _draw(options: argparse.Namespace) -> int:
     loss.backward()
     picture = autobp.draw(net if options.what == "network" else loss, trace=trace)
     _write(options.output, picture.pipe(format=kind))
-    print(f"wrote {options.output}")
+    print(f"wrote {options.output}, with data and gradients of the cost {cost} on one random sample")
     return 0
 
 
@@ -208,8 +212,9 @@ def _add_explain(commands: Any) -> None:
         metavar="SIZE | FILE.npz",
         help="inputs, hidden layers, outputs; or a saved network",
     )
-    command.add_argument("--wrt", required=True, metavar="LABEL",
-                         help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]"')  # fmt: skip
+    command.add_argument("--wrt", default="W1[1,1]", metavar="LABEL",
+                         help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]" '
+        "(default: W1[1,1])")  # fmt: skip
     command.add_argument("--notation", default="autobp", metavar="NAME",
                          help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
@@ -227,6 +232,9 @@ def _explain(options: argparse.Namespace) -> int:
     loss = of(outputs[0], targets[0]) if len(X) == 1 else of(outputs, targets)
     if options.l2:
         loss = loss + costs.l2(net, options.l2, len(X))
+    samples = "one random sample" if len(X) == 1 else f"{len(X)} random samples"
+    if not options.latex:
+        print(f"Cost {cost} on {samples}, seed {options.seed}\n")
     explained = autobp.explain(loss, wrt=options.wrt, notation=options.notation, digits=options.digits)
     print(explained.latex if options.latex else explained.text)
     return 0

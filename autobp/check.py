@@ -268,7 +268,8 @@ def _result_of(
 ) -> tuple[_Gradients, list[str]]:
     """(delta, dW, db) as the function gives them, with their shapes checked, and what is transposed."""
     transposed: list[str] = []
-    result = function(net.W, net.b, X.copy(), Y.copy(), activations=activations, cost=cost, l2=l2)
+    W, b = [w.copy() for w in net.W], None if net.b is None else [bias.copy() for bias in net.b]
+    result = function(W, b, X.copy(), Y.copy(), activations=activations, cost=cost, l2=l2)
     if isinstance(result, dict):
         get = result.get
     elif isinstance(result, (tuple, list)) and len(result) == 2:

@@ -134,7 +134,7 @@ def named(cost: str | Callable[[Any, Any], Value]) -> Callable[[Any, Any], Value
 
 
 def check_targets(name: str, y: Any) -> None:
-    """ValueError where a number among the targets y, nested at will, is none that the cost of that name takes.
+    """ValueError where a number among the targets y, nested at will, is none that the named cost takes.
 
     Values pass, since they may be inputs yet to come: the costs check what they are given, and whoever runs a
     compiled cost checks by this what it is run on. Not for class numbers.

@@ -375,7 +375,7 @@ class Value:
     def __float__(self) -> float:
         raise TypeError(
             f"{_describe(self)} cannot be turned into a float: its gradient would be lost. Use .data for the "
-            "number, and for functions the Value's own: v.exp(), not math.exp(v)"
+            "number, and for functions the Value's own, v.exp() or v.sqrt(), and not those of math"
         )
 
     def __int__(self) -> int:

@@ -190,8 +190,11 @@ class Layer(Module):
 
     @property
     def W(self) -> NDArray[np.float64]:
-        """The weights as a new array, (nout, nin). Can be set; ValueError where the shape differs."""
-        return np.array([[w_i.data for w_i in neuron.w] for neuron in self.neurons])
+        """The weights as a read-only copy, (nout, nin). Can be set as a whole, ``layer.W = array``.
+
+        Raises ValueError where the array that is set does not fit.
+        """
+        return _read_only([[w_i.data for w_i in neuron.w] for neuron in self.neurons])
 
     @W.setter
     def W(self, weights: ArrayLike) -> None:
@@ -202,10 +205,10 @@ class Layer(Module):
 
     @property
     def b(self) -> NDArray[np.float64] | None:
-        """The biases as a new array, (nout,), or None. Can be set; ValueError where it does not fit."""
+        """The biases as a read-only copy, (nout,), or None. Can be set, as ``W``."""
         if self.neurons[0].b is None:
             return None
-        return np.array([neuron.b.data for neuron in self.neurons if neuron.b is not None])
+        return _read_only([neuron.b.data for neuron in self.neurons if neuron.b is not None])
 
     @b.setter
     def b(self, biases: ArrayLike) -> None:
@@ -289,9 +292,9 @@ class MLP(Module):
             for i in range(len(nouts))
         ]
         if weights is not None:
-            self.W = weights
+            self._set_weights(weights)
         if biases is not None:
-            self.b = biases
+            self._set_biases(biases)
 
     @property
     def sizes(self) -> list[int]:
@@ -309,7 +312,15 @@ class MLP(Module):
         return a[0] if len(a) == 1 else a
 
     def trace(self, x: Sequence[Any]) -> Trace:
-        """The forward pass with every z and a at hand. ValueError where x has not ``nin`` elements."""
+        """The forward pass of one sample with every z and a at hand.
+
+        Raises ValueError where x has not ``nin`` elements, and TypeError where they are no numbers.
+        """
+        if len(x) and not isinstance(x[0], Value) and hasattr(x[0], "__len__") and not isinstance(x[0], str):
+            raise TypeError(
+                "a network takes one sample at a time, a flat list; for many, a sample in each row, there "
+                "are autobp.predict(net, X) and [net(x) for x in X]"
+            )
         inputs = _values(x)
         if len(inputs) != self.layers[0].nin:
             raise ValueError(f"a network of {self.layers[0].nin} inputs was given {len(inputs)}")
@@ -328,12 +339,18 @@ class MLP(Module):
         return [w_i for layer in self.layers for neuron in layer.neurons for w_i in neuron.w]
 
     @property
-    def W(self) -> list[NDArray[np.float64]]:
-        """Each layer's weights as a new array, (nout, nin). Can be set; ValueError where one does not fit."""
-        return [layer.W for layer in self.layers]
+    def W(self) -> tuple[NDArray[np.float64], ...]:
+        """Each layer's weights as a read-only copy, (nout, nin). Can be set as a whole, ``net.W = arrays``.
+
+        Raises ValueError, and sets nothing, where one of the arrays that are set does not fit.
+        """
+        return tuple([layer.W for layer in self.layers])
 
     @W.setter
     def W(self, weights: Sequence[ArrayLike]) -> None:
+        self._set_weights(weights)
+
+    def _set_weights(self, weights: Sequence[ArrayLike]) -> None:
         arrays = [
             _finite(f"W[{i}]", array, (len(layer.neurons), layer.nin))
             for i, (layer, array) in enumerate(_paired(self.layers, weights, "weights"))
@@ -342,13 +359,16 @@ class MLP(Module):
             layer.W = array
 
     @property
-    def b(self) -> list[NDArray[np.float64]] | None:
-        """Each layer's biases as a new array, (nout,), or None without. Can be set, as ``W``."""
+    def b(self) -> tuple[NDArray[np.float64], ...] | None:
+        """Each layer's biases as a read-only copy, (nout,), or None without. Can be set, as ``W``."""
         found = [layer.b for layer in self.layers]
-        return None if found[0] is None else [b for b in found if b is not None]
+        return None if found[0] is None else tuple([b for b in found if b is not None])
 
     @b.setter
     def b(self, biases: Sequence[ArrayLike]) -> None:
+        self._set_biases(biases)
+
+    def _set_biases(self, biases: Sequence[ArrayLike]) -> None:
         if self.b is None:
             raise ValueError("the network was made without biases, bias=False; they cannot be set")
         arrays = [
@@ -412,9 +432,9 @@ class MLP(Module):
             W = [found[f"W{i}"] for i in numbers]
             b = [found[f"b{i}"] for i in numbers if f"b{i}" in found]
             net = cls(W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros")
-            net.W = W
+            net._set_weights(W)
             if b:
-                net.b = b
+                net._set_biases(b)
         except (ValueError, TypeError, IndexError) as error:
             raise ValueError(f"{name} is damaged: {error}") from error
         return net
@@ -485,6 +505,13 @@ def _paired(layers: list[Layer], arrays: Sequence[ArrayLike], what: str) -> list
     if len(arrays) != len(layers):
         raise ValueError(f"{len(layers)} layers need as many arrays of {what}; got {len(arrays)}")
     return list(zip(layers, arrays, strict=True))
+
+
+def _read_only(numbers: list[Any]) -> NDArray[np.float64]:
+    """An array that refuses to be changed: it is a copy, and the network would not notice."""
+    array = np.array(numbers, dtype=np.float64)
+    array.flags.writeable = False
+    return array
 
 
 def _finite(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -218,7 +218,7 @@ class Snapshots:
         self.every = every
         self.epochs: list[int] = []
         self.costs: list[float | None] = []
-        self._parameters: list[tuple[list[Array], list[Array] | None]] = []
+        self._parameters: list[tuple[tuple[Array, ...], tuple[Array, ...] | None]] = []
         self._keep(0, None)
 
     def __call__(self, epoch: int, history: History) -> None:

@@ -104,10 +104,13 @@ def test_initialisations_have_their_variance_and_follow_the_seed(init, spread):
 def test_weights_are_read_and_set_as_arrays():
     W = [np.arange(6.0).reshape(2, 3), np.array([[7.0, 8.0]])]
     b = [np.array([1.0, 2.0]), np.array([3.0])]
-    net = MLP(3, [2, 1], weights=W, biases=b)
-    assert all((x == y).all() for x, y in zip(net.W + net.b, W + b, strict=True))
-    net.W[0][0, 0] = 99.0
-    assert net.W[0][0, 0] == 0.0, "what is read is a copy"
+    for sequence in (list, tuple):
+        net = MLP(3, [2, 1], weights=sequence(W), biases=sequence(b))
+        assert all((x == y).all() for x, y in zip(net.W + net.b, W + b, strict=True))
+    with pytest.raises(ValueError, match="read-only"):  # a change to the copy would be lost
+        net.W[0][0, 0] = 99.0
+    with pytest.raises(TypeError):
+        net.b[0] = np.zeros(2)
     net.layers[0].W = -W[0]
     assert net.layers[0].neurons[1].w[2].data == -5.0
     assert net.sizes == [3, 2, 1]
@@ -136,6 +139,7 @@ def test_without_biases():
     ("wrong", "error", "words"),
     [
         (lambda: MLP(2, [2])([1.0]), ValueError, ["2 inputs", "given 1"]),
+        (lambda: MLP(2, [2])([[1.0, 2.0]]), TypeError, ["one sample", "autobp.predict"]),
         (lambda: Neuron(2)([1.0, 2.0, 3.0]), ValueError, ["2 inputs", "given 3"]),
         (lambda: MLP(2, []), ValueError, ["nouts"]),
         (lambda: MLP(2, 3), TypeError, ["[3]"]),
