@@ -217,7 +217,10 @@ class _Reverse:
             shape = np.broadcast_shapes(x.shape, y.shape)
             if len(shape) > 1:
                 g = with_axis(g)
-            for operand, other in ((x, y), (y, x)):
+            both: tuple[tuple[Array, Array], ...] = ((x, y), (y, x))
+            if x is y:  # two equal terms are one of twice the size
+                g, both = replace(g, scale=2.0 * g.scale), both[:1]
+            for operand, other in both:
                 if id(operand) in self.active:
                     product = self.scaled(g, Expression("slot", 0), [other])
                     self.give(operand, sum_to(product, shape, array.batched, operand))

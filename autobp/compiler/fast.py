@@ -229,8 +229,12 @@ class FastWriter(Writer):
                 self.lines.append(f"{name}[...] {sign} {value}")
             elif isinstance(place, View):
                 text = self.view(_flat_like(array, place), self.flat_name(array))
-                text = text if text.endswith("]") else f"{text}[...]"
-                self.lines.append(f"{text} {sign} {value}")
+                if added:  # into a name first: an indexed += would look the part up twice
+                    part = self.fresh()
+                    self.lines += [f"{part} = {text}", f"np.add({part}, {value}, {part})"]
+                else:
+                    text = text if text.endswith("]") else f"{text}[...]"
+                    self.lines.append(f"{text} = {value}")
             else:
                 where = self.module.constant(place.positions.reshape(-1).astype(np.intp), "I")
                 if len(place.shape) > 1 and piece.shape:
