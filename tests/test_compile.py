@@ -438,6 +438,47 @@ def test_random_numbers_are_refused() -> None:
         autobp.compile(lambda x: x * w * random.random(), [w], example=(1.0,))
 
 
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_one_coin_is_refused_however_it_falls(draw: Callable[[], float]) -> None:
+    w = Value(0.5)
+    for _ in range(10):  # two traces agree on half of the coins
+        with pytest.raises(ValueError, match=r"traces|draws random numbers"):
+            autobp.compile(lambda x: x * w if draw() < 0.5 else w, [w], example=(1.0,))
+
+
+def test_random_numbers_from_a_seed_of_the_functions_own_are_constants() -> None:
+    w = Value(0.5)
+    assert autobp.compile(lambda x: x * w * random.Random(3).random(), [w])([2.0], [1.0])[0] > 0
+
+
+class Lazy:
+    def __init__(self, elements: Callable[[], Any]) -> None:
+        self.elements = elements
+
+    def __iter__(self) -> Any:
+        return self.elements()
+
+
+def test_results_that_are_lazy_are_traced_too() -> None:
+    w = Value(0.5)
+    with pytest.raises(TypeError, match=r"reads \.data"):
+        autobp.compile(lambda x: Lazy(lambda: (v * w if v.data > 0 else w for v in x)), [w], example=([1.0],))
+    step = autobp.compile(lambda x: (v * w for v in x), [w])
+    np.testing.assert_array_equal(step([0.5], [[1.0, 2.0], [3.0, 4.0]]), [[0.5, 1.0], [1.5, 2.0]])
+    scalar = autobp.compile(lambda x: np.array(x * w), [w])
+    assert scalar([0.5], [1.0, 3.0])[0] == 1.0
+    for result in ({"y": w}, "w"):
+        with pytest.raises(TypeError, match=r"returned a (dict|str); compile needs"):
+            autobp.compile(lambda x, result=result: result, [w], example=(1.0,))
+
+
+def test_masked_elements_are_refused() -> None:
+    w = Value(0.5)
+    step = autobp.compile(lambda x: x * w, [w])
+    with pytest.raises(TypeError, match="x has masked elements"):
+        step([0.5], np.ma.array([1.0, 2.0], mask=[False, True]))
+
+
 def test_arguments_that_do_not_fit_are_refused() -> None:
     net = MLP(3, [2], activation="sigmoid", seed=1)
     step = autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
@@ -473,6 +514,20 @@ def test_nan_and_infinity_pass_through() -> None:
     assert np.isnan(gradient).any()
     cost, _ = step(step.theta, np.full((2, 3), np.inf), Y[:2])
     assert not np.isfinite(cost) or cost >= 0
+
+
+def test_a_class_masked_by_an_infinite_logit_costs_nothing() -> None:
+    w = list(values(3))
+    x = np.array([[1.0, 0.4, -2.0], [-0.3, 0.7, 0.2]])
+    y = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+    def loss(x: Any, y: Any) -> Any:
+        first = autobp.where(autobp.greater(x[0], 0.0), float("-inf"), w[0] * x[0])
+        p = softmax([first, w[1] * x[1], w[2] * x[2]])
+        return -sum(xlogy(y_k, p_k) for y_k, p_k in zip(y, p, strict=True))
+
+    step = agrees(loss, w, x, y)
+    assert np.isfinite(step.value(step.theta, x, y))
 
 
 # ----------------------------------------------------------------------------------- what users hold

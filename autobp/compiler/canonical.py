@@ -8,6 +8,8 @@ the derivative of a cross-entropy comes out as a - y, and neither 0·∞ nor 0/0
 
 from __future__ import annotations
 
+import math
+
 from autobp.compiler.trace import CONSTANT, Graph
 from autobp.ops import (
     ADD,
@@ -88,6 +90,13 @@ class _Canonicaliser:
         self.uses = [0] * n
         self.varies = [False] * n
         self.held = [True] * n  # no derivative flows through the node towards an output
+        # 0·log p is 0 where a logit of -∞ masks p, but 0·(u - log s) is NaN: so y·log p is left whole in a
+        # graph with constants that are not finite.
+        self.finite = all(
+            math.isfinite(x)
+            for x, op, role in zip(graph.values, graph.operations, graph.roles, strict=True)
+            if op is None and role == CONSTANT
+        )
         self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
         self.has_product: dict[int, bool] = {}
         self.softplus_of: dict[int, int] = {}
@@ -136,7 +145,7 @@ class _Canonicaliser:
         elif op is NEGATIVE:
             addend = self._addend(operands[0], -1, self._is_flattened(operands[0]))
             self._set_sum(node, *addend)
-        elif op is XLOGY and (logarithm := self._logarithm(operands[1])):
+        elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
             self._set_sum(node, [(sign, y, x) for sign, x in logarithm], 0.0, True, True)
         elif op is LOG and (logarithm := self._logarithm(operands[0])):

@@ -21,7 +21,7 @@ from autobp.compiler.names import name_backward, name_forward, parameter_positio
 from autobp.compiler.notation import equations
 from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
 from autobp.compiler.total import Term, mean_terms
-from autobp.compiler.trace import Graph, flatten, no_garbage_collection, record, shape_of, trace
+from autobp.compiler.trace import Graph, collected, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron
 
@@ -408,6 +408,8 @@ def _shapes_of_floats(theta: Any, arguments: Sequence[Any]) -> Any:
 def _floats(name: str, x: ArrayLike) -> Floats:
     if type(x) is np.ndarray and x.dtype is _FLOAT64:
         return x
+    if np.ma.is_masked(x):
+        raise TypeError(f"{name} has masked elements, whose mask would be lost; fill them in first")
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -482,6 +484,7 @@ def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
 def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool) -> Step:
     leaves = {id(parameter): (0, i) for i, parameter in enumerate(parameters)}
     shapes = []
+    value, inputs = collected(value), [collected(argument) for argument in inputs]
     for role, argument in enumerate(inputs, start=1):
         shapes.append(shape_of(argument))
         for i, leaf in enumerate(flatten(argument)):

@@ -2,7 +2,8 @@
 
 A graph records operations, not Python's decisions. Whatever would be fixed by the numbers of this one trace
 — a branch on ``v.data``, a comparison, a random number — is refused with the place in the caller's code:
-reads through the engine's watch, random numbers by tracing twice and comparing.
+reads through the engine's watch, random numbers by tracing twice, comparing, and looking whether the shared
+generators have moved on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import gc
 import linecache
 import os
+import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -132,6 +134,18 @@ def nested(array: np.ndarray[Any, Any], wrap: Callable[[float], Any]) -> Any:
     return [nested(row, wrap) for row in array]
 
 
+def collected(result: Any) -> Any:
+    """A scalar, or a nested list of all that can be gone through; TypeError for a dict, a set or a text."""
+    if isinstance(result, np.ndarray):
+        result = result.tolist()
+    if isinstance(result, str | bytes | Mapping | Set):
+        kind = type(result).__name__
+        raise TypeError(f"the function returned a {kind}; compile needs a Value, or a nested list of Values")
+    if isinstance(result, Value) or not hasattr(result, "__iter__"):
+        return result
+    return [collected(element) for element in result]
+
+
 def flatten(result: Any) -> Iterator[Any]:
     """The scalars of a nested list, in order."""
     if isinstance(result, Value) or not hasattr(result, "__iter__"):
@@ -158,16 +172,29 @@ def trace(
 
     Raises:
         TypeError: the function reads data that it depends on, or returns something else than Values.
-        ValueError: two traces differ.
+        ValueError: two traces differ, or random numbers are drawn.
     """
     graph, shape = _trace_once(function, parameters, samples)
+    before = _random_state()
     again, shape_again = _trace_once(function, parameters, samples)
     if shape != shape_again or not (len(graph.parents) == len(again.parents) and graph.same_structure(again)):
         raise ValueError(
             "two traces of the function on the same sample gave different graphs: something in it, a random "
             "number or a counter, would be fixed at what it was in one trace. Pass it in as an argument"
         )
+    if _random_state() != before:
+        # Two traces may well agree on one coin that was thrown.
+        raise ValueError(
+            "the function draws random numbers: what they decide would be fixed at what it was in one trace. "
+            "Draw them outside and pass them in as an argument"
+        )
     return graph, shape
+
+
+def _random_state() -> tuple[Any, ...]:
+    """Where the generators that all of a process shares have come to."""
+    name, key, *rest = np.random.get_state()  # noqa: NPY002 (the generator that is shared is the old one)
+    return random.getstate(), name, np.asarray(key).tobytes(), *rest
 
 
 def _trace_once(
@@ -187,7 +214,7 @@ def _trace_once(
         arguments.append(nested(sample, leaf))
         leaves |= {id(value): (role, i) for i, value in enumerate(kept[first:])}
     with ieee(), watch_reads(_refuse(leaves)):
-        result = function(*arguments)
+        result = collected(function(*arguments))  # what is lazy reads data only when it is gone through
     outputs = list(flatten(result))
     for output in outputs:
         if not isinstance(output, Value):
