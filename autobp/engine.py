@@ -303,6 +303,9 @@ class Value:
         """The local derivatives ∂self/∂parent at this node's data, one for each of ``parents``."""
         if _shared.watchers:
             _announce_read(self, ".partials")
+        return self._local_derivatives()
+
+    def _local_derivatives(self) -> tuple[float, ...]:
         details = self._details
         if details is not None and details.parents:
             return details.partials
@@ -362,7 +365,9 @@ class Value:
         self._details.backward = _BackwardByHand(function, self)
 
     def __repr__(self) -> str:
-        shown = f"Value(data={self._data!r}, grad={self.grad!r}"
+        details = self._details
+        grad = self._grad if details is None or details.derivative is None else details.derivative
+        shown = f"Value(data={self._data!r}, grad={grad!r}"
         if self._op:
             shown += f", op={self._op!r}"
         if self.label:
@@ -433,7 +438,7 @@ class Value:
             )
         name = "" if self._operation is None else self._operation.name
         symbol = "" if details is None else details.symbol
-        numbers_ = (self._data, self._grad, self.partials, self.constants)
+        numbers_ = (self._data, self._grad, self._local_derivatives(), self.constants)
         ancestors = None
         if self._operation is not None and getattr(_thread, "pickling", -1) != self._mark:
             ancestors = _Ancestors(self)
@@ -812,6 +817,8 @@ def set_data(value: Value, data: Any) -> None:
             f"cannot set the data of {value!r}: it is the result of an operation, and its gradients "
             "belong to the value it had; set the data of leaves and compute it anew"
         )
+    if _shared.watchers:
+        _announce_read(value, ".data = …")
     value._data = _number(data)
 
 

@@ -773,3 +773,33 @@ def test_gradients_read_as_numbers_are_refused_while_tracing(read, what):
     w = Value(2.0, label="w")
     with pytest.raises(TypeError, match=rf"reads \{what}.*autobp\.grad"):
         autobp.compile(lambda x: read(x, w), [w], example=(1.0,))
+
+
+def test_a_traced_value_may_be_printed_but_not_set() -> None:
+    w = Value(2.0, label="w")
+    step = autobp.compile(lambda x: (print(w, x), w * x)[1], [w])
+    assert step(step.theta, [3.0])[0] == 6.0
+
+    def sets(x: Value) -> Value:
+        w.data = 5.0
+        return w * x
+
+    with pytest.raises(TypeError, match=r"sets \.data = … of w .*write_back"):
+        autobp.compile(sets, [w], example=(1.0,))
+    assert w.data == 2.0
+
+
+def test_an_argument_of_too_few_columns_is_named() -> None:
+    w = Value(2.0)
+    step = autobp.compile(lambda x, y: w * x[2] - y, [w])
+    with pytest.raises(IndexError, match=r"x of the shape \(2,\) and y of the shape \(\)"):
+        step(step.theta, np.ones((4, 2)), np.ones(4))
+
+
+def test_a_square_has_one_term_in_its_derivative() -> None:
+    weights = [Value(float(i)) for i in range(5)]
+    step = autobp.compile(autobp.sum([w * w for w in weights]), weights)
+    cost, grad = step(step.theta)
+    assert cost == 30.0
+    assert grad.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert step.source.split("def cost_and_gradient")[1].count("2.0 * theta") == 1

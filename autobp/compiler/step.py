@@ -315,7 +315,15 @@ class Step:
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
         with no_garbage_collection():
-            graph, result_shape = trace(self._function, self._parameters, samples)
+            try:
+                graph, result_shape = trace(self._function, self._parameters, samples)
+            except (IndexError, TypeError, ValueError) as error:
+                given = " and ".join(
+                    f"{name} of the shape {shape}" for name, shape in zip(self._names, shapes, strict=True)
+                )
+                if type(error) not in (IndexError, TypeError, ValueError) or not given:
+                    raise
+                raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
             program = Program(graph, result_shape, shapes, self._names, self._labels, self._check)
         self._programs[shapes] = program
         return program

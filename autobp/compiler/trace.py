@@ -230,6 +230,7 @@ def _trace_once(
 _ADVICE = {
     ".data": "use the Value itself: autobp.where, autobp.take, autobp.softmax … record what depends on it; "
     "autobp.stop_gradient(v) is v as a constant",
+    ".data = …": "set parameters between steps, by step.write_back(theta)",
     "bool()": "use autobp.where(condition, x, y), which records the choice",
     ".grad": "use autobp.grad, whose result is a graph and is compiled with the rest",
     ".partials": "use autobp.grad, whose result is a graph and is compiled with the rest",
@@ -245,8 +246,9 @@ def _refuse(leaves: dict[int, tuple[int, int]]) -> Callable[[Value, str], None]:
             f"use autobp.{names.get(what, 'equal')}(x, y), a node that is 1 or 0, in autobp.where(…, x, y)"
         )
         label = f" of {value.label}" if value.label else ""
+        verb = "sets" if what == ".data = …" else "reads"
         raise TypeError(
-            f"{_place()} reads {what}{label} while the function is traced: the outcome would be fixed for "
+            f"{_place()} {verb} {what}{label} while the function is traced: the outcome would be fixed for "
             f"every later sample and parameter; {advice}"
         )
 
