@@ -248,8 +248,9 @@ def _add_train(commands: Any) -> None:
         "  autobp train digits\n"
         "  autobp train moons --hidden 16 16 --activation relu --epochs 60\n"
         "  autobp train flowers.csv --target species --hidden 8 --l2 0.1 --out results\n\n"
-        "It writes network.npz, learning_curve.svg, network.svg and graph.svg into the folder given by\n"
-        "--out, replacing files of these names. Ctrl-C ends the training and keeps what was learned.",
+        "It writes network.npz, learning_curve.svg, network.svg, graph.svg and, for three classes or more,\n"
+        "confusion_matrix.svg into the folder given by --out, replacing files of these names. Ctrl-C ends\n"
+        "the training and keeps what was learned.",
         _train,
     )
     command.add_argument("data", metavar="NAME | FILE.csv", help="a data set, or a file with a line a sample")
@@ -310,6 +311,10 @@ def _train(options: argparse.Namespace) -> int:
     net.save(options.out / "network.npz")
     if history.cost:
         plots.learning_curve(history).savefig(options.out / "learning_curve.svg")
+    if len(data.classes) > 2 and held_out is not None:
+        images = None if data.image_shape is None else data.images(data.X_test)
+        matrix = plots.confusion_matrix(net, *held_out, classes=data.classes, images=images)
+        matrix.savefig(options.out / "confusion_matrix.svg")
     trace = net.trace(data.X[0])
     loss = costs.named(data.cost)(trace.output, data.Y[0].tolist())
     loss.backward()

@@ -92,6 +92,27 @@ class Case:
         x, y = jnp.array(self.x), jnp.array(self.y)
         return timed(lambda: jax.block_until_ready(step(parameters, x, y)), self.calls)
 
+    def autograd(self) -> Sample:
+        import autograd
+        import autograd.numpy as anp
+
+        hidden = {
+            "sigmoid": lambda z: 1.0 / (1.0 + anp.exp(-z)),
+            "tanh": anp.tanh,
+            "relu": lambda z: anp.maximum(z, 0.0),
+        }[self.activation]
+
+        def loss(parameters: Any) -> Any:
+            a = self.x
+            for i, (w, v) in enumerate(parameters):
+                z = anp.dot(a, w.T) + v
+                a = hidden(z) if i < len(parameters) - 1 else z
+            return anp.sum(anp.logaddexp(0.0, a) - self.y * a) / self.m
+
+        step = autograd.value_and_grad(loss)
+        parameters = list(zip(self.W, self.b, strict=True))
+        return timed(lambda: step(parameters), self.calls)
+
     def comparison(self) -> Comparison:
         return Comparison(
             self.title,
@@ -100,6 +121,7 @@ class Case:
                 Contender("NumPy by hand", self.by_hand, "numpy"),
                 Contender("PyTorch, eager", self.torch, "torch"),
                 Contender("JAX, jit", self.jax, "jax"),
+                Contender("autograd", self.autograd, "autograd"),
             ),
             rounds=15,
         )

@@ -61,3 +61,26 @@ def test_a_missing_peer_leaves_a_blank_cell():
 def test_ratios_are_taken_within_each_round():
     rows = [Row("autobp", SOURCE, "1", [1.0, 2.0, 4.0]), Row("peer", "", "2", [3.0, 8.0, 8.0])]
     assert "| peer 2 | 8 |  | 3 (2–4) |" in table(Comparison("x", (), "ms"), rows)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_autograd_is_given_the_same_cost_as_the_rest(activation):
+    autograd = pytest.importorskip("autograd")
+    from benchmarks.compiled import Case
+    from benchmarks.numpy_by_hand import backprop
+
+    case = Case((3, 4, 2), 5, activation)
+    seen = []
+    real = autograd.value_and_grad
+    try:
+        autograd.value_and_grad = lambda f: lambda p: seen.append(real(f)(p)) or seen[-1]
+        case.calls = 1
+        case.autograd()()
+    finally:
+        autograd.value_and_grad = real
+    cost, gradient = seen[-1]
+    by_hand = backprop(case.W, case.b, case.x, case.y, activation, "cross-entropy")
+    assert cost == pytest.approx(by_hand[0], rel=1e-12)
+    for (dw, db), dw_hand, db_hand in zip(gradient, by_hand[1], by_hand[2], strict=True):
+        assert dw == pytest.approx(dw_hand, rel=1e-10, abs=1e-14)
+        assert db == pytest.approx(db_hand, rel=1e-10, abs=1e-14)
