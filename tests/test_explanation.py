@@ -687,10 +687,14 @@ def test_the_command(capsys):
 
     assert main(["explain", "3", "2", "1", "--wrt", "W1[1,1]"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("∂J/∂W1[1,1] in a network of 2 layers\n")
+    cost, _, title, *_ = out.split("\n")
+    assert cost == "Cost binary_cross_entropy on one random sample, seed 0"
+    assert title == "∂J/∂W1[1,1] in a network of 2 layers"
     assert "δ1[1] · x[1]" in out
     arguments = ["explain", "2", "2", "1", "--wrt", "b1[2]", "-m", "3", "--l2", "0.1", "--latex"]
     assert main([*arguments, "--notation", "BP1-BP4"]) == 0
-    assert r"\delta_{2}^{2\langle 3\rangle}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert r"\delta_{2}^{2\langle 3\rangle}" in out
+    assert "Cost" not in out
     assert main(["explain", "3", "2", "1", "--wrt", "W7[1,1]"]) == 2
     assert "no Value in the graph has the label 'W7[1,1]'" in capsys.readouterr().err
