@@ -188,6 +188,94 @@ def test_any_way_of_writing_gives_the_products(how: str) -> None:
     assert {"W1", "b1", "W2"} <= set(step.unflatten(step.theta))
 
 
+# ------------------------------------------------------------------------- a weight with its bias beside it
+
+
+def beside(o: int, k: int, gap: int = 0) -> tuple[Any, Any, list[Value]]:
+    """W (o, k) and b (o,) that lie row by row as w, b, then ``gap`` parameters of no use."""
+    rows = values(o, k + 1 + gap)
+    return rows[:, :k], rows[:, k], rows.reshape(-1).tolist()
+
+
+def affine(W: Any, a: Any, b: Any) -> list[Any]:
+    return [sum(w * x for w, x in zip(row, a, strict=True)) + c for row, c in zip(W, b, strict=True)]
+
+
+@pytest.mark.parametrize("gap", [0, 2])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu", "abs", "identity"])
+def test_two_heads_on_one_layer(activation: str, gap: int) -> None:
+    W1, b1, first = beside(5, 3, gap)
+    W2, b2, second = beside(4, 5, gap)
+    W3, b3, third = beside(1, 5, gap)
+    activate = {"identity": lambda z: z, "abs": abs}.get(activation) or getattr(autobp, activation)
+
+    def loss(x: Any, y: Any) -> Any:
+        a = [activate(z) for z in affine(W1, x, b1)]
+        heads = affine(W2, a, b2) + affine(W3, a, b3)
+        return sum((h - t) ** 2 for h, t in zip(heads, [*y, *y, 0.5], strict=True)) + a[0] * a[1]
+
+    penalised = [*first, *second, *third]
+    step = agrees(lambda x, y: loss(x, y) + 0.1 * sum(p * p for p in penalised), penalised, X, Y)
+    for m in (1, 3, 1, 7):  # buffers of other sizes, and the same ones again
+        expected, derivative = eager(loss, penalised, X[:m], Y[:m])
+        without = autobp.compile(loss, penalised, example=(X[0], Y[0]))
+        for _ in range(2):
+            cost, gradient = without(step.theta, X[:m], Y[:m])
+            assert cost == pytest.approx(expected, rel=1e-12)
+            np.testing.assert_allclose(gradient, derivative, atol=1e-12 * np.abs(derivative).max())
+
+
+def test_one_weight_used_at_every_step_of_a_recurrence() -> None:
+    W, b, parameters = beside(3, 3)
+
+    def loss(x: Any, y: Any) -> Any:
+        h = x
+        for _ in range(3):
+            h = [z.tanh() for z in affine(W, h, b)]
+        return sum((a - t) ** 2 for a, t in zip(h, y, strict=True))
+
+    agrees(loss, parameters, X, X[::-1])
+    agrees(lambda: sum(loss(x.tolist(), y.tolist()) for x, y in zip(X, X[::-1], strict=True)), parameters)
+
+
+@pytest.mark.parametrize("bias", ["first", "before its row", "shared", "scaled"])
+def test_biases_elsewhere(bias: str) -> None:
+    rows = values(4, 4)
+    W, b = {
+        "first": (rows.reshape(-1)[4:].reshape(4, 3), rows.reshape(-1)[:4]),
+        "before its row": (rows[:, 1:], rows[:, 0]),
+        "shared": (rows[:, :3], [rows[0, 3]] * 4),
+        "scaled": (rows[:, :3], 2.0 * rows[:, 3]),
+    }[bias]
+    V, c, last = beside(2, 4)
+
+    def loss(x: Any, y: Any) -> Any:
+        a = [autobp.relu(z) for z in affine(W, x, b)]
+        b_twice = affine(V, [autobp.relu(z) for z in affine(W, x, b)], c)
+        return sum((h - t) ** 2 for h, t in zip(affine(V, a, c), y, strict=True)) + b_twice[0]
+
+    agrees(loss, [*rows.reshape(-1), *last], X, Y)
+
+
+def test_infinities_in_a_layer_with_its_bias_beside_it() -> None:
+    W1, b1, first = beside(2, 3)
+    W2, b2, second = beside(2, 2)
+
+    def loss(x: Any, y: Any) -> Any:
+        a = [autobp.relu(z) for z in affine(W1, x, b1)]
+        return sum(h * t for h, t in zip(affine(W2, a, b2), y, strict=True))
+
+    step = autobp.compile(loss, [*first, *second])
+    wild = X.copy()
+    wild[2, 1], wild[4, 0] = np.inf, np.nan
+    cost, gradient = step(step.theta, wild, Y)
+    assert np.isnan(cost)
+    assert np.isnan(gradient).any()
+    np.testing.assert_array_equal(step(step.theta, X, Y)[1], step(step.theta, X, Y)[1])
+    agrees(loss, [*first, *second], X, Y)
+    assert np.isfinite(step(step.theta, X, Y)[1]).all()  # what was not finite is gone from the buffers
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 def test_convolution(padding: int) -> None:
     K, w = values(2, 3, 3), values(2)

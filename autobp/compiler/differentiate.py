@@ -167,12 +167,21 @@ class _Reverse:
 
     def assemble(self, pieces: list[_Piece], array: Array) -> Array:
         """An array's adjoint from derivatives by parts of it."""
+        parts = [piece for piece in pieces if piece[0] is not None]
+        wholes = [piece for piece in pieces if piece[0] is None]
         covered = np.zeros(array.size, dtype=bool)
+        for place, _ in parts:
+            assert place is not None
+            covered[place.indices().reshape(-1)] = True
+        # Parts that make up the array are written where they belong, and what is for all of it is added at
+        # once: a part added on its own costs a call. With gaps between them, the whole comes first.
+        pieces = [*parts, *wholes] if covered.all() else [*wholes, *parts]
+        covered[:] = False
         arrays: list[Array] = []
         places: list[View | Gather | None] = []
         added: list[bool] = []
         zeros = False
-        for place, adjoint in sorted(pieces, key=lambda piece: piece[0] is not None):
+        for place, adjoint in pieces:
             if place is None:
                 arrays.append(materialise(adjoint))
                 added.append(bool(covered.any()))

@@ -1,14 +1,18 @@
 """Write a program for speed: the same statements, with results written into buffers that are used again.
 
 Each array that is computed gets a buffer, one that an array no longer needed has left where there is one, so
-that bias and activation happen in place. What a gradient is made of is written straight into it. The
-functions take one more argument, ``work``: the buffers, in the shapes that ``buffers`` lists.
+that bias and activation happen in place. What a gradient is made of is written straight into it. A weight
+and the bias beside it in theta are one matrix, [W b]: where the activations that it multiplies have a column
+of ones, [a 1], one product does for both, forward and backward. The functions take one more argument,
+``work``: the arrays that :class:`Work` lists.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +23,14 @@ from autobp.compiler.expression import (
     Expression,
     rule_of,
 )
+from autobp.compiler.layout import slicing
 from autobp.compiler.program import (
     Array,
     Assemble,
     Constant,
     Elementwise,
     Fill,
+    Floats,
     Input,
     Map,
     MatMul,
@@ -64,11 +70,52 @@ class _Held:
         return _Held(text, self.key, None)
 
 
+@dataclass(frozen=True)
+class _Affine:
+    """z = W a + b as one product: the rows a, the views of W and b in theta, and of both as [W b]."""
+
+    rows: Array
+    weight: View
+    bias: View
+    both: View
+
+
+class Work(NamedTuple):
+    """The arrays that a function needs beside its arguments.
+
+    Attributes:
+        buffers: their kinds.
+        extended: the kinds of buffers that have a last column of ones, this column included.
+        ones: the lengths of vectors of ones; None for the number of samples.
+    """
+
+    buffers: list[Key]
+    extended: list[Key]
+    ones: list[int | None]
+
+    def names(self) -> list[str]:
+        """What the arrays are called: an extended buffer is A without the ones and E with them."""
+        extended = [name for i in range(len(self.extended)) for name in (f"A{i}", f"E{i}")]
+        return [*[f"B{i}" for i in range(len(self.buffers))], *extended, *map(_name_of_ones, self.ones)]
+
+    def allocate(self, m: int) -> list[Floats]:
+        """The arrays for m samples, in the order of their names."""
+        made = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers]
+        for batched, shape in self.extended:
+            whole = np.ones((m, *shape) if batched else shape)
+            made += [whole[..., :-1], whole]
+        return made + [np.ones(m if n is None else n) for n in self.ones]
+
+
+def _name_of_ones(n: int | None) -> str:
+    return "ones" if n is None else f"ones{n}"
+
+
 class FastWriter(Writer):
-    """Writes one function with buffers; ``buffers`` are their kinds."""
+    """Writes one function with buffers; ``work`` tells which."""
 
     def __init__(self, module: Module, results: Sequence[Array], input_names: Sequence[str]) -> None:
-        self.buffers: list[Key] = []
+        self.work = Work([], [], [])
         self.free: dict[Key, list[int]] = {}
         self.owner: dict[int, int] = {}  # the buffer of an array, by its id
         self.holder: dict[int, int] = {}  # and the array that a buffer was last given to
@@ -78,7 +125,10 @@ class FastWriter(Writer):
         self.started: dict[int, str] = {}
         self.results = {id(x) for x in results}
         self.count = 0
-        self.needs_ones = False
+        self.affine: dict[int, _Affine] = {}  # by the id of z
+        self.joint: dict[int, _Affine] = {}  # by the id of dW
+        self.extended: dict[int, str] = {}  # what has a column of ones, by id: its name with that column
+        self.skipped: set[int] = set()  # the ids of what another statement gives as well
         super().__init__(module, results, input_names)
 
     # ----------------------------------------------------------------------------------------- planning
@@ -108,6 +158,74 @@ class FastWriter(Writer):
                     self.direct[id(piece)] = array, None
                 elif isinstance(place, View) and piece.shape == place.shape:
                     self.direct[id(piece)] = array, place
+        self.find_affine()
+
+    def find_affine(self) -> None:
+        """Find what [W b] and [a 1] give in one product."""
+        for array in self.order:
+            affine = self.affine_of(array)
+            if affine is not None:
+                self.affine[id(array)] = affine
+                self.extend(affine.rows)
+                self.skipped |= {id(x) for x in array.operands if isinstance(x, MatMul)}
+        for array in self.order:
+            if isinstance(array, Assemble):
+                self.join(array)
+
+    def affine_of(self, array: Array) -> _Affine | None:
+        """W a + b, where W and b lie side by side in theta and a can have a column of ones."""
+        if not isinstance(array, Map) or array.operation is not None or array.signs != (1.0, 1.0):
+            return None
+        for product, bias in (array.operands, array.operands[::-1]):
+            if not isinstance(product, MatMul) or not isinstance(bias, View):
+                continue
+            rows, weight = product.operands
+            if not isinstance(weight, View) or self.uses[id(product)] > 1 or product.shape != array.shape:
+                continue
+            if not (isinstance(weight.operands[0], Theta) and isinstance(bias.operands[0], Theta)):
+                continue
+            if len(weight.shape) != 2 or len(rows.shape) + rows.batched != 2:
+                continue
+            o, k = weight.shape
+            step = weight.strides[0] if o > 1 else k + 1
+            beside = bias.base == weight.base + k and bias.shape == (o,) and step > k
+            if not beside or (k > 1 and weight.strides[1] != 1) or (o > 1 and bias.strides[0] != step):
+                continue
+            both = View(weight.operands[0], weight.base, (o, k + 1), (step, 1))
+            if slicing(both.operands[0].size, both.base, both.shape, both.strides) is None:
+                continue
+            computed = isinstance(rows, Map | Elementwise) and _same_memory(rows) is None
+            if (computed and id(rows) not in self.direct) or isinstance(rows, Constant):
+                return _Affine(rows, weight, bias, both)
+        return None
+
+    def extend(self, rows: Array) -> None:
+        """Have the rows with a column of ones."""
+        if id(rows) in self.extended:
+            return
+        if isinstance(rows, Constant):
+            ones = np.ones((len(rows.values), 1))
+            self.extended[id(rows)] = self.module.constant(np.hstack([rows.values, ones]), "C")
+        else:
+            self.extended[id(rows)] = f"E{len(self.work.extended)}"
+            self.work.extended.append((rows.batched, (*rows.shape[:-1], rows.shape[-1] + 1)))
+
+    def join(self, assembly: Assemble) -> None:
+        """Find dW and db that are parts of one product."""
+        parts = {
+            (place.base, place.shape, place.strides): piece
+            for piece, place in zip(assembly.operands, assembly.places, strict=True)
+            if id(piece) in self.direct and isinstance(place, View)
+        }
+        for affine in self.affine.values():
+            dW, db = (parts.get((x.base, x.shape, x.strides)) for x in (affine.weight, affine.bias))
+            if not isinstance(dW, Product) or not isinstance(db, SumTo) or dW.spec != "columns":
+                continue
+            delta, rows = dW.operands
+            over_rows = db.samples and not db.axes if delta.batched else db.axes == (0,)
+            if rows is affine.rows and db.operands[0] is delta and over_rows:
+                self.joint[id(dW)] = affine
+                self.skipped.add(id(db))
 
     def write_all(self) -> None:
         self.plan()
@@ -121,7 +239,7 @@ class FastWriter(Writer):
         """Give an array's buffer back after its last use."""
         if self.last.get(id(root)) == self.index and id(root) in self.owner:
             buffer = self.owner.pop(id(root))
-            self.free.setdefault(self.buffers[buffer], []).append(buffer)
+            self.free.setdefault(self.work.buffers[buffer], []).append(buffer)
 
     def own(self, array: Array, buffer: int) -> None:
         """Note whose numbers a buffer holds."""
@@ -133,8 +251,8 @@ class FastWriter(Writer):
         free = self.free.get(key)
         if free:
             return free.pop()
-        self.buffers.append(key)
-        return len(self.buffers) - 1
+        self.work.buffers.append(key)
+        return len(self.work.buffers) - 1
 
     def fresh(self) -> str:
         self.count += 1
@@ -143,7 +261,12 @@ class FastWriter(Writer):
     # ------------------------------------------------------------------------------------------ writing
 
     def write(self, array: Array) -> None:
-        if isinstance(array, Theta | Input | Constant):
+        if id(array) in self.skipped:
+            return
+        if id(array) in self.affine:
+            rows, both = self.affine[id(array)].rows, self.affine[id(array)].both
+            self.product(self.extended[id(rows)], f"{self.view(both, 'theta')}.T", array, [both])
+        elif isinstance(array, Theta | Input | Constant):
             super().write(array)
         elif isinstance(array, Assemble):
             self.write_assembly(array)
@@ -180,8 +303,13 @@ class FastWriter(Writer):
 
     def destination(self, array: Array) -> str:
         """Where an array is to be written: its place in an assembly, or a buffer."""
+        if id(array) in self.extended:
+            text = f"A{self.extended[id(array)][1:]}"
+            self.texts[id(array)] = (text, _ATOM)
+            return text
         if id(array) in self.direct:
             assembly, place = self.direct[id(array)]
+            place = self.joint[id(array)].both if id(array) in self.joint else place
             name = self.start(assembly)
             text = name if place is None else self.view(_flat_like(assembly, place), self.flat_name(assembly))
             if place is not None and text != name:
@@ -226,7 +354,7 @@ class FastWriter(Writer):
             sign = "+=" if added else "="
             value = self.of(piece, 0)
             if place is None:
-                self.lines.append(f"{name}[...] {sign} {value}")
+                self.lines.append(f"np.add({name}, {value}, {name})" if added else f"{name}[...] = {value}")
             elif isinstance(place, View):
                 text = self.view(_flat_like(array, place), self.flat_name(array))
                 if added:  # into a name first: an indexed += would look the part up twice
@@ -242,24 +370,46 @@ class FastWriter(Writer):
                 self.lines.append(f"{self.flat_name(array)}[..., {where}] {sign} {value}")
 
     def multiply(self, array: MatMul | Product) -> None:
+        if id(array) in self.joint:
+            delta, rows = array.operands
+            self.product(f"{self.of(delta)}.T", self.extended[id(rows)], array, [delta])
+            return
         left, right, after = self.factors(array) if isinstance(array, MatMul) else self.adjoint_factors(array)
         if right and not after:
-            strided = id(array) in self.direct
-            dest = self.destination(array)
-            flat = len(array.shape) + array.batched == 2 and not strided
-            rank = [len(x.shape) + x.batched for x in array.operands]
-            # dot is called faster; a strided view it would copy, where matmul need not
-            whole = not any(isinstance(x, View) for x in array.operands)
-            function = "dot" if flat and whole and rank == [2, 2] else "matmul"
-            self.lines.append(f"np.{function}({left}, {right}, {dest})")
-        elif right and after.startswith(".reshape") and id(array) not in self.direct:
+            self.product(left, right, array, array.operands)
+        elif right and after.startswith(".reshape") and not self.placed(array):
             dest = self.destination(array)
             self.lines.append(f"np.matmul({left}, {right}, {dest}.reshape(-1, {array.shape[-1]}))")
         else:
             self.assign_fresh(array, self.product_text(array)[0])
 
-    def assign_fresh(self, array: Array, text: str) -> None:
+    def product(self, left: str, right: str, array: Array, factors: Sequence[Array]) -> None:
+        """A product of matrices into its destination."""
+        dest = self.destination(array)
+        flat = all(len(x.shape) + x.batched == 2 for x in (array, *factors))
+        # dot is called faster; what has gaps it would copy, where matmul need not
+        whole = flat and self.without_gaps(array) and all(map(self.without_gaps, factors))
+        self.lines.append(f"np.{'dot' if whole else 'matmul'}({left}, {right}, {dest})")
+
+    def without_gaps(self, array: Array) -> bool:
+        """Whether an array's elements follow one another in memory, as far as can be told."""
+        if id(array) in self.extended:
+            return False
+        view: Array | None = array
         if id(array) in self.direct:
+            view = self.joint[id(array)].both if id(array) in self.joint else self.direct[id(array)][1]
+        if not isinstance(view, View):
+            return True
+        after = [math.prod(view.shape[i + 1 :]) for i in range(len(view.shape))]
+        dense = all(n == 1 or s == a for n, s, a in zip(view.shape, view.strides, after, strict=True))
+        return dense and not view.batched
+
+    def placed(self, array: Array) -> bool:
+        """Whether it has a place of its own to be written to."""
+        return id(array) in self.direct or id(array) in self.extended
+
+    def assign_fresh(self, array: Array, text: str) -> None:
+        if self.placed(array):
             dest = self.destination(array)
             self.lines.append(f"{dest}[...] = {text}")
         else:
@@ -277,10 +427,14 @@ class FastWriter(Writer):
         axes = (*([0] if array.samples else []), *[axis + shift for axis in array.axes])
         text = self.of(source, 0)
         dest = self.destination(array)
-        if array.samples and not array.axes and len(source.shape) == 1:
+        rank = len(source.shape) + source.batched
+        if rank == 2 and axes == (0,):
             # a product with ones adds up the rows faster than a reduction does
-            self.needs_ones = True
-            self.lines.append(f"np.matmul(ones, {text}, {dest})")
+            n = None if source.batched else source.shape[0]
+            if n not in self.work.ones:
+                self.work.ones.append(n)
+            function = "dot" if self.without_gaps(array) else "matmul"
+            self.lines.append(f"np.{function}({_name_of_ones(n)}, {text}, {dest})")
             return
         self.lines.append(f"np.add.reduce({text}, {axes[0] if len(axes) == 1 else axes}, None, {dest})")
 
@@ -317,7 +471,7 @@ class FastWriter(Writer):
             result = result.as_float()
         if result.key is None and array.shape:  # of numbers only
             result = _Held(f"np.full(({self.sizes(array)},), {result.text})", None, None)
-        if id(array) in self.direct:
+        if self.placed(array):
             if result.text != self.texts.get(id(array), ("", 0))[0]:
                 dest = self.destination(array)
                 self.lines.append(f"{dest}[...] = {result.text}")
@@ -362,7 +516,7 @@ class FastWriter(Writer):
                 variable = self.fresh()
                 self.lines.append(f"{variable} = {plain}")
                 made = _Held(variable, key, None)
-        elif final is not None and id(final) in self.direct and (final.batched, final.shape) == key:
+        elif final is not None and self.placed(final) and (final.batched, final.shape) == key:
             dest = self.destination(final)
             self.lines.append(_call(ufunc, texts, dest))
             made = _Held(dest, key, None)
@@ -379,7 +533,7 @@ class FastWriter(Writer):
             made = _Held(f"B{buffer}", key, buffer)
         for h in used:
             if h.left == 0 and h.buffer is not None and h.buffer not in borrowed:
-                self.free.setdefault(self.buffers[h.buffer], []).append(h.buffer)
+                self.free.setdefault(self.work.buffers[h.buffer], []).append(h.buffer)
                 h.buffer = None
         return made
 

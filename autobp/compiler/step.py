@@ -15,7 +15,7 @@ from autobp.compiler.canonical import canonicalise
 from autobp.compiler.check import CheckedWriter, Statement, checker
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.emit import Module, Writer, is_free
-from autobp.compiler.fast import FastWriter, Key
+from autobp.compiler.fast import FastWriter, Work
 from autobp.compiler.group import Groups
 from autobp.compiler.names import name_backward, name_forward, parameter_positions
 from autobp.compiler.notation import equations
@@ -63,21 +63,16 @@ class Program:
         fast_module, checked_module = Module(), Module()
         self.graph = graph if check else None
         self.statements: list[Statement] = []
-        self.buffers: dict[str, list[Key]] = {}
-        self.with_ones: set[str] = set()
+        self.work: dict[str, Work] = {}
 
         def add(name: str, docstring: str, results: list[Array], result: Callable[[Writer], str]) -> int:
             writer = Writer(module, results, names)
             functions.append(_function(name, arguments, docstring, [*head, *writer.lines], result(writer)))
             tuned = FastWriter(fast_module, results, inner_names)
             returned = result(tuned)
-            self.buffers[name] = tuned.buffers
+            self.work[name] = tuned.work
             lines = [*inner_head, *tuned.lines]
-            work_names = [f"B{i}" for i in range(len(tuned.buffers))]
-            if tuned.needs_ones:
-                work_names.append("ones")
-                self.with_ones.add(name)
-            if work_names:
+            if work_names := tuned.work.names():
                 lines.insert(0, f"{', '.join(work_names)}, = work")
             fast.append(_function(name, inner_arguments, docstring, lines, returned))
             if check:
@@ -147,10 +142,7 @@ class Program:
         if work is None:
             while len(kept) >= _KEPT:
                 del kept[next(iter(kept))]
-            work = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers[name]]
-            if name in self.with_ones:
-                work.append(np.ones(m))
-            kept[name, m] = work
+            work = kept[name, m] = self.work[name].allocate(m)
         return self._namespace[name], work
 
     def __getstate__(self) -> dict[str, Any]:
