@@ -492,6 +492,22 @@ def test_statements_do_not_grow_with_width_batch_or_constants() -> None:
     assert len({statements([4, 2], seed, m) for seed in range(3) for m in (6, 30)}) == 1
 
 
+def test_statements_do_not_depend_on_which_targets_are_equal() -> None:
+    def count(targets: Any) -> int:
+        net = MLP(3, [4, 3], activation=["tanh", "softmax"], seed=0)
+
+        def loss() -> Any:
+            return autobp.mean(
+                -autobp.sum([xlogy(t, a) for t, a in zip(y, net(list(x)), strict=True)])
+                for x, y in zip(X, targets.tolist(), strict=True)
+            )
+
+        return len(agrees(loss, net.parameters()))
+
+    one_hot = np.eye(3)[[0, 1, 2, 2, 0, 1, 1]]
+    assert count(one_hot) == count(one_hot[::-1]) == count(0.7 * one_hot + 0.1 * RNG.uniform(size=(7, 3)))
+
+
 def test_statements_grow_linearly_with_depth() -> None:
     counts = [statements([4] * depth + [2]) for depth in (1, 2, 3, 4)]
     assert len(set(np.diff(counts))) == 1

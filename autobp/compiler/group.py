@@ -364,7 +364,9 @@ class Groups:
                 plain = [row[other] for row in terms]
                 found = self._plain_part(colour_b if other else colour_a, plain)
                 return found[0], found[1], found[2] * float(self._values[positions[0]])
-        made = factor(a, b, lengths, colour_a in (_THETA, _CONSTANT), True)
+        # Terms are not put in order by constants: what they are would decide where the others stand.
+        by_columns = colour_a == _THETA or colour_b == _CONSTANT
+        made = factor(a, b, lengths, by_columns, True)
         if isinstance(made, Split):
             return made
         if isinstance(made, Factors):
