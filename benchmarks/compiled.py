@@ -29,7 +29,7 @@ class Case:
         self.b = [rng.normal(size=o) for o in sizes[1:]]
         self.x = rng.normal(size=(m, sizes[0]))
         self.y = (rng.uniform(size=(m, sizes[-1])) > 0.5).astype(float)
-        self.calls = max(1, 200_000 // (sizes[0] * sizes[1] + 4_000))
+        self.calls = max(3, 4_000_000 // (sizes[0] * sizes[1] + 4_000))
 
     @property
     def title(self) -> str:
@@ -123,7 +123,7 @@ class Case:
                 Contender("JAX, jit", self.jax, "jax"),
                 Contender("autograd", self.autograd, "autograd"),
             ),
-            rounds=15,
+            rounds=25,
         )
 
 
