@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_compile_random import Program as RandomProgram
 
 import autobp
 from autobp import MLP, Value, ops
-from autobp.drawing.program import statements
+from autobp.drawing.program import constants, statements, variables
 from autobp.engine import apply, topological_order
 from autobp.html_page import page
 from autobp.html_page.javascript import JAVASCRIPT, Expression, literal, rules
+from autobp.html_page.translation import translate
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).resolve().parent.parent
@@ -501,9 +503,10 @@ def test_a_programs_page_shows_statements_shapes_and_numbers(tmp_path):
     path = page(step, tmp_path / "page.html", data=data)
     found = in_browser(path, CLICK + """click(node("z1"));
         const links = [...document.querySelectorAll("#facts button")].map((button) => button.textContent);
-        const rows = [...document.querySelectorAll("#facts tbody tr")].map(cells);
+        const rows = [...document.querySelectorAll("#facts tbody tr")].map((row) => cells(row).slice(1));
         const seen = { z1: nodes[chosen], links, rows };
-        seen.numbers = Object.fromEntries(nodes.map((n) => [n.name, n.rows]));
+        const shownIn = ({ i, numbers }) => [nodes[i].name, numbers[0].text.textContent];
+        seen.numbers = Object.fromEntries(items.map(shownIn));
         byId("first").click(); byId("next").click();
         const pending = items.filter(({ g }) => g.classList.contains("pending")).length;
         return { ...seen, told: byId("status").textContent, pending };""", tmp_path)  # fmt: skip
@@ -515,8 +518,9 @@ def test_a_programs_page_shows_statements_shapes_and_numbers(tmp_path):
     ]
     assert set(found["links"]) == {"x", "W1", "b1", "a1"}
     cost, gradient = step(step.theta, *data)
-    assert float(found["numbers"]["cost"][0][0]) == float(f"{cost:.4g}")
-    assert [float(x) for x in found["numbers"]["gradient"][0]] == [float(f"{x:.4g}") for x in gradient[:6]]
+    assert float(found["numbers"]["cost"]) == float(f"{cost:.4g}")
+    ends = [float(x) for x in found["numbers"]["gradient"].split(" … ")]
+    assert ends == [float(f"{x:.4g}") for x in (min(gradient), max(gradient))]
     n = len(statements(step)[1])
     assert found["told"].startswith(f"Forward, statement 1 of {n}: ")
     assert found["pending"] == n - 1
@@ -527,6 +531,235 @@ def test_a_programs_data_must_fit_it(tmp_path):
     with pytest.raises(ValueError, match="rows"):
         page(step, tmp_path / "page.html", data=([[0.0] * 3] * 2, [[0.0] * 2] * 3))
     assert not (tmp_path / "page.html").exists()
+
+
+def _digits_like(activations, cost, seed=2):
+    rng = np.random.default_rng(seed)
+    net = MLP(4, [5, 3], activations, seed=seed)
+    step = autobp.compile(
+        lambda x, y: cost(net.trace(x).output, y), net.parameters(), example=([0.1] * 4, [1.0, 0.0, 0.0])
+    )
+    return step, (rng.normal(size=(6, 4)), np.eye(3)[rng.integers(3, size=6)])
+
+
+def _written_as_loops():
+    w = [Value(0.1 * i - 0.3) for i in range(7)]
+
+    def loss(x, y):
+        state = 0.0
+        for number in x:
+            state = (w[0] * state + w[1] * number + w[2]).tanh()
+            state = autobp.maximum(state, w[3] * number) * w[4] ** 2
+        return (autobp.abs(state - y) + 0.1) ** 1.5 + autobp.where(autobp.greater(state, 0.0), w[5], w[6])
+
+    rng = np.random.default_rng(3)
+    step = autobp.compile(loss, w, example=([0.1, 0.2, 0.3], 1.0))
+    return step, (rng.normal(size=(5, 3)), rng.normal(size=5))
+
+
+def _with_choices():
+    table = [[Value(0.3 * i - 0.2 * j) for j in range(3)] for i in range(4)]
+    w = [Value(0.5), Value(-0.7), Value(0.2)]
+
+    def loss(i, y):
+        embedded = [autobp.take([row[j] for row in table], i) for j in range(3)]
+        chosen = autobp.take([embedded[2], embedded[0], embedded[1]], y)
+        score = autobp.sum(a * b for a, b in zip(w, embedded, strict=True))
+        return score.gelu() + autobp.softmax(embedded)[0] * chosen
+
+    step = autobp.compile(loss, [v for row in table for v in row] + w, example=(1.0, 2.0))
+    return step, (np.array([0.0, 3.0, 1.0, 1.0]), np.array([2.0, 0.0, 1.0, 1.0]))
+
+
+PROGRAMS = {
+    "sigmoid": lambda: _digits_like("sigmoid", autobp.costs.binary_cross_entropy),
+    "softmax": lambda: _digits_like(["tanh", "linear"], autobp.costs.softmax_cross_entropy),
+    "relu": lambda: _digits_like(["relu", "softmax"], autobp.costs.quadratic),
+    "loops": _written_as_loops,
+    "choices": _with_choices,
+}
+
+
+def in_variables(found, expected):
+    """The browser's arrays are the program's: to 1e-12 of the largest number in each."""
+    for name, array in expected.items():
+        shape, numbers = found[name]
+        assert shape == list(np.shape(array)), name
+        wanted = np.asarray(array, dtype=np.float64).reshape(-1)
+        given = np.array([float(x.replace("Infinity", "inf")) for x in numbers])
+        largest = np.abs(wanted).max(initial=0.0)
+        np.testing.assert_allclose(given, wanted, rtol=1e-12, atol=1e-12 * largest, err_msg=name)
+
+
+VARIABLES = """Object.fromEntries(Object.entries(variables).map(([name, x]) =>
+  [name, [asArray(x).shape, [...numbersOf(asArray(x))].map(String)]]))"""
+
+
+@needs_browser
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_dragged_number_gives_what_the_program_gives_for_it(name, tmp_path):
+    step, data = PROGRAMS[name]()
+    data = [np.array(x) for x in data]
+    path = page(step, tmp_path / "page.html", data=data)
+    found = in_browser(path, CLICK + f"""
+        const before = {VARIABLES};
+        const drag = (name, k, dx) => {{
+          click(node(name));
+          const button = shown.cells.get(k);
+          const box = button.getBoundingClientRect();
+          pointer(button, "pointerdown", box.x + 3, box.y + 3);
+          pointer(byId("facts"), "pointermove", box.x + 3 + dx, box.y + 3);
+          pointer(byId("facts"), "pointerup", box.x + 3 + dx, box.y + 3);
+          const array = arrayOf(chosen);
+          return array.values[array.at[k]];
+        }};
+        const moved = [drag("theta", 3, 40), drag(nodes[1].name, 2, {150 if name == "choices" else -25})];
+        const after = {VARIABLES};
+        click(node("theta"));
+        shown.cells.get(4).click();
+        const field = document.querySelector("#control input[type=number]");
+        field.value = "0.25"; field.dispatchEvent(new Event("input"));
+        const typed = {VARIABLES};
+        byId("reset").click();
+        return {{ before, moved, after, typed, reset: {VARIABLES} }};""", tmp_path)  # fmt: skip
+    theta = step.theta
+    original = variables(step, data)
+    in_variables(found["before"], original)
+    in_variables(found["reset"], original)
+    changed = theta.copy()
+    changed[3] = found["moved"][0]
+    data[0].reshape(-1)[2] = found["moved"][1]
+    assert changed[3] != theta[3]
+    step.write_back(changed)
+    in_variables(found["after"], variables(step, data))
+    changed[4] = 0.25
+    step.write_back(changed)
+    cost, gradient = step(changed, *data)
+    in_variables(found["typed"], {"cost": cost, "gradient": gradient, "theta": changed})
+
+
+@needs_browser
+def test_any_program_computes_in_javascript_what_it_computes_in_numpy(tmp_path):
+    cases, script = [], []
+    for seed in range(60):
+        program = RandomProgram(seed)
+        arguments = [] if program.whole else [np.array(program.rows)]
+        step = autobp.compile(program.on_all_rows if program.whole else program.sample, program.parameters)
+        step(step.theta, *arguments)
+        given = {"theta": step.theta, **dict(zip(step._names, arguments, strict=True)), **constants(step)}
+        packed = json.dumps({name: [np.shape(x), np.ravel(x).tolist()] for name, x in given.items()})
+        script.append(f"""{{ {translate(step.source, "cost")}
+            const variables = Object.create(null);
+            for (const [name, [shape, numbers]] of Object.entries({packed})) {{
+              variables[name] = made(Float64Array.from(numbers), shape);
+            }}
+            run(variables); found.push({VARIABLES}); }}""")
+        cases.append(variables(step, arguments))
+    read = (ROOT / "autobp" / "html_page").joinpath
+    library = read("elementary.js").read_text() + read("arrays.js").read_text()
+    (tmp_path / "page.html").write_text("<body></body>")
+    body = f"{library} const found = []; {''.join(script)} return found;"
+    found = in_browser(tmp_path / "page.html", body, tmp_path)
+    for numbers, expected in zip(found, cases, strict=True):
+        # what cancels to nothing differs by the rounding of what it was made from
+        scale = max(np.abs(np.asarray(x, dtype=float)).max(initial=1.0) for x in expected.values())
+        for name, array in expected.items():
+            given = [float(x) for x in numbers[name][1]]
+            np.testing.assert_allclose(given, np.ravel(array), rtol=1e-12, atol=1e-12 * scale, err_msg=name)
+
+
+@needs_browser
+def test_the_keyboard_walks_through_an_array_and_changes_a_number(tmp_path):
+    _, step, _ = compiled()
+    X = np.arange(60.0).reshape(20, 3)
+    path = page(step, tmp_path / "page.html", data=(X, np.ones((20, 2))))
+    found = in_browser(path, CLICK + """go(nodes.findIndex((n) => n.name === "x"));
+        shown.cells.get(0).focus();
+        key("ArrowUp"); key("ArrowLeft");
+        for (let k = 0; k < 15; k++) key("ArrowDown");
+        key("ArrowRight"); key("ArrowRight"); key("ArrowRight");
+        const label = document.activeElement.getAttribute("aria-label");
+        const stops = [...shown.cells.values()].filter((cell) => cell.tabIndex === 0).length;
+        const head = document.querySelector("#facts tbody tr").cells[0].textContent;
+        document.activeElement.click();
+        const inField = document.activeElement.type;
+        const caption = document.querySelector("#facts caption").textContent;
+        const slider = byId("mover0"); slider.value = 9; slider.dispatchEvent(new Event("input"));
+        return { label, stops, head, inField, caption, focus: document.activeElement.id,
+                 first: document.querySelector("#facts tbody tr").cells[0].textContent };
+        """, tmp_path)  # fmt: skip
+    assert found == {
+        "label": "x[16,3]: 47", "stops": 1, "head": "5", "inField": "number",
+        "caption": "Numbers, rows 5 to 16 of 20", "focus": "mover0", "first": "9",
+    }  # fmt: skip
+
+
+@needs_browser
+def test_an_index_that_is_none_is_named_and_what_follows_is_not_shown(tmp_path):
+    step, data = PROGRAMS["choices"]()
+    path = page(step, tmp_path / "page.html", data=data)
+    found = in_browser(path, CLICK + """click(node("i"));
+        const field = document.querySelector("#control input[type=number]");
+        field.value = "1.5"; field.dispatchEvent(new Event("input"));
+        const told = byId("status").textContent;
+        const cost = node("cost").querySelector(".range").textContent;
+        field.value = "1"; field.dispatchEvent(new Event("input"));
+        return { told, cost, again: node("cost").querySelector(".range").textContent };
+        """, tmp_path)  # fmt: skip
+    assert found["told"] == "take: the index 1.5 is not one of 0, 1, …, 3"
+    assert found["cost"] == "…"
+    assert math.isfinite(float(found["again"]))
+
+
+@needs_browser
+def test_a_page_that_cannot_compute_says_why_and_shows_what_there_is(tmp_path, monkeypatch):
+    _, step, data = compiled()
+    told = "return [byId('help').textContent, byId('reset').hidden];"
+    help_, hidden = in_browser(page(step, tmp_path / "page.html"), told, tmp_path)
+    assert "page(step, path, data=(x, y,))" in help_
+    assert hidden
+
+    def odd(xp, x):
+        return x if float(x) > 0 else -x
+
+    ops.operation("odd_for_page", odd, lambda xp, y, x: (1.0 if float(x) > 0 else -1.0,))
+    try:
+        w = Value(2.0)
+        foreign = autobp.compile(lambda x: apply(ops.TABLE["odd_for_page"], [w * x]), [w], example=(1.0,))
+        help_, _ = in_browser(page(foreign, tmp_path / "page.html", data=([1.0, 2.0],)), told, tmp_path)
+        assert "odd_for_page" in help_
+        assert "Python code" in help_
+    finally:
+        del ops.TABLE["odd_for_page"]
+
+    monkeypatch.setattr("autobp.html_page._MOST_NUMBERS", 10)
+    path = page(step, tmp_path / "page.html", data=data)
+    script = "const cost = document.querySelector('#facts .alone').textContent.split(': ')[1];"
+    help_, cost = in_browser(path, f"{script} return [byId('help').textContent, cost];", tmp_path)
+    assert "too many" in help_
+    assert float(cost) == float(f"{step(step.theta, *data)[0]:.4g}")
+
+
+@needs_browser
+def test_a_program_without_arguments_computes_too(tmp_path):
+    w = Value(3.0, label="w")
+    path = page(autobp.compile(w * w.sin(), [w]), tmp_path / "page.html")
+    script = """given[0].array.values[0] = 2; refresh();
+        return [variables.cost, variables.gradient].map((x) => numbersOf(asArray(x))[0]);"""
+    found = in_browser(path, script, tmp_path)
+    assert found == pytest.approx([2 * math.sin(2), math.sin(2) + 2 * math.cos(2)], rel=1e-14)
+
+
+def test_variables_named_as_the_result_keep_their_numbers():
+    w = Value(3.0)
+    step = autobp.compile(lambda cost, made: (w * cost - made) ** 2, [w], example=(1.0, 2.0))
+    found = variables(step, ([2.0], [5.0]))
+    assert found["cost"].tolist() == [[2.0]]
+    assert found["made"].tolist() == [[5.0]]
+    assert found["cost_"] == 1.0
+    arguments, made = statements(step)
+    assert [argument.name for argument in arguments] == ["theta", "cost", "made"]
+    assert made[-1].name == "cost_"
 
 
 @needs_browser

@@ -45,20 +45,17 @@ def statements(step: Step) -> tuple[list[Statement], list[Statement]]:
     Raises:
         ValueError: the step has not been traced yet.
     """
-    functions = {node.name: node for node in ast.parse(step.source).body if isinstance(node, ast.FunctionDef)}
-    both = functions.get("cost_and_gradient", functions["value"])
+    both = _function(ast.parse(step.source))
     arguments = [Statement(argument.arg) for argument in both.args.args]
     known = {argument.name: argument for argument in arguments}
-    result = "cost" if both.name == "cost_and_gradient" else "result"
     found: list[Statement] = []
     for line in both.body:
         if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
             continue  # the docstring
         read: ast.AST = line
         if isinstance(line, ast.Return):
-            assert line.value is not None
-            read = line.value.elts[0] if isinstance(line.value, ast.Tuple) else line.value
-            name, formula = result, ast.unparse(read)
+            read = _result(line)
+            name, formula = _result_name(both), ast.unparse(read)
         else:
             name = _assigned(line)
             formula = ast.unparse(line).removeprefix(f"{name} = ")
@@ -129,19 +126,49 @@ def variables(step: Step, arguments: Sequence[ArrayLike]) -> dict[str, Any]:
     """
     program, theta, arrays = step._prepare(step.theta, arguments)
     module = ast.parse(program.source)
-    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
-    both = functions.get("cost_and_gradient", functions["value"])
+    both = _function(module)
     last = both.body[-1]
     assert isinstance(last, ast.Return)
-    assert last.value is not None
-    result = last.value.elts[0] if isinstance(last.value, ast.Tuple) else last.value
-    name = "cost" if both.name == "cost_and_gradient" else "result"
-    both.body[-1:] = ast.parse(f"made = {ast.unparse(result)}\nreturn {{**locals(), {name!r}: made}}").body
-    namespace: dict[str, Any] = {}
-    exec(compile(ast.fix_missing_locations(module), "<compiled by autobp>", "exec"), namespace)
+    result = f"{{**locals(), {_result_name(both)!r}: {ast.unparse(_result(last))}}}"
+    both.body[-1:] = ast.parse(f"return {result}").body
+    namespace = _namespace(module)
     with np.errstate(all="ignore"):
         made: dict[str, Any] = namespace[both.name](theta, *arrays)
     return made
+
+
+def constants(step: Step) -> dict[str, Any]:
+    """The arrays of numbers that are fixed in the program, by name."""
+    made = _namespace(ast.parse(step.source))
+    return {name: x for name, x in made.items() if isinstance(x, np.ndarray)}
+
+
+def _namespace(module: ast.Module) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    exec(compile(ast.fix_missing_locations(module), "<compiled by autobp>", "exec"), made)
+    return made
+
+
+def _function(module: ast.Module) -> ast.FunctionDef:
+    """The function with all of the program: forward and, where there is a cost, backward."""
+    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+    return functions.get("cost_and_gradient", functions["value"])
+
+
+def _result(line: ast.Return) -> ast.expr:
+    """The cost, or the outputs."""
+    assert line.value is not None
+    return line.value.elts[0] if isinstance(line.value, ast.Tuple) else line.value
+
+
+def _result_name(function: ast.FunctionDef) -> str:
+    """ "cost" or "result", and an underscore where the program has such a variable itself."""
+    taken = {node.arg for node in function.args.args}
+    taken |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    name = "cost" if function.name == "cost_and_gradient" else "result"
+    while name in taken:
+        name += "_"
+    return name
 
 
 def draw_program(

@@ -20,16 +20,26 @@ from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
 from autobp.drawing.network import Plan, Unit, plan_network
 from autobp.drawing.picture import Picture
-from autobp.drawing.program import Statement, draw_program, shapes, shown_lines, statements, variables
+from autobp.drawing.program import (
+    Statement,
+    constants,
+    draw_program,
+    shapes,
+    shown_lines,
+    statements,
+    variables,
+)
 from autobp.drawing.scalars import draw_scalars, marks_of, name_of
 from autobp.drawing.style import THEMES, Style, Theme, printable
 from autobp.engine import BY_HAND, Value, topological_order
 from autobp.html_page.javascript import rules
 from autobp.html_page.layout import Layout, read_layout
+from autobp.html_page.translation import translate
 from autobp.nn import MLP, Trace
 
 _MOST_NODES = 1000  # to lay out one by one; also about as many as anybody can read
 _MOST_SCALARS = 50_000  # behind a network, to be computed anew while an input is dragged
+_MOST_NUMBERS = 500_000  # in a program's arrays, likewise
 
 
 def page(
@@ -50,15 +60,16 @@ def page(
     out from the operation table.
 
     Args:
-        what: a Value, the root of the graph; an MLP; or what compile() returned, once it has been traced. A
-            program's page shows its statements, and computes nothing anew.
+        what: a Value, the root of the graph; an MLP; or what compile() returned, once it has been traced.
         path: where to write; replaced if it is there.
         trace: a forward pass, ``net.trace(x)``: of a network, the sample to show (inputs of 1 if left out);
             for a Value, how to find neurons, instead of by labels.
         of: for a network, the Value to differentiate, such as a cost, computed from the trace. Left out: the
             output, or ½ Σ a² where there are several.
-        data: for a program, its arguments, samples as rows: the page then shows the numbers of each array, at
-            the step's own theta.
+        data: for a program, its arguments, samples as rows: the page then shows the numbers of each array,
+            at first at the step's own theta, and carries the statements out anew where one is dragged. It
+            says so and only shows numbers where the arrays hold more than 500,000 of them, or an operation
+            is computed by Python code that is no formula.
         title: the page's title and heading.
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
             program, else LR.
@@ -75,7 +86,7 @@ def page(
     scripts = ["elementary.js", "scalars.js"]
     if isinstance(what, Step):
         heading, model, table = _program_page(what, data, direction or "TB")
-        scripts = ["program.js"]
+        scripts = ["elementary.js", "arrays.js", "program.js"]
     elif isinstance(what, MLP):
         heading, model, table = _network_page(what, trace, of, direction or "LR")
     elif not isinstance(what, Value):
@@ -150,13 +161,14 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
     everything = [*arguments, *found]
     position = {id(statement): i for i, statement in enumerate(everything)}
     shape_of = shapes(step)
-    numbers = variables(step, data) if data else {}
+    numbers = variables(step, data) if len(data) or len(arguments) == 1 else {}
+    given, code, note = _live(step, arguments, found[-1].name, numbers)
 
     def box(statement: Statement) -> dict[str, str]:
         lines = shown_lines(statement)
         head = len(statement.name) + len(shape_of.get(statement.name, ""))
-        width = max(80.0, 7.5 * head + 40, 7.3 * max(map(len, lines), default=0) + 20)
-        size = {"width": f"{width / 72:.4f}", "height": f"{(27 + 16 * len(lines)) / 72:.4f}"}
+        width = max(150.0, 7.5 * head + 40, 7.3 * max(map(len, lines), default=0) + 20)
+        size = {"width": f"{width / 72:.4f}", "height": f"{(27 + 16 * (len(lines) + bool(code))) / 72:.4f}"}
         return {"shape": "box", "fixedsize": "true", "label": "", **size}
 
     style = Style(direction, (), ".4g", "light", "none")
@@ -171,23 +183,50 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
         }
         if statement in found:
             described["operands"] = [position[id(operand)] for operand in statement.operands]
-        if statement.name in numbers:
-            described |= _table(numbers[statement.name])
+        if not code and statement.name in numbers:
+            described["numbers"] = _first_numbers(numbers[statement.name])
         nodes.append(described)
     model = {
         "root": len(everything) - 1,
         "nodes": nodes,
-        "view": _program_view(everything, picture, shape_of),
+        "given": given,
+        "note": note,
+        "view": _program_view(everything, picture, shape_of, with_numbers=bool(code)),
     }
-    return f"A program of {len(found)} arrays", model, ""
+    return f"A program of {len(found)} arrays", model, code or "const run = null;\n"
 
 
-def _table(numbers: Any) -> dict[str, Any]:
-    """The numbers of an array as rows of text, cut to what can be read."""
+def _live(
+    step: Step, arguments: Sequence[Statement], result: str, numbers: dict[str, Any]
+) -> tuple[dict[str, Any], str, str]:
+    """The arguments' and constants' numbers, and the statements as JavaScript; or why there are none."""
+    if not numbers:
+        names = ", ".join(argument.name for argument in arguments[1:])
+        return {}, "", f"Made without data; with page(step, path, data=({names},)) it computes with numbers."
+    n_numbers = sum(np.size(x) for x in numbers.values())
+    if n_numbers > _MOST_NUMBERS:
+        return {}, "", (
+            f"The arrays hold {n_numbers:,} numbers, too many to compute anew while one is dragged (at most "
+            f"{_MOST_NUMBERS:,}); a page with fewer samples has fewer."
+        )  # fmt: skip
+    try:
+        code = translate(step.source, result)
+    except TypeError as error:
+        return {}, "", f"Nothing is computed anew: {error}."
+    given = {argument.name: _packed(numbers[argument.name]) for argument in arguments}
+    return given | {name: _packed(x) for name, x in constants(step).items()}, code, ""
+
+
+def _packed(numbers: Any) -> dict[str, Any]:
+    array = np.asarray(numbers, dtype=np.float64)
+    return {"shape": list(array.shape), "numbers": array.reshape(-1).tolist()}
+
+
+def _first_numbers(numbers: Any) -> dict[str, Any]:
+    """An array's shape and the numbers of its upper left corner, as many as can be read."""
     array = np.asarray(numbers, dtype=np.float64)
     rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
-    cut = rows[:12, :6]
-    return {"rows": [[f"{x:.4g}" for x in row] for row in cut.tolist()], "cut": cut.size < array.size}
+    return {"shape": list(array.shape), "corner": rows[:12, :5].tolist()}
 
 
 def _nodes(order: list[Value], marks: dict[Value, list[str]], free: set[Value]) -> list[dict[str, Any]]:
@@ -307,7 +346,9 @@ def _graph_view(
     return _view(layout, items)
 
 
-def _program_view(found: list[Statement], picture: Picture, shape_of: dict[str, str]) -> dict[str, Any]:
+def _program_view(
+    found: list[Statement], picture: Picture, shape_of: dict[str, str], *, with_numbers: bool
+) -> dict[str, Any]:
     layout = read_layout(picture)
     items: list[dict[str, Any]] = []
     for name, at in layout.boxes.items():
@@ -316,7 +357,9 @@ def _program_view(found: list[Statement], picture: Picture, shape_of: dict[str, 
         left, right, top = x - width / 2 + 8, x + width / 2 - 8, y - height / 2
         texts: list[list[Any]] = [["symbol", left, top + 17, statement.name]]
         texts.append(["right", right, top + 17, shape_of.get(statement.name, "")])
-        texts += [["code", left, top + 35 + 16 * k, line] for k, line in enumerate(shown_lines(statement))]
+        lines = shown_lines(statement)
+        texts += [["code", left, top + 35 + 16 * k, line] for k, line in enumerate(lines)]
+        numbers = [["range", left, top + 35 + 16 * len(lines), int(name[1:]), "data", ""]]
         items.append(
             {
                 "node": int(name[1:]),
@@ -324,7 +367,7 @@ def _program_view(found: list[Statement], picture: Picture, shape_of: dict[str, 
                 "shape": "backward" if statement.backward else "box",
                 "at": at,
                 "texts": texts,
-                "numbers": [],
+                "numbers": numbers if with_numbers else [],
             }
         )
     return _view(layout, items)

@@ -19,9 +19,14 @@ function erf(x) {
   return Math.sign(x) * (1 - Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction));
 }
 
-// IEEE 754 has 1 to any power, and anything to the power 0, equal to 1; Math.pow(1, NaN) is NaN
+// IEEE 754 has 1 to any power, and -1 to an infinite one, equal to 1; of both Math.pow makes NaN
 function power(x, y) {
-  return x === 1 ? 1 : Math.pow(x, y);
+  return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : Math.pow(x, y);
+}
+
+// log(e^x + e^y)
+function logaddexp(x, y) {
+  return x === y ? x + Math.LN2 : Math.max(x, y) + Math.log1p(Math.exp(-Math.abs(x - y)));
 }
 
 function choose(index, values) {

@@ -1,19 +1,5 @@
 // A graph of scalars, in topological order; RULES has the value and partials of each operation in it.
 
-// ------------------------------------------------------------------------------------------- numbers
-
-const decode = (x) => (typeof x === "string" ? { inf: Infinity, "-inf": -Infinity }[x] ?? NaN : x);
-
-function written(x) {
-  if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "-∞";
-  const size = Math.abs(x);
-  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return x.toExponential(3).replace(/\.?0+e/, "e");
-  return String(Number(x.toPrecision(size < 1e4 ? 4 : 7)));
-}
-
-// an operand in a formula
-const factor = (x) => (x < 0 || Object.is(x, -0) ? `(${written(x)})` : written(x));
-
 // ------------------------------------------------------------------------------------------- the passes
 
 const original = nodes.map((node) => decode(node.data));
@@ -190,21 +176,7 @@ if (listed.length < free.length) {
 }
 
 function leaf(node, i, parent) {
-  const reach = Math.max(2, 2 * Math.abs(original[i]) || 0);
-  const id = `${parent.id}${i}`;
-  const slider = make("input", { type: "range", min: -reach, max: reach, step: "any", id });
-  const number = make("input", { type: "number", step: "any" });
-  number.setAttribute("aria-label", `${node.name}, number`);
-  slider.addEventListener("input", () => set(i, Number(slider.value)));
-  number.addEventListener("input", () => number.value !== "" && set(i, Number(number.value)));
-  parent.append(make("div", { className: "leaf" }, make("label", { htmlFor: id }, node.name), slider, number));
-  return {
-    i,
-    show() {
-      slider.value = data[i];
-      if (document.activeElement !== number) number.value = Number(data[i].toPrecision(4));
-    },
-  };
+  return { i, ...numberControl(node.name, i, original[i], parent, () => data[i], (x) => set(i, x)) };
 }
 
 byId("reset").addEventListener("click", () => {

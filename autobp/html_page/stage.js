@@ -14,6 +14,20 @@ const users = nodes.map(() => []);
 nodes.forEach((node, i) => (node.operands ?? []).forEach((operand, slot) => users[operand].push({ user: i, slot })));
 let chosen = root;
 
+// ------------------------------------------------------------------------------------------- numbers
+
+const decode = (x) => (typeof x === "string" ? { inf: Infinity, "-inf": -Infinity }[x] ?? NaN : x);
+
+function written(x) {
+  if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "-∞";
+  const size = Math.abs(x);
+  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return x.toExponential(3).replace(/\.?0+e/, "e");
+  return String(Number(x.toPrecision(size < 1e4 ? 4 : 7)));
+}
+
+// an operand in a formula
+const factor = (x) => (x < 0 || Object.is(x, -0) ? `(${written(x)})` : written(x));
+
 // ------------------------------------------------------------------------------------------- drawing
 
 const svg = byId("graph");
@@ -93,6 +107,27 @@ function table(caption, heads, rows, total) {
   for (const cell of head.children) cell.scope = "col";
   return make("table", {}, make("caption", {}, caption), make("thead", {}, head), make("tbody", {}, ...body));
 }
+
+// a slider and a field for one number, around what it was at first
+function numberControl(name, key, original, parent, read, write) {
+  const reach = Math.max(2, 2 * Math.abs(original) || 0);
+  const id = `${parent.id}${key}`;
+  const slider = make("input", { type: "range", min: -reach, max: reach, step: "any", id });
+  const number = make("input", { type: "number", step: "any" });
+  number.setAttribute("aria-label", `${name}, number`);
+  slider.addEventListener("input", () => write(Number(slider.value)));
+  number.addEventListener("input", () => number.value !== "" && write(Number(number.value)));
+  parent.append(make("div", { className: "leaf" }, make("label", { htmlFor: id }, name), slider, number));
+  return {
+    show() {
+      slider.value = read();
+      if (document.activeElement !== number) number.value = Number(read().toPrecision(4));
+    },
+  };
+}
+
+// where a number is that was dragged so many pixels to the right
+const dragged = (from, dx) => Number((from + (dx / 150) * Math.max(1, Math.abs(from) || 0)).toPrecision(4));
 
 function select(i) {
   if (i === chosen) return;
@@ -201,8 +236,7 @@ svg.addEventListener("pointermove", (event) => {
     const { x, y, width, height } = grabbed.seen;
     show(x - dx * grabbed.unit, y - (event.clientY - grabbed.y) * grabbed.unit, width, height);
   } else if (nodes[grabbed.i].free && Math.abs(dx) > 2) {
-    const reach = Math.max(1, Math.abs(grabbed.from) || 0);
-    set(grabbed.i, Number((grabbed.from + (dx / 150) * reach).toPrecision(4)));
+    set(grabbed.i, dragged(grabbed.from, dx));
   }
 });
 for (const end of ["pointerup", "pointercancel"]) {
