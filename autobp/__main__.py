@@ -178,13 +178,21 @@ def _draw(options: argparse.Namespace) -> int:
     net = _network(options)
     cost = _cost_of(net, options)
     X, Y = _random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
-    trace = net.trace(X[0])
-    loss = costs.named(cost)(trace.output, Y[0].tolist())
-    loss.backward()
+    trace, loss = _cost_on(net, cost, X[0], Y[0])
     picture = autobp.draw(net if options.what == "network" else loss, trace=trace)
     _write(options.output, picture.pipe(format=kind))
     print(f"wrote {options.output}, with data and gradients of the cost {cost} on one random sample")
     return 0
+
+
+def _cost_on(net: nn.MLP, cost: str, x: Array, y: Array) -> tuple[nn.Trace, autobp.Value]:
+    """The cost of one sample, targets and all with their names, after its backward pass."""
+    trace = net.trace(x.tolist())
+    targets = [autobp.Value(number, label=f"y[{k}]") for k, number in enumerate(y.tolist(), start=1)]
+    loss = costs.named(cost)(trace.output, targets)
+    loss.label = "J"
+    loss.backward()
+    return trace, loss
 
 
 def _network(options: argparse.Namespace) -> nn.MLP:
@@ -315,11 +323,10 @@ def _train(options: argparse.Namespace) -> int:
         images = None if data.image_shape is None else data.images(data.X_test)
         matrix = plots.confusion_matrix(net, *held_out, classes=data.classes, images=images)
         matrix.savefig(options.out / "confusion_matrix.svg")
-    trace = net.trace(data.X[0])
-    loss = costs.named(data.cost)(trace.output, data.Y[0].tolist())
-    loss.backward()
-    _write(options.out / "network.svg", autobp.draw(net, trace=trace).pipe(format="svg"))
-    _write(options.out / "graph.svg", autobp.draw(loss, trace=trace).pipe(format="svg"))
+    trace, loss = _cost_on(net, data.cost, data.X[0], data.Y[0])
+    drawing = autobp.draw(net, trace=trace, names=data.names, classes=data.classes)
+    _write(options.out / "network.svg", drawing.pipe(format="svg"))
+    _write(options.out / "graph.svg", autobp.draw(loss, trace=trace, direction="TB").pipe(format="svg"))
     written = sorted(path.name for path in options.out.iterdir())
     print(f"wrote {', '.join(written)} into {options.out}/")
     if not options.n_checked:

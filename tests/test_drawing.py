@@ -201,6 +201,18 @@ def test_numbers_that_are_not_finite_are_drawn():
     assert {"inf", "nan"} <= set(texts(svg_of(draw(y))))
 
 
+def test_what_is_not_finite_leaves_the_others_their_colours_and_their_range():
+    net = MLP(3, [2], seed=1)
+    w = net.layers[0].neurons[0].w
+    w[0].data, w[1].data = math.nan, -math.inf
+    largest = max(abs(p.data) for p in net.parameters() if math.isfinite(p.data))
+    assert f"(at most {largest:.3g})" in draw(net).source
+    assert f"penwidth={0.4 + 3.2:.2f}" in draw(net).source
+    x = [Value(data, label=f"x[{i + 1}]") for i, data in enumerate([3.0, math.nan, 1e308, 1e308, math.nan])]
+    y = autobp.sum(v.sin() for v in [*x[:1], *x[2:4]]) + x[1] + x[4]
+    assert "3 … 1e+308, 2 nan" in texts(svg_of(draw(y, max_nodes=3, color="data")))
+
+
 def test_zero_has_no_sign():
     assert "-0" not in texts(svg_of(draw(Value(-0.0))))
 
@@ -347,6 +359,20 @@ def test_softmax_neurons_share_their_sum():
     assert sum(node.operation is not None and node.operation.name == "exp" for node in layers.shared[1]) == 3
 
 
+def test_every_arrow_of_a_softmax_points_forward():
+    net = MLP(2, [3, 3], activation=["tanh", "softmax"], seed=1)
+    trace = net.trace([0.5, -1.0])
+    cost = autobp.costs.quadratic(trace.output, [0.0, 1.0, 0.0])
+    order = topological_order(cost)
+    svg = svg_of(draw(cost, trace=trace))
+    left = {}
+    for i in range(len(order)):
+        points = group(svg, f"n{i}").findall(f".//{SVG}text")
+        left[order[i]] = min(float(text.get("x")) for text in points)
+    backwards = [node for node in order for parent in node.parents if left[parent] >= left[node]]
+    assert backwards == []
+
+
 def test_a_scaled_weight_is_no_neuron():
     w = [Value(1.0, label="W1[1,1]"), Value(2.0, label="W1[1,2]")]
     assert find_layers(topological_order(w[0] * 2.0 + w[1] * w[1])).neurons == []
@@ -376,6 +402,27 @@ def test_a_large_graph_is_summarised_by_layer_and_every_node_is_counted():
     assert len(tips) <= 30
     found = texts(svg_of(drawing))
     assert {"layer 1", "layer 2", "layer 3", "z1", "a1", "z3", "W2 16 × 16", "δ = grad"} <= set(found)
+
+
+def test_inputs_and_targets_without_labels_are_told_apart_by_what_takes_them_in():
+    net = MLP(4, [6, 3], activation=["tanh", "linear"], seed=1)
+    rows = [[0.1 * i - 0.2 * k for i in range(4)] for k in range(10)]
+    targets = [[1.0, 0.0, 0.0] for _ in rows]
+    cost = autobp.costs.softmax_cross_entropy([net(row) for row in rows], targets)
+    found = texts(svg_of(draw(cost)))
+    assert found[found.index("inputs") + 1] == "40 numbers"
+    assert "30 numbers in the cost" in found  # the targets
+    assert found[found.index("1 number in the cost") + 2] == "10"  # what the sum is divided by
+    assert {"24 weights", "6 biases", "60 sums of 8 nodes each", "10 sums of 2 nodes each"} <= set(found)
+
+
+def test_leaves_that_are_taken_in_alike_stay_one_box():
+    w = Value(0.5, label="w")
+    state = Value(1.0, label="s")
+    for k in range(400):
+        state = state * w + math.sin(k)
+    found = texts(svg_of(draw(state)))
+    assert "400 numbers" in found
 
 
 def test_a_group_shows_the_range_of_its_members():
@@ -531,6 +578,45 @@ def test_delta_is_shown_only_after_a_backward_pass():
 def test_layers_and_neurons_are_networks_too():
     assert "u1_3" in draw(Layer(2, 3)).source
     assert "u1_1" in draw(Neuron(2)).source
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB", "RL", "BT"])
+def test_names_of_inputs_and_classes_stand_beside_their_circles(direction):
+    net = MLP(3, [2, 3], seed=1)
+    names = ["length", "width & height", "<age>"]
+    classes = ["setosa", "versi\ncolor", "a class of a long, long name"]
+    drawing = draw(net, names=names, classes=classes, direction=direction, trace=net.trace([1.0, 2.0, 3.0]))
+    svg = svg_of(drawing)
+    for layer, wanted, away in ((0, names, 1), (2, classes, -1)):
+        for index, name in enumerate(wanted, start=1):
+            shown = "".join("".join(texts(group(svg, f"u{layer}_{index}_name"))).split())
+            whole = "".join(name.split())
+            assert shown.rstrip("…") == whole[: len(shown.rstrip("…"))]
+            assert shown == whole or len(shown) >= 10  # cut to what has room
+            ids = f"u{layer}_{index}", f"u{layer}_{index}_name"
+            circle, text = (group(svg, id).find(f".//{SVG}text").attrib for id in ids)
+            axis, sign = {"LR": ("x", 1), "RL": ("x", -1), "TB": ("y", 1), "BT": ("y", -1)}[direction]
+            assert sign * away * (float(circle[axis]) - float(text[axis])) > 20
+    assert overlapping(svg) == []
+
+
+def test_one_output_says_which_class_is_large():
+    found = texts(svg_of(draw(MLP(2, [1]), classes=["0", "ham"])))
+    assert {"large: ham", "small: class 0"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [
+        ({"names": ["a"]}, "names .* 2; got 1: 'a'"),
+        ({"classes": list("abcdef")}, "classes .* 3; got 6: .*, …"),
+    ],
+)
+def test_names_must_be_as_many_as_what_they_name(names, named):
+    with pytest.raises(ValueError, match=named):
+        draw(MLP(2, [3]), **names)
+    with pytest.raises(ValueError, match="of a network"):
+        draw(Value(1.0) * 2.0, **names)
 
 
 def test_another_networks_trace_is_refused():

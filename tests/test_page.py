@@ -176,9 +176,9 @@ def test_labels_cannot_break_out_of_the_page(tmp_path):
     nasty = "</script><script>document.title='broken'</script>"
     root = Value(1.0, label=nasty) * 2.0
     root.label = "<b>&amp;</b>"
-    html = page(root, tmp_path / "page.html", title="<i>a & b</i>").read_text(encoding="utf-8")
+    html = page(root, tmp_path / "page.html", title="<i>a & b</i>\ud800").read_text(encoding="utf-8")
     assert nasty not in html
-    assert "<title>&lt;i&gt;a &amp; b&lt;/i&gt;</title>" in html
+    assert "<title>&lt;i&gt;a &amp; b&lt;/i&gt; </title>" in html
 
 
 def test_what_the_page_cannot_do_is_refused(tmp_path):
@@ -191,6 +191,10 @@ def test_what_the_page_cannot_do_is_refused(tmp_path):
         x = x.sin()
     with pytest.raises(ValueError, match="1,001"):
         page(x, tmp_path / "page.html")
+    with pytest.raises(ValueError, match=r"'page\.svg' in \.html"):
+        page(Value(1.0) * 2.0, tmp_path / "page.svg")
+    with pytest.raises(ValueError, match=r"\(x, y\), each with samples as rows; got 1"):
+        page(compiled()[1], tmp_path / "page.html", data=[[0.1, 0.2, 0.3]])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -437,6 +441,18 @@ def test_a_networks_circles_show_a_and_delta_and_its_edges_the_weights(tmp_path)
     assert circles == {}
     labels = sorted(shown(item[0]) for item in found if len(item) == 1)
     assert labels == sorted(float(f"{w.data:.4g}") for w in net.parameters())
+
+
+@needs_browser
+def test_a_networks_page_names_inputs_and_classes_within_the_picture(tmp_path):
+    names, classes = ["sepal length (cm)", "<b>"], ["setosa", "versicolor", "virginica"]
+    path = page(MLP(2, [3, 3]), tmp_path / "page.html", names=names, classes=classes)
+    found = in_browser(path, """return [...svg.querySelectorAll(".mark text")].map((text) => {
+        const box = text.getBBox();
+        return [text.textContent, box.x >= 0 && box.x + box.width <= view.width];
+      });""", tmp_path)  # fmt: skip
+    assert {name for name, _ in found} >= {*names, *classes}
+    assert all(inside for _, inside in found)
 
 
 @needs_browser

@@ -28,6 +28,8 @@ def draw(
     depth: int | None = None,
     highlight: Value | Sequence[Value] = (),
     trace: Trace | None = None,
+    names: Sequence[str] = (),
+    classes: Sequence[str] = (),
     max_nodes: int = 300,
 ) -> Picture:
     """Draw a Value's graph, a network, or a compiled program.
@@ -52,6 +54,8 @@ def draw(
             derivative, stand out, with the local derivatives that are multiplied along each.
         trace: a forward pass, ``net.trace(x)``. It tells a network's a and δ, and finds the neurons in a
             Value's graph; without it they are found by labels such as ``W1[1,2]``.
+        names, classes: what a network's inputs are called, and the classes that its outputs stand for (two,
+            where one output tells them apart): they are written beside the circles.
         max_nodes: the largest graph to be drawn node by node, at least 1.
 
     Returns:
@@ -77,8 +81,12 @@ def draw(
         raise ValueError(f"depth must be at least 0; got {depth}")
     if max_nodes < 1:
         raise ValueError(f"max_nodes must be at least 1; got {max_nodes}")
+    if not is_network and (len(names) or len(classes)):
+        raise ValueError(
+            "names= and classes= are for the picture of a network; a graph's nodes have their labels"
+        )
     if is_network:
-        return draw_network(what, style, trace)
+        return draw_network(what, style, trace, names, classes)
     if is_program:
         return draw_program(what, style, max_nodes)
     if not isinstance(what, Value):

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import wrap
+from typing import Any
 
-from graphviz import escape
+from graphviz import escape, nohtml
 
 from autobp.drawing.picture import Picture
 from autobp.drawing.scalars import gradient, new_picture
-from autobp.drawing.style import Style, printable
+from autobp.drawing.style import Style, largest_of, printable
 from autobp.engine import Value
 from autobp.nn import MLP, Activation, Layer, Neuron, Trace
 
@@ -20,6 +22,7 @@ _MOST_ACROSS = 900.0  # points for the labels between two layers; past it, width
 _CHARACTER = 6.4  # the width of a character and
 _LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
 _GAP = 16.0
+_LONGEST_NAME = 24
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Plan:
     Attributes:
         columns: the units of each layer, the inputs first; a unit of index 0 stands for those left out.
         biases: the bias unit beside each column but the last, None where a layer has no biases.
+        names: texts beside inputs and outputs, the names of quantities and classes.
         radius: of the circles of inputs and neurons, in points.
     """
 
@@ -72,16 +76,23 @@ class Plan:
     biases: list[Unit | None]
     edges: list[Edge]
     titles: list[Unit]
+    names: list[Unit]
     radius: float
 
 
 def plan_network(
-    net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None, *, with_delta: bool = False
+    net: MLP | Layer | Neuron,
+    style: Style,
+    trace: Trace | None = None,
+    *,
+    names: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    with_delta: bool = False,
 ) -> Plan:
     """The layout of a network, with room for what the style shows; for δ, where there is one or in any case.
 
     Raises:
-        ValueError: the trace is another network's.
+        ValueError: the trace is another network's, or there are not as many names as inputs or outputs.
     """
     layers = _rows(net)
     sizes = [len(layers[0][0].w), *[len(neurons) for neurons in layers]]
@@ -128,21 +139,29 @@ def plan_network(
         Unit(f"title{layer}", _title(net, layer), along=column[0].along, across=min(tops) - 24)
         for layer, column in enumerate(columns)
     ]
-    return Plan(columns, biases, edges, titles, radius)
+    texts = _names(columns[0], [[str(name)] for name in names], sizes[0], "names", style, -radius)
+    texts += _names(columns[-1], _class_lines(classes, sizes[-1]), sizes[-1], "classes", style, radius)
+    return Plan(columns, biases, edges, titles, texts, radius)
 
 
-def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = None) -> Picture:
-    """A network, with the a and δ of a trace where one is given.
+def draw_network(
+    net: MLP | Layer | Neuron,
+    style: Style,
+    trace: Trace | None = None,
+    names: Sequence[str] = (),
+    classes: Sequence[str] = (),
+) -> Picture:
+    """A network, with the a and δ of a trace and the names of inputs and classes, where they are given.
 
     Raises:
-        ValueError: the trace is another network's.
+        ValueError: the trace is another network's, or there are not as many names as inputs or outputs.
     """
-    plan = plan_network(net, style, trace)
+    plan = plan_network(net, style, trace, names=names, classes=classes)
     picture = new_picture(style, engine="neato")
     picture.attr(inputscale="72", splines="line", outputorder="edgesfirst", forcelabels="false")
     picture.attr("node", shape="circle", fixedsize="true", fontsize="10", style="filled", penwidth="1.2")
     values = [_coloured(edge.weight, style) for edge in plan.edges]
-    largest = max(map(abs, values), default=0.0)
+    largest = largest_of(values)
     for edge, value in zip(plan.edges, values, strict=True):
         tip = escape(f"{edge.weight.label or 'weight'}: {edge.weight.data!r}")
         look = _edge_look(value, largest, style)
@@ -173,6 +192,8 @@ def draw_network(net: MLP | Layer | Neuron, style: Style, trace: Trace | None = 
     for edge in plan.edges:
         if edge.label is not None:
             _text(picture, edge.label, style, filled=True)
+    for name in plan.names:
+        _text(picture, name, style)
     for title in plan.titles:
         _text(picture, title, style, muted=True)
     if style.colour != "none" and largest:
@@ -214,6 +235,45 @@ def _column(layer: int, size: int, style: Style, trace: Trace | None, with_delta
                 lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
         column.append(Unit(f"u{layer}_{index}", lines, index))
     return column
+
+
+def _class_lines(classes: Sequence[str], n_outputs: int) -> list[list[str]]:
+    """What to write beside each output: its class; of two classes, what a large and a small output mean."""
+    if n_outputs == 1 and len(classes) == 2:
+        no, yes = [f"class {name}" if str(name).isdecimal() else f"{name}" for name in classes]
+        return [[f"large: {yes}", f"small: {no}"]]
+    return [[str(name)] for name in classes]
+
+
+def _names(
+    column: list[Unit], names: list[list[str]], size: int, what: str, style: Style, radius: float
+) -> list[Unit]:
+    """Texts before (radius < 0) or after the circles of a layer, none where there are no names."""
+    if names and len(names) != size:
+        raise ValueError(f"{what} must have one for each of the {size}; got {len(names)}: {_some(names)}")
+    texts = []
+    horizontal = style.direction in ("LR", "RL")
+    # one above another they have a line each; side by side, two lines as wide as the circles
+    longest = _LONGEST_NAME if horizontal else int((2 * abs(radius) + _GAP) / _CHARACTER) - 1
+    for unit in column if names else ():
+        if unit.index:
+            lines = [printable(name, _LONGEST_NAME) for name in names[unit.index - 1]]
+            if not horizontal:
+                lines = [part for line in lines for part in _wrapped(line, longest)]
+            text = Unit(f"{unit.id}_name", lines, across=unit.across)
+            room = width_of(text) if horizontal else len(lines) * _LINE
+            text.along = unit.along + math.copysign(abs(radius) + 6 + room / 2, radius)
+            texts.append(text)
+    return texts
+
+
+def _wrapped(line: str, longest: int) -> list[str]:
+    return wrap(line, longest, max_lines=2, placeholder="…") or [line]
+
+
+def _some(names: list[list[str]]) -> str:
+    shown = ", ".join(repr(line) for lines in names[:4] for line in lines)
+    return f"{shown}, …" if len(names) > 4 else shown
 
 
 def _incoming(column: list[Unit], bias: Unit | None, neuron: Neuron) -> list[tuple[Unit, Value]]:
@@ -300,9 +360,14 @@ def _activation_name(activation: Activation) -> str:
     return printable(name, 20)
 
 
+def width_of(unit: Unit) -> float:
+    """Room for a text, in points."""
+    return max(map(len, unit.lines)) * _CHARACTER + 2
+
+
 def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, muted: bool = False) -> None:
     colours = style.colours
-    width = max(map(len, unit.lines)) * _CHARACTER + 2
+    width = width_of(unit)
     picture.node(
         unit.id,
         _centred(unit.lines),
@@ -320,8 +385,9 @@ def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, m
     )
 
 
-def _centred(lines: list[str]) -> str:
-    return "\n".join(escape(line) for line in lines)
+def _centred(lines: list[str]) -> Any:
+    """Lines one below another; "<…>", which Graphviz would take for HTML, as it is."""
+    return nohtml("\n".join(escape(line) for line in lines))
 
 
 def _position(unit: Unit, style: Style) -> str:
@@ -356,8 +422,8 @@ def _shown_value(trace: Trace | None, layer: int, index: int, style: Style) -> f
 def _strongest(trace: Trace | None, style: Style) -> float:
     if trace is None:
         return 0.0
-    return max(
-        abs(_shown_value(trace, layer, index, style))
+    return largest_of(
+        _shown_value(trace, layer, index, style)
         for layer, a in enumerate(trace.a)
         for index in range(1, len(a) + 1)
     )

@@ -10,7 +10,7 @@ from graphviz import escape
 
 from autobp.drawing.layers import Layers, NeuronInGraph, find_layers
 from autobp.drawing.picture import Picture
-from autobp.drawing.style import FONT, Style, counted, escape_html, printable
+from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 
@@ -36,12 +36,15 @@ def draw_scalars(
     picture = new_picture(style)
     colours = style.colours
     layers = find_layers(order, trace)
-    marks = marks_of(layers)
+    marks = marks_of(layers, trace)
+    if any(not node.is_leaf for nodes in layers.shared.values() for node in nodes):
+        # a softmax leaves its neurons and comes back: laid out each by itself, it would have arrows backwards
+        picture.attr(newrank="true")
     shown = order if depth is None else down_to(order, depth)
     names = {node: f"n{i}" for i, node in enumerate(order)}
     visible = set(shown)
     lit, n_paths = nodes_on_paths(order, highlight)
-    largest = max((abs(_coloured(node, style)) for node in shown), default=0.0)
+    largest = largest_of(_coloured(node, style) for node in shown)
 
     caption = []
     if len(shown) < len(order):
@@ -141,9 +144,12 @@ def name_of(node: Value, marks: dict[Value, list[str]]) -> str:
     return " = ".join(names)
 
 
-def marks_of(layers: Layers) -> dict[Value, list[str]]:
-    """What the nodes of a network are: "z1[2]", "a1[2]"."""
+def marks_of(layers: Layers, trace: Trace | None = None) -> dict[Value, list[str]]:
+    """What nodes are in a network: "z1[2]", "a1[2]", and "x[2]" for an input of the trace without a label."""
     marks: dict[Value, list[str]] = defaultdict(list)
+    for i, x in enumerate(trace.a[0] if trace else (), start=1):
+        if not x.label:
+            marks[x].append(f"x[{i}]")
     for neuron in layers.neurons:
         marks[neuron.z].append(f"z{neuron.name}")
         if neuron.a is not None:

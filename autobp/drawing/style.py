@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,6 +109,11 @@ class Style:
         return mix(self.colours.node, self.colours.positive if x > 0 else self.colours.negative, strength)
 
 
+def largest_of(numbers: Iterable[float]) -> float:
+    """The largest absolute value of those that are finite; 0 where there are none."""
+    return max((abs(x) for x in numbers if math.isfinite(x)), default=0.0)
+
+
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
@@ -134,5 +140,6 @@ def escape_html(text: str) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """ "1 node", "12,345 nodes"."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    """ "1 node", "12,345 nodes", "3 boxes"."""
+    ending = "" if n == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    return f"{n:,} {noun}{ending}"

@@ -20,13 +20,14 @@ from autobp.drawing.scalars import (
     panel,
     put_caption,
 )
-from autobp.drawing.style import Style, counted, escape_html, printable
+from autobp.drawing.style import Style, counted, escape_html, largest_of, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.ops import ADD, MAXIMUM, MINIMUM, MULTIPLY, SUBTRACT
 
 _INDEXED = re.compile(r"(.*?)\[(\d+(?:,\d+)*)\]")
 _LAYERS = re.compile(r"[Wb]\d+")
+_LEAVES = {"W": "weight", "b": "bias"}
 _MOST_GROUPS = 60  # more boxes than these are no summary
 
 
@@ -58,9 +59,10 @@ class Fold:
                 if self.head[parent] is not self.head[node]:
                     operands[self.head[node]].append(self.head[parent])
         heads = [node for node in order if self.head[node] is node]
+        uses = _uses(heads, operands, roles)
         self.exact = True
         for name in (_array, _stem):
-            kinds = {node: _kind(node, roles, name) for node in heads}
+            kinds = {node: _kind(node, roles, uses, name) for node in heads}
             self.group = _alike(heads, operands, kinds)
             if max(self.group.values()) < max_groups:
                 break
@@ -131,9 +133,26 @@ def _numbered(kinds: dict[Value, Hashable]) -> dict[Value, int]:
     return {node: numbers.setdefault(kind, len(numbers)) for node, kind in kinds.items()}
 
 
-def _kind(node: Value, roles: dict[Value, Role], name: Callable[[str], str]) -> Hashable:
+def _uses(
+    heads: list[Value], operands: dict[Value, list[Value]], roles: dict[Value, Role]
+) -> dict[Value, frozenset[Hashable]]:
+    """For the leaves without a label, what takes them in: inputs are told from targets by that."""
+    uses: dict[Value, set[Hashable]] = defaultdict(set)
+    for node in heads:
+        for operand in operands.get(node, ()):
+            if operand.operation is None and not operand.label:
+                uses[operand].add((node.operation.name if node.operation else "", roles.get(node)))
+    return {node: frozenset(found) for node, found in uses.items()}
+
+
+def _kind(
+    node: Value,
+    roles: dict[Value, Role],
+    uses: dict[Value, frozenset[Hashable]],
+    name: Callable[[str], str],
+) -> Hashable:
     if node.operation is None:
-        return "", name(node.label)
+        return "", name(node.label), uses.get(node)
     return node.operation.name, node.constants, roles.get(node)
 
 
@@ -174,17 +193,20 @@ def draw_summary(
     for number, nodes in layers.shared.items():
         layer_of.update(dict.fromkeys(nodes, number))
     fold = Fold(order, roles, min(max_groups, _MOST_GROUPS))
+    inputs = set(layers.inputs)
 
     picture = new_picture(style)
     colours = style.colours
     n_groups = len(fold.members)
-    boxes = f"{n_groups:,} box{'es' * (n_groups != 1)}"
-    caption = [f"{counted(len(order), 'node')} in {boxes}: too many to draw each"]
+    caption = [f"{counted(len(order), 'node')} in {counted(n_groups, 'box')}: too many to draw each"]
+    if style.colour != "none":
+        what = "gradients" if style.colour == "grad" else "data"
+        caption.append(f"blue: the mean of a box's {what} is above 0; orange: below 0; stronger: larger")
     if not fold.exact:
         caption.append("a box holds what is computed alike nearby; arrows in a circle are repetition")
     put_caption(picture, caption, style)
 
-    largest = max((_strength(members, style) for members in fold.members), default=0.0)
+    largest = largest_of(_strength(members, style) for members in fold.members)
     in_layer: dict[int, list[int]] = defaultdict(list)
     for i, members in enumerate(fold.members):
         numbers = {layer_of.get(member, 0) for member in members}
@@ -194,7 +216,8 @@ def draw_summary(
         for i in groups:
             members = fold.members[i]
             is_lit = any(member in lit for member in members)
-            label = _group_label(members, fold.size[i], roles, style, largest, lit=is_lit)
+            name = _group_name(members, roles, inputs, has_layers=bool(layers.neurons))
+            label = _group_label(members, fold.size[i], name, roles, style, largest, lit=is_lit)
             graph.node(f"g{i}", label, id=f"g{i}", tooltip=counted(fold.size[i], "node"))
 
     clusters = count()
@@ -223,8 +246,32 @@ def draw_summary(
     return picture
 
 
+def _group_name(
+    members: list[Value], roles: dict[Value, Role], inputs: set[Value], *, has_layers: bool
+) -> str:
+    first = members[0]
+    role = roles.get(first)
+    if role is not None:
+        return f"{role.name}{role.layer}"
+    if not first.is_leaf:
+        return printable(first.label) if len(members) == 1 else ""
+    if name := _array_name(members):
+        return name
+    if all(member in inputs for member in members):
+        return "input" if len(members) == 1 else "inputs"
+    # what no layer takes in, the cost does: targets, and the numbers in its formula
+    return counted(len(members), "number") + (" in the cost" if has_layers else "")
+
+
 def _group_label(
-    members: list[Value], size: int, roles: dict[Value, Role], style: Style, largest: float, *, lit: bool
+    members: list[Value],
+    size: int,
+    name: str,
+    roles: dict[Value, Role],
+    style: Style,
+    largest: float,
+    *,
+    lit: bool,
 ) -> str:
     colours = style.colours
     first = members[0]
@@ -232,15 +279,9 @@ def _group_label(
     symbol = printable(first._op)
     if size > len(members) and (first.operation is ADD or first.operation is SUBTRACT):
         symbol = "Σ"
-    if first.is_leaf:
-        name = _array_name(members)
-    elif role is not None:
-        name = f"{role.name}{role.layer}"
-    else:
-        name = printable(first.label) if len(members) == 1 else ""
-    rows = [head_row(escape_html(symbol), escape_html(name) or ("numbers" if first.is_leaf else ""))]
-    if size > 1:
-        rows.append(f'<tr><td colspan="2">{_how_many(members, size, leaf=first.is_leaf)}</td></tr>')
+    rows = [head_row(escape_html(symbol), escape_html(name))]
+    if size > 1 and not name.startswith(counted(size, "number")):
+        rows.append(f'<tr><td colspan="2">{_how_many(members, size)}</td></tr>')
     for shown, title in (("data", "data"), ("grad", "δ = grad" if role and role.name == "z" else "grad")):
         if shown in style.show:
             numbers = [node.data if shown == "data" else gradient(node) for node in members]
@@ -254,15 +295,29 @@ def _group_label(
     )
 
 
-def _how_many(members: list[Value], size: int, *, leaf: bool) -> str:
-    if leaf:
-        return counted(size, "leaf").replace("leafs", "leaves")
-    if size == len(members):
+#: What several nodes make when they are folded into one, and several of these.
+_FOLDED = {
+    ADD: ("sum", "sums"),
+    SUBTRACT: ("sum", "sums"),
+    MULTIPLY: ("product", "products"),
+    MAXIMUM: ("maximum", "maxima"),
+    MINIMUM: ("minimum", "minima"),
+}
+
+
+def _how_many(members: list[Value], size: int) -> str:
+    first = members[0]
+    if first.is_leaf:
+        kind = _LEAVES.get(first.label[:1], "number") if _LAYERS.fullmatch(_array(first.label)) else "number"
+        return counted(size, kind)
+    if size == len(members) or first.operation not in _FOLDED:
         return counted(size, "node")
+    one, several = _FOLDED[first.operation]
+    if len(members) == 1:
+        return f"one {one} of {counted(size, 'node')}"
     each, rest = divmod(size, len(members))
-    if rest:
-        return f"{len(members):,} out of {counted(size, 'node')}"
-    return counted(each, "node") if len(members) == 1 else f"{len(members):,} × {counted(each, 'node')}"
+    made = f"{len(members):,} {several} of {counted(size if rest else each, 'node')}"
+    return f"{made} in all" if rest else f"{made} each"
 
 
 def _array_name(members: list[Value]) -> str:
@@ -281,8 +336,12 @@ def _array_name(members: list[Value]) -> str:
 
 
 def _range(numbers: list[float], style: Style) -> str:
-    low, high = style.number(min(numbers)), style.number(max(numbers))
-    return low if low == high else f"{low} … {high}"
+    known = [x for x in numbers if not math.isnan(x)]
+    missing = len(numbers) - len(known)
+    if not known:
+        return "nan"
+    low, high = style.number(min(known)), style.number(max(known))
+    return (low if low == high else f"{low} … {high}") + (f", {missing:,} nan" if missing else "")
 
 
 def _strength(members: list[Value], style: Style) -> float:
@@ -290,5 +349,5 @@ def _strength(members: list[Value], style: Style) -> float:
     if style.colour == "none":
         return 0.0
     numbers = [member.data if style.colour == "data" else gradient(member) for member in members]
-    mean = math.fsum(numbers) / len(numbers) if all(map(math.isfinite, numbers)) else 0.0
-    return mean
+    n = len(numbers)
+    return math.fsum(x / n for x in numbers) if all(map(math.isfinite, numbers)) else 0.0

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from autobp.compiler.step import Step
 from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
-from autobp.drawing.network import Plan, Unit, plan_network
+from autobp.drawing.network import Plan, Unit, plan_network, width_of
 from autobp.drawing.picture import Picture
 from autobp.drawing.program import (
     Statement,
@@ -37,6 +37,7 @@ from autobp.html_page.layout import Layout, read_layout
 from autobp.html_page.translation import translate
 from autobp.nn import MLP, Trace
 
+_LONGEST_TITLE = 200
 _MOST_NODES = 1000  # to lay out one by one; also about as many as anybody can read
 _MOST_SCALARS = 50_000  # behind a network, to be computed anew while an input is dragged
 _MOST_NUMBERS = 500_000  # in a program's arrays, likewise
@@ -49,6 +50,8 @@ def page(
     trace: Trace | None = None,
     of: Value | None = None,
     data: Sequence[ArrayLike] = (),
+    names: Sequence[str] = (),
+    classes: Sequence[str] = (),
     title: str | None = None,
     direction: str | None = None,
 ) -> Path:
@@ -70,6 +73,8 @@ def page(
             at first at the step's own theta, and carries the statements out anew where one is dragged. It
             says so and only shows numbers where the arrays hold more than 500,000 of them, or an operation
             is computed by Python code that is no formula.
+        names, classes: for a network, what its inputs are called and the classes that its outputs stand for,
+            as for draw().
         title: the page's title and heading.
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
             program, else LR.
@@ -79,23 +84,26 @@ def page(
 
     Raises:
         TypeError: ``what`` is none of these.
-        ValueError: the graph is too large, or has nodes made by hand, for which there is no rule to compute
-            them anew; or trace, of and the network do not belong together.
+        ValueError: the path does not end in .html; the graph is too large, or has nodes made by hand, for
+            which there is no rule to compute them anew; data are not the program's arguments; or trace, of,
+            names, classes and the network do not belong together.
         autobp.drawing.LayoutError: there is nothing here that lays out graphs.
     """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"a page is HTML, which browsers tell by the ending: end {target.name!r} in .html")
     scripts = ["elementary.js", "scalars.js"]
     if isinstance(what, Step):
         heading, model, table = _program_page(what, data, direction or "TB")
         scripts = ["elementary.js", "arrays.js", "program.js"]
     elif isinstance(what, MLP):
-        heading, model, table = _network_page(what, trace, of, direction or "LR")
+        heading, model, table = _network_page(what, trace, of, direction or "LR", names, classes)
     elif not isinstance(what, Value):
         raise TypeError(f"cannot make a page of {what!r}: give a Value, an MLP or a compiled step")
     elif of is not None:
         raise ValueError("of= is for a network; a Value's page is about the Value itself")
     else:
         heading, model, table = _graph_page(what, trace, direction or "LR")
-    target = Path(path)
     target.write_text(_html(title or heading, model, table, scripts), encoding="utf-8")
     return target
 
@@ -107,9 +115,10 @@ def _graph_page(root: Value, trace: Trace | None, direction: str) -> tuple[str, 
             f"a page shows every node, and {len(order):,} are too many to read (at most {_MOST_NODES:,}): "
             "draw() summarises such a graph; or make the page of the network, page(net, path, trace=…, of=…)"
         )
-    marks = marks_of(find_layers(order, trace))
+    marks = marks_of(find_layers(order, trace), trace)
     leaves = [node for node in order if node.is_leaf]
-    free = {node for node in leaves if node.label} or set(leaves)  # what has no name is a constant
+    # what has no name is a constant
+    free = {node for node in leaves if node.label or node in marks} or set(leaves)
     model = {
         "root": len(order) - 1,
         "nodes": _nodes(order, marks, free),
@@ -119,7 +128,12 @@ def _graph_page(root: Value, trace: Trace | None, direction: str) -> tuple[str, 
 
 
 def _network_page(
-    net: MLP, trace: Trace | None, of: Value | None, direction: str
+    net: MLP,
+    trace: Trace | None,
+    of: Value | None,
+    direction: str,
+    names: Sequence[str],
+    classes: Sequence[str],
 ) -> tuple[str, dict[str, Any], str]:
     if trace is None:
         if of is not None:
@@ -136,18 +150,16 @@ def _network_page(
         raise ValueError(
             f"a page computes every scalar anew, and {len(order):,} are too many (at most {_MOST_SCALARS:,})"
         )
-    marks = marks_of(find_layers(order, trace))
-    for i, x in enumerate(trace.a[0], start=1):
-        if not x.label and x in position:
-            marks[x] = [f"x[{i}]"]
+    marks = marks_of(find_layers(order, trace), trace)
     if not of.label and of not in marks:
         marks[of] = ["C"]
     free = {node for node in order if node.is_leaf and (node.label or node in marks)}
     style = Style(direction, ("data",), "+.3e", "light", "none")  # room for the widest numbers
+    plan = plan_network(net, style, trace, names=names, classes=classes, with_delta=True)
     model = {
         "root": len(order) - 1,
         "nodes": _nodes(order, marks, free),
-        "view": _network_view(plan_network(net, style, trace, with_delta=True), trace, position, direction),
+        "view": _network_view(plan, trace, position, direction),
     }
     return f"A network of {' – '.join(map(str, net.sizes))}", model, _rules(order)
 
@@ -161,6 +173,11 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
     everything = [*arguments, *found]
     position = {id(statement): i for i, statement in enumerate(everything)}
     shape_of = shapes(step)
+    if len(data) not in (0, len(arguments) - 1):
+        names = ", ".join(argument.name for argument in arguments[1:]) or "nothing"
+        raise ValueError(
+            f"data must hold the program's arguments ({names}), each with samples as rows; got {len(data)}"
+        )
     numbers = variables(step, data) if len(data) or len(arguments) == 1 else {}
     given, code, note = _live(step, arguments, found[-1].name, numbers)
 
@@ -393,7 +410,10 @@ def _network_view(plan: Plan, trace: Trace, position: dict[Value, int], directio
     biases = [bias for bias in plan.biases if bias is not None]
     places = [unit.place(direction) for unit in [*units, *biases, *plan.titles]]
     margin = plan.radius + 24
-    left, right = min(x for x, _ in places) - margin, max(x for x, _ in places) + margin
+    ends = [(x, margin) for x, _ in places]
+    ends += [(unit.place(direction)[0], width_of(unit) / 2 + 8) for unit in plan.names]
+    left, right = min(x - width for x, width in ends), max(x + width for x, width in ends)
+    places += [unit.place(direction) for unit in plan.names]
     top, bottom = max(y for _, y in places) + margin, min(y for _, y in places) - margin
 
     def place(unit: Unit) -> tuple[float, float]:
@@ -407,6 +427,7 @@ def _network_view(plan: Plan, trace: Trace, position: dict[Value, int], directio
 
     marks = [{"circle": [*place(bias), 13], "texts": lines(bias, ["1"], "middle")} for bias in biases]
     marks += [{"texts": lines(title, title.lines, "title")} for title in plan.titles]
+    marks += [{"texts": lines(name, name.lines, "middle")} for name in plan.names]
     items = []
     for layer, column in enumerate(plan.columns):
         for unit in column:
@@ -468,7 +489,7 @@ def _html(title: str, model: dict[str, Any], table: str, scripts: Sequence[str])
     # "<" would let a label end the script
     data = json.dumps(_finite(model), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(read("page.html")).substitute(
-        title=escape(title),
+        title=escape(printable(title, _LONGEST_TITLE)),
         style=f"{_colours(':root', THEMES['light'])}\n@media (prefers-color-scheme: dark) "
         f"{{ {_colours(':root', THEMES['dark'])} }}\n{read('page.css')}",
         data=data,

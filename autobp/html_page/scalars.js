@@ -43,7 +43,7 @@ const formula = (i, operand) =>
     .replace(/(?<=\(|, )\((-[^()]*)\)(?=\)|,)/g, "$1"); // a negative argument needs no parentheses of its own
 
 function told() {
-  if (step === nSteps) return `Both passes are done: ${nodes.length} nodes.`;
+  if (step === nSteps) return `Both passes are done: ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}.`;
   if (step === 0) return "Inputs and weights are given; Step computes what depends on them.";
   if (step <= nForward) {
     const i = computed[step - 1];
