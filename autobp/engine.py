@@ -69,6 +69,8 @@ class _Shared:
     def __init__(self) -> None:
         #: in how many threads reads are watched; 0 keeps reads of data fast
         self.watchers = 0
+        #: what those threads want called before reads in threads that do not watch
+        self.elsewhere: list[Callable[[Value, str], None]] = []
         self.lock = threading.Lock()
         #: what freed nodes referred to and is to be let go of next, and whether that is going on
         self.buried: list[object] = []
@@ -101,22 +103,32 @@ class ieee:
 class watch_reads:
     """Context manager: call ``on_read(value, what)`` before this thread reads data or compares by it.
 
-    ``what`` says how, as the user wrote it: ".data", "<", "==", "bool()" …. A tracer raises from it.
+    ``what`` says how, as the user wrote it: ".data", "<", "==", "bool()", "float()" …. A tracer raises from
+    it. ``elsewhere`` is called so for reads in threads that do not watch themselves.
     """
 
-    def __init__(self, on_read: Callable[[Value, str], None]) -> None:
+    def __init__(
+        self,
+        on_read: Callable[[Value, str], None],
+        elsewhere: Callable[[Value, str], None] | None = None,
+    ) -> None:
         self._on_read = on_read
+        self._elsewhere = elsewhere
 
     def __enter__(self) -> None:
         self._before: Callable[[Value, str], None] | None = getattr(_thread, "on_read", None)
         _thread.on_read = self._on_read
         with _shared.lock:
             _shared.watchers += 1
+            if self._elsewhere is not None:
+                _shared.elsewhere.append(self._elsewhere)
 
     def __exit__(self, *exception: object) -> None:
         _thread.on_read = self._before
         with _shared.lock:
             _shared.watchers -= 1
+            if self._elsewhere is not None:
+                _shared.elsewhere.remove(self._elsewhere)
 
 
 class Details:
@@ -378,21 +390,31 @@ class Value:
         return format(self.data, spec) if spec else repr(self)
 
     def __float__(self) -> float:
+        if _shared.watchers:
+            _announce_read(self, "float()")
         raise TypeError(
             f"{_describe(self)} cannot be turned into a float: its gradient would be lost. Use .data for the "
             "number, and for functions the Value's own, v.exp() or v.sqrt(), and not those of math"
         )
 
     def __int__(self) -> int:
+        if _shared.watchers:
+            _announce_read(self, "int()")
         raise TypeError(f"{_describe(self)} cannot be turned into an int: use int(v.data) for the number")
 
     def __complex__(self) -> complex:
+        if _shared.watchers:
+            _announce_read(self, "complex()")
         raise TypeError(f"{_describe(self)} cannot be turned into a complex number: use .data for the number")
 
     def __round__(self, digits: int | None = None) -> float:
+        if _shared.watchers:
+            _announce_read(self, "round()")
         raise TypeError(f"{_describe(self)} cannot be rounded: use round(v.data) for the number")
 
     def __index__(self) -> int:
+        if _shared.watchers:
+            _announce_read(self, "index")
         raise TypeError(
             f"{_describe(self)} cannot be an index: use autobp.take(values, i), which records the choice, "
             "or int(v.data)"
@@ -408,6 +430,8 @@ class Value:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, numbers.Number):
+            if _shared.watchers:
+                _announce_read(self, "==")
             raise TypeError(
                 f"{_describe(self)} == {other!r} compares a Value with a number: == between Values means the "
                 "same node. Use v.data == number, or autobp.equal(v, number) for a node that is 1 or 0"
@@ -430,6 +454,8 @@ class Value:
     # ------------------------------------------------------------------------------- pickling and copying
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if _shared.watchers:
+            _announce_read(self, "copy")
         details = self._details
         if details is not None and details.backward is not None:
             raise TypeError(
@@ -865,6 +891,9 @@ def _announce_read(value: Value, what: str) -> None:
     on_read = getattr(_thread, "on_read", None)
     if on_read is not None:
         on_read(value, what)
+        return
+    for watch in list(_shared.elsewhere):
+        watch(value, what)
 
 
 def _compared(value: Value, other: Any, sign: str) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import pickle
 import random
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from typing import Any
 
@@ -424,6 +427,17 @@ def test_take_with_a_traced_index() -> None:
         step(step.theta, [-1], [0.0])
 
 
+@pytest.mark.parametrize("index", [1, 1.0])
+def test_take_with_an_index_that_is_a_constant(index: float) -> None:
+    W, table = values(3, 3), [2.0, 3.0, 5.0]
+
+    def loss(x: Any, y: Any) -> Any:
+        z = [sum(w * v for w, v in zip(row, x, strict=True)) for row in W]
+        return take(z, index) * take(table, index) + take([z[0], x[1], W[0, 0]], index)
+
+    agrees(loss, list(W.reshape(-1)), X, Y)
+
+
 def test_products_of_parameters() -> None:
     U, V = values(3, 2), values(2, 3)
 
@@ -524,10 +538,66 @@ def test_decisions_on_traced_values_are_refused() -> None:
         autobp.compile(lambda x: x * w if x > 0 else w, [w], example=(1.0,))
     with pytest.raises(TypeError, match=r"autobp\.where"):
         autobp.compile(lambda x: x * w if x * w else w, [w], example=(1.0,))
-    with pytest.raises(TypeError, match=r"autobp\.take"):
-        autobp.compile(lambda i: [w, w][i], [w], example=(1.0,))
-    with pytest.raises(TypeError, match="float"):
-        autobp.compile(lambda x: w * float(x), [w], example=(1.0,))
+    here = r"test_compile\.py, line \d+, .*"
+    for table in ([w, w], np.array([w, w])):  # of an error in __index__ NumPy makes another
+        with pytest.raises(TypeError, match=here + r"takes a Value as an index .*autobp\.take"):
+            autobp.compile(lambda i, table=table: table[i], [w], example=(1.0,))
+    for convert, what in (
+        (float, "turns a Value into a float"),
+        (math.exp, "turns a Value into a float"),
+        (np.float64, "turns a Value into a float"),
+        (int, "turns a Value into an int"),
+        (round, "rounds a Value"),
+        (lambda x: x == 1.0, "reads =="),
+        (lambda x: sorted([x, w])[0], "reads <"),
+        (lambda x: np.sort(np.array([x, w]))[0], "reads <"),
+        (copy.copy, "copies a Value"),
+        (copy.deepcopy, "copies a Value"),
+        (lambda x: pickle.loads(pickle.dumps(x)), "copies a Value"),
+    ):
+        with pytest.raises(TypeError, match=here + what):
+            autobp.compile(lambda x, convert=convert: w * convert(x), [w], example=(1.0,))
+
+
+def test_a_refusal_cannot_be_caught_and_passed_over() -> None:
+    w = Value(0.5)
+
+    def number_of(v: Any) -> float:
+        try:
+            return float(v.data)
+        except TypeError:
+            return 1.0
+
+    with pytest.raises(TypeError, match=r"reads \.data"):
+        autobp.compile(lambda x: w * x * number_of(x), [w], example=(1.0,))
+
+    def is_number(v: Any) -> bool:  # what raises outside a trace too may be asked
+        try:
+            float(v)
+        except TypeError:
+            return False
+        return True
+
+    step = autobp.compile(lambda x: w if is_number(x) else w * x, [w])
+    assert step([0.5], [4.0])[0] == 2.0
+
+
+def test_reads_in_threads_of_the_function_are_refused() -> None:
+    w = Value(0.5)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(TypeError, match=r"reads \.data"):
+            autobp.compile(lambda x: w * pool.submit(lambda: x.data).result(), [w], example=(1.0,))
+        # threads that know nothing of the arguments are left alone
+        step = autobp.compile(lambda x: (pool.submit(lambda: w.data).result(), w * x)[1], [w])
+        assert step([0.5], [4.0])[0] == 2.0
+    assert w.data == 0.5
+
+
+def test_a_step_inside_a_function_that_is_traced_is_refused() -> None:
+    w = Value(0.5)
+    inner = autobp.compile(lambda x: w * x, [w])
+    with pytest.raises(TypeError, match=r"reads \.data"):
+        autobp.compile(lambda x: x * inner.value(inner.theta, [2.0]), [w], example=(1.0,))
 
 
 def test_constants_may_be_read() -> None:
@@ -538,16 +608,51 @@ def test_constants_may_be_read() -> None:
 
 def test_random_numbers_are_refused() -> None:
     w = Value(0.5)
-    with pytest.raises(ValueError, match="two traces"):
+    with pytest.raises(ValueError, match=r"test_compile\.py, line \d+, .*draws random numbers"):
         autobp.compile(lambda x: x * w * random.random(), [w], example=(1.0,))
+    calls: list[float] = []
+    with pytest.raises(ValueError, match=r"two traces .*had multiply\(.*, 0\) where the other had .*, 1\)\)"):
+        autobp.compile(lambda x: (calls.append(0.0), x * (len(calls) - 1.0) * w)[1], [w], example=(1.0,))
 
 
-@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+GENERATOR = np.random.default_rng(3)
+
+
+class Noise:
+    def __init__(self) -> None:
+        self.generators = {"mine": random.Random(3)}
+
+    def draw(self) -> float:
+        return self.generators["mine"].gauss(0.5, 1.0)
+
+
+NOISE = Noise()
+NEW = np.random.RandomState(3)
+
+
+@pytest.mark.parametrize(
+    "draw", [random.random, np.random.rand, lambda: GENERATOR.random(), NOISE.draw, NEW.rand]
+)
 def test_one_coin_is_refused_however_it_falls(draw: Callable[[], float]) -> None:
     w = Value(0.5)
     for _ in range(10):  # two traces agree on half of the coins
         with pytest.raises(ValueError, match=r"traces|draws random numbers"):
             autobp.compile(lambda x: x * w if draw() < 0.5 else w, [w], example=(1.0,))
+
+
+def test_random_numbers_of_another_thread_are_nothing_to_the_function() -> None:
+    w = Value(0.5)
+    traces: list[int] = []
+
+    def loss(x: Any) -> Any:
+        traces.append(0)
+        if len(traces) == 2:  # the second trace
+            thread = threading.Thread(target=random.random)
+            thread.start()
+            thread.join()
+        return x * w
+
+    assert autobp.compile(loss, [w])([0.5], [4.0])[0] == 2.0
 
 
 def test_random_numbers_from_a_seed_of_the_functions_own_are_constants() -> None:
@@ -605,6 +710,23 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         step(step.theta, X[:, :2], Y)
     with pytest.raises(TypeError, match="leaves"):
         autobp.compile(lambda x: x, [net.parameters()[0] * 2])
+    for parameters in (net, net.parameters()[0], None):
+        with pytest.raises(TypeError, match=r"parameters must be a list of leaves"):
+            autobp.compile(lambda x: x, parameters)  # type: ignore[arg-type]
+    for example, message in (
+        ((None, 1.0), "x of the example must be real numbers"),
+        (([[1.0], [1.0, 2.0]], 1.0), "x of the example is ragged"),
+        (([1.0],), "example has 1 arguments"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            autobp.compile(lambda x, y: x, net.parameters(), example=example)
+    leaf, other = Value(1.0), Value(2.0)
+    with pytest.raises(ValueError, match="input 1 is ragged"):
+        autobp.compile(leaf * other, [leaf], inputs=[[[other], Value(3.0), Value(4.0)]])
+    with pytest.raises(TypeError, match=r"inputs must be a list of arguments"):
+        autobp.compile(leaf * other, [leaf], inputs=other)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"example= is for a function"):
+        autobp.compile(leaf * other, [leaf], example=(1.0,))
     w = Value(1.0)
     with pytest.raises(TypeError, match="made by hand"):
         autobp.compile(lambda: Value(2.0, (w,), (1.0,)), [w], example=())

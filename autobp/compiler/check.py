@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.compiler.emit import Writer
 from autobp.compiler.program import Indices
-from autobp.compiler.trace import Graph
+from autobp.compiler.trace import Graph, describe
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.
 Statement = tuple[str, Indices | None]
@@ -53,20 +53,3 @@ def checker(graph: Graph, statements: Sequence[Statement]) -> Callable[[Any, int
         raise FloatingPointError(message)
 
     return finite
-
-
-def describe(graph: Graph, node: int, depth: int = 3) -> str:
-    """A scalar node in words: its label, or its operation on its operands."""
-    if node in graph.labels:
-        return graph.labels[node]
-    op = graph.operations[node]
-    if op is None:
-        role, position = graph.roles[node], graph.positions[node]
-        if role < 0:
-            return f"{graph.values[node]:g}"
-        return f"theta[{position}]" if role == 0 else f"argument {role}[{position}]"
-    if depth == 0:
-        return "…"
-    inner = [describe(graph, parent, depth - 1) for parent in graph.parents[node][:4]]
-    inner += [f"{constant:g}" for constant in graph.constants[node]]
-    return f"{op.name}({', '.join(inner)})"

@@ -68,7 +68,8 @@ def choose_outer(values, index):
     index = whole(index, values.shape[-1])
     if values.ndim == 2:
         return values.T[index]
-    return np.take_along_axis(values[:, None], index[..., None, None], axis=-1)[..., 0]
+    index = index.reshape(-1, index.shape[-1], 1, 1)
+    return np.take_along_axis(values[:, None], index, axis=-1)[..., 0]
 ''',
     "choose": '''
 def choose(values, index):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -117,5 +118,6 @@ def parameter_positions(array: Array) -> Indices:
 def _common_label(array: Array, labels: Sequence[str]) -> str:
     """What all the labels "name[…]" of an array's parameters have before the bracket, or ""."""
     found = {labels[i].partition("[")[0] for i in parameter_positions(array).reshape(-1)[:1000]}
-    name = found.pop() if len(found) == 1 else ""
+    # as Python reads identifiers: two ways of writing one are the same
+    name = unicodedata.normalize("NFKC", found.pop()) if len(found) == 1 else ""
     return name if is_free(name) else ""

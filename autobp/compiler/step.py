@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -222,7 +222,7 @@ class Step:
         self._function = function
         self._parameters: list[Value] | None = list(parameters)
         self._labels = [parameter.label for parameter in parameters]
-        self._theta = np.array([parameter._data for parameter in parameters], dtype=np.float64)
+        self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
         self._programs: dict[Shapes, Program] = {}
@@ -301,7 +301,7 @@ class Step:
 
     def _trace(self, shapes: Shapes, samples: Sequence[Floats]) -> Program:
         if self._function is None or self._parameters is None:
-            known = "; ".join(str(shape) for shape in self._programs)
+            known = "; ".join(str(shape) for shape in self._programs) or "none at all"
             raise ValueError(
                 f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
@@ -333,7 +333,7 @@ class Step:
     def theta(self) -> Floats:
         """The parameters' numbers, a new array (n_parameters,), in their order."""
         if self._parameters is not None:
-            self._theta = np.array([parameter._data for parameter in self._parameters], dtype=np.float64)
+            self._theta = _numbers(self._parameters)
         return np.array(self._theta)
 
     def write_back(self, theta: ArrayLike) -> None:
@@ -382,7 +382,7 @@ class Step:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        state.update(_function=None, _parameters=None, _theta=self.theta)
+        state.update(_function=None, _parameters=None, _theta=self.theta, _programs=dict(self._programs))
         del state["_lock"], state["_thread"]
         return state
 
@@ -390,6 +390,11 @@ class Step:
         self.__dict__.update(state)
         self._lock = threading.Lock()
         self._thread = threading.local()
+
+
+def _numbers(parameters: Sequence[Value]) -> Floats:
+    # by .data, so that a function that is traced cannot take the parameters for constants
+    return np.array([parameter.data for parameter in parameters], dtype=np.float64)
 
 
 _FLOAT64 = np.dtype(np.float64)
@@ -414,6 +419,8 @@ def _floats(name: str, x: ArrayLike) -> Floats:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} is ragged: its rows have different lengths") from error
+    except (RuntimeError, TypeError) as error:  # a tensor of another library that keeps its numbers to itself
+        raise TypeError(f"{name} is no array of real numbers: {error}") from error
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers; got an array of {array.dtype}")
     converted: Floats = array.astype(np.float64)
@@ -449,6 +456,8 @@ def compile_step(
     Decisions that Python made while an existing graph was built (``if v.data > 0``) cannot be seen in it, and
     hold for whatever the step computes; from a function they raise.
     """
+    if isinstance(parameters, Value) or not hasattr(parameters, "__iter__"):
+        raise TypeError(f"parameters must be a list of leaves, such as net.parameters(); got {parameters!r}")
     parameters = list(parameters)
     for parameter in parameters:
         if not isinstance(parameter, Value) or parameter.operation is not None:
@@ -462,13 +471,19 @@ def compile_step(
         traced = _listed(function) if is_model else function
         step = Step(traced, parameters, _argument_names(function), check)
         if example is not None:
-            samples = [np.asarray(x, dtype=np.float64) for x in example]
-            if len(samples) != len(step._names):
+            if len(example) != len(step._names):
                 wanted = len(step._names)
-                raise TypeError(f"example has {len(samples)} arguments; the function takes {wanted}")
+                raise TypeError(f"example has {len(example)} arguments; the function takes {wanted}")
+            samples = [
+                _floats(f"{name} of the example", x) for name, x in zip(step._names, example, strict=True)
+            ]
             step._last = step._trace(tuple([sample.shape for sample in samples]), samples)
         return step
-    return _from_graph(function, parameters, list(inputs or ()), check)
+    if example is not None:
+        raise TypeError("example= is for a function; a graph that exists is traced already")
+    if isinstance(inputs, Value):
+        raise TypeError(f"inputs must be a list of arguments, inputs=[x]; got {inputs!r}")
+    return _from_graph(function, parameters, [] if inputs is None else list(inputs), check)
 
 
 def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
@@ -484,9 +499,14 @@ def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
 def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool) -> Step:
     leaves = {id(parameter): (0, i) for i, parameter in enumerate(parameters)}
     shapes = []
+    if isinstance(value, str | bytes | Mapping):
+        raise TypeError(f"compile needs a function, a Value, or a nested list of Values; got {value!r}")
     value, inputs = collected(value), [collected(argument) for argument in inputs]
     for role, argument in enumerate(inputs, start=1):
-        shapes.append(shape_of(argument))
+        try:
+            shapes.append(shape_of(argument))
+        except ValueError as error:
+            raise ValueError(f"input {role} is ragged: its rows have different lengths") from error
         for i, leaf in enumerate(flatten(argument)):
             if not isinstance(leaf, Value) or leaf.operation is not None:
                 raise TypeError(f"inputs must be leaves, Values that were not computed; got {leaf!r}")

@@ -2,27 +2,23 @@
 
 A graph records operations, not Python's decisions. Whatever would be fixed by the numbers of this one trace
 — a branch on ``v.data``, a comparison, a random number — is refused with the place in the caller's code:
-reads through the engine's watch, random numbers by tracing twice, comparing, and looking whether the shared
-generators have moved on.
+reads through the engine's watch, random numbers by tracing twice, comparing, and looking whether the
+generators that the function can reach have moved on.
 """
 
 from __future__ import annotations
 
 import gc
-import linecache
-import os
-import random
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from autobp.compiler.draws import generators_of, place_of_draw, states
+from autobp.compiler.place import callers_place
 from autobp.engine import BY_HAND, Value, ieee, topological_order, watch_reads
 from autobp.ops import Operation
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 #: What a leaf of a graph stands for.
 CONSTANT, PARAMETER = -1, 0  # argument k is k + 1
@@ -55,7 +51,8 @@ class Graph:
     def same_structure(self, other: Graph) -> bool:
         """Whether both record the same operations on the same leaves and constants."""
         return (
-            self.parents == other.parents
+            len(self.parents) == len(other.parents)
+            and self.parents == other.parents
             and self.roles == other.roles
             and self.positions == other.positions
             and self.constants == other.constants
@@ -174,27 +171,67 @@ def trace(
         TypeError: the function reads data that it depends on, or returns something else than Values.
         ValueError: two traces differ, or random numbers are drawn.
     """
+    generators = generators_of(function)
     graph, shape = _trace_once(function, parameters, samples)
-    before = _random_state()
+    before = states(generators)
     again, shape_again = _trace_once(function, parameters, samples)
-    if shape != shape_again or not (len(graph.parents) == len(again.parents) and graph.same_structure(again)):
+    if states(generators) != before and _draws(function, parameters, samples, generators):
+        # Two traces may well agree on one coin that was thrown.
+        found = place_of_draw(lambda: _trace_once(function, parameters, samples), generators)
+        raise ValueError(
+            f"{found or 'the function'} draws random numbers: what they decide would be fixed at what it was "
+            "in one trace. Draw them outside and pass them in as an argument"
+        )
+    if shape != shape_again or not graph.same_structure(again):
         raise ValueError(
             "two traces of the function on the same sample gave different graphs: something in it, a random "
-            "number or a counter, would be fixed at what it was in one trace. Pass it in as an argument"
-        )
-    if _random_state() != before:
-        # Two traces may well agree on one coin that was thrown.
-        raise ValueError(
-            "the function draws random numbers: what they decide would be fixed at what it was in one trace. "
-            "Draw them outside and pass them in as an argument"
+            "number, a clock or a counter, would be fixed at what it was in one trace. Pass it in as an "
+            "argument" + _difference(graph, again)
         )
     return graph, shape
 
 
-def _random_state() -> tuple[Any, ...]:
-    """Where the generators that all of a process shares have come to."""
-    name, key, *rest = np.random.get_state()  # noqa: NPY002 (the generator that is shared is the old one)
-    return random.getstate(), name, np.asarray(key).tobytes(), *rest
+def _draws(
+    function: Callable[..., Any],
+    parameters: Sequence[Value],
+    samples: Sequence[np.ndarray[Any, Any]],
+    generators: Sequence[Any],
+) -> bool:
+    """Whether the function moves the generators each time, and not another thread by chance."""
+    for _ in range(2):
+        before = states(generators)
+        _trace_once(function, parameters, samples)
+        if states(generators) == before:
+            return False
+    return True
+
+
+def _difference(graph: Graph, again: Graph) -> str:
+    """The first operation in which two traces differ, in words."""
+    for node in range(min(len(graph.parents), len(again.parents))):
+        if graph.operations[node] is None:
+            continue
+        texts = describe(graph, node), describe(again, node)
+        if texts[0] != texts[1]:
+            return f" (one had {texts[0]} where the other had {texts[1]})"
+    return ""
+
+
+def describe(graph: Graph, node: int, depth: int = 3) -> str:
+    """A scalar node in words: its label, or its operation on its operands."""
+    if node in graph.labels:
+        return graph.labels[node]
+    op = graph.operations[node]
+    if op is None:
+        role, position = graph.roles[node], graph.positions[node]
+        if role < 0:
+            return f"{graph.values[node]:g}"
+        return f"theta[{position}]" if role == 0 else f"argument {role}[{position}]"
+    if depth == 0:
+        return "…"
+    inner = [describe(graph, parent, depth - 1) for parent in graph.parents[node][:4]]
+    inner += [f"{constant:g}" for constant in graph.constants[node]]
+    return f"{op.name}({', '.join(inner)})"
 
 
 def _trace_once(
@@ -213,8 +250,16 @@ def _trace_once(
 
         arguments.append(nested(sample, leaf))
         leaves |= {id(value): (role, i) for i, value in enumerate(kept[first:])}
-    with ieee(), watch_reads(_refuse(leaves)):
-        result = collected(function(*arguments))  # what is lazy reads data only when it is gone through
+    watch = _Watch(leaves)
+    with ieee(), watch_reads(watch.on_read, watch.elsewhere):
+        try:
+            result = collected(function(*arguments))  # what is lazy reads data only when it is gone through
+        except Exception as error:
+            if watch.refused is None or error is watch.refused:
+                raise
+            raise watch.refused from error  # NumPy makes an error of its own of one in __index__
+    if watch.swallowed is not None:
+        raise watch.swallowed
     outputs = list(flatten(result))
     for output in outputs:
         if not isinstance(output, Value):
@@ -227,39 +272,67 @@ def _trace_once(
     return record(outputs, leaves), shape
 
 
-_ADVICE = {
-    ".data": "use the Value itself: autobp.where, autobp.take, autobp.softmax … record what depends on it; "
-    "autobp.stop_gradient(v) is v as a constant",
-    ".data = …": "set parameters between steps, by step.write_back(theta)",
-    "bool()": "use autobp.where(condition, x, y), which records the choice",
-    ".grad": "use autobp.grad, whose result is a graph and is compiled with the rest",
-    ".partials": "use autobp.grad, whose result is a graph and is compiled with the rest",
+#: What a line does with a Value, and what to do instead.
+_REFUSALS = {
+    ".data": (
+        "reads .data{of}",
+        "use the Value itself: autobp.where, autobp.take, autobp.softmax … record what depends on it; "
+        "autobp.stop_gradient(v) is v as a constant",
+    ),
+    ".data = …": ("sets .data = …{of}", "set parameters between steps, by step.write_back(theta)"),
+    "bool()": ("reads bool(){of}", "use autobp.where(condition, x, y), which records the choice"),
+    ".grad": ("reads .grad{of}", "use autobp.grad, whose result is a graph and is compiled with the rest"),
+    ".partials": (
+        "reads .partials{of}",
+        "use autobp.grad, whose result is a graph and is compiled with the rest",
+    ),
+    "copy": ("copies {name}", "use the Value itself, or v * 1.0 for a node of its own"),
+    "index": ("takes {name} as an index", "use autobp.take(values, i), which records the choice"),
+    "float()": ("turns {name} into a float", "use the Value's own functions, v.exp(), and not those of math"),
+    "int()": ("turns {name} into an int", "use the Value itself, or autobp.take(values, i) to choose by it"),
+    "complex()": ("turns {name} into a complex number", "use the Value itself"),
+    "round()": ("rounds {name}", "round its number before it is passed in"),
 }
+_SIGNS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal"}
+#: What raises outside a trace as well: a function that catches it does the same there.
+_NEVER = {"index", "float()", "int()", "complex()", "round()", "=="}
 
 
-def _refuse(leaves: dict[int, tuple[int, int]]) -> Callable[[Value, str], None]:
-    def on_read(value: Value, what: str) -> None:
-        if not any(id(node) in leaves for node in topological_order(value)):
-            return  # a constant: it is the same for every sample
-        names = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
-        advice = _ADVICE.get(what) or (
-            f"use autobp.{names.get(what, 'equal')}(x, y), a node that is 1 or 0, in autobp.where(…, x, y)"
+class _Watch:
+    """Refuses reads of what depends on traced leaves.
+
+    Attributes:
+        refused: the first refusal, or None.
+        swallowed: the first that the function must not catch and go on from, or None.
+    """
+
+    def __init__(self, leaves: dict[int, tuple[int, int]]) -> None:
+        self.leaves = leaves
+        self.refused: TypeError | None = None
+        self.swallowed: TypeError | None = None
+
+    def on_read(self, value: Value, what: str) -> None:
+        """For the thread that traces."""
+        if any(id(node) in self.leaves for node in topological_order(value)):
+            self._refuse(value, what)
+
+    def elsewhere(self, value: Value, what: str) -> None:
+        """For other threads: they may read the parameters, but of arguments only the function knows."""
+        found = [self.leaves.get(id(node)) for node in topological_order(value)]
+        if any(leaf is not None and leaf[0] != PARAMETER for leaf in found):
+            self._refuse(value, what)
+
+    def _refuse(self, value: Value, what: str) -> None:
+        does, advice = _REFUSALS.get(what) or (
+            f"reads {what}{{of}}",
+            f"use autobp.{_SIGNS[what]}(x, y), a node that is 1 or 0, in autobp.where(…, x, y)",
         )
-        label = f" of {value.label}" if value.label else ""
-        verb = "sets" if what == ".data = …" else "reads"
-        raise TypeError(
-            f"{_place()} {verb} {what}{label} while the function is traced: the outcome would be fixed for "
-            f"every later sample and parameter; {advice}"
+        of = f" of {value.label}" if value.label else ""
+        error = TypeError(
+            f"{callers_place()} {does.format(of=of, name=value.label or 'a Value')} while the function is "
+            f"traced: the outcome would be fixed for every later sample and parameter; {advice}"
         )
-
-    return on_read
-
-
-def _place() -> str:
-    """The innermost line of the caller's code."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    name, line = frame.f_code.co_filename, frame.f_lineno
-    text = linecache.getline(name, line).strip()
-    return f"{os.path.basename(name)}, line {line}" + (f", `{text}`," if text else "")
+        self.refused = self.refused or error
+        if what not in _NEVER:
+            self.swallowed = self.swallowed or error
+        raise error
