@@ -256,9 +256,10 @@ def _add_train(commands: Any) -> None:
         "  autobp train digits\n"
         "  autobp train moons --hidden 16 16 --activation relu --epochs 60\n"
         "  autobp train flowers.csv --target species --hidden 8 --l2 0.1 --out results\n\n"
-        "It writes network.npz, learning_curve.svg, network.svg, graph.svg and, for three classes or more,\n"
-        "confusion_matrix.svg into the folder given by --out, replacing files of these names. Ctrl-C ends\n"
-        "the training and keeps what was learned.",
+        "It writes network.npz, learning_curve.svg (with the gradient's norm in each layer), network.svg,\n"
+        "graph.svg and, for classes, decision_boundary.svg where there are two inputs and confusion_matrix.svg\n"
+        "where there are three classes or more, into the folder given by --out, replacing files of these\n"
+        "names. Ctrl-C ends the training and keeps what was learned.",
         _train,
     )
     command.add_argument("data", metavar="NAME | FILE.csv", help="a data set, or a file with a line a sample")
@@ -300,11 +301,13 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(f"network {'-'.join(map(str, net.sizes))}, {len(net.parameters())} parameters, cost {data.cost}")
     held_out = (data.X_test, data.Y_test) if len(data.X_test) else None
+    frames = plots.Snapshots(net) if data.classes and data.X.shape[1] == 2 else None
+    threshold = 0.0 if len(data.classes) == 2 else 0.5  # the output is linear
     started = time.perf_counter()
     history = autobp.fit(
         net, data.X, data.Y, cost=data.cost, epochs=options.epochs, batch_size=options.batch_size,
         optimizer=options.optimizer, lr=options.lr, l2=options.l2, seed=options.seed, validation=held_out,
-        progress=not options.quiet, compiled=not options.eager,
+        progress=not options.quiet, compiled=not options.eager, on_epoch=frames,
     )  # fmt: skip
     seconds = time.perf_counter() - started
     if history.interrupted:
@@ -313,12 +316,17 @@ def _train(options: argparse.Namespace) -> int:
         print(f"cost {history.cost[0]:.4f} after the first epoch, {history.cost[-1]:.4f} after the last, "
               f"in {seconds:.1f} s")  # fmt: skip
     if data.classes and held_out is not None:
-        right = autobp.accuracy(net, *held_out, threshold=0.0 if len(data.classes) == 2 else 0.5)
+        right = autobp.accuracy(net, *held_out, threshold=threshold)
         print(f"held-out accuracy {100 * right:.1f} %")
 
     net.save(options.out / "network.npz")
     if history.cost:
-        plots.learning_curve(history).savefig(options.out / "learning_curve.svg")
+        plots.learning_curve(history, gradients=True).savefig(options.out / "learning_curve.svg")
+    if frames is not None:
+        boundary = plots.decision_boundary(
+            frames, data.X, data.Y, threshold=threshold, classes=data.classes, names=data.names
+        )
+        boundary.savefig(options.out / "decision_boundary.svg")
     if len(data.classes) > 2 and held_out is not None:
         images = None if data.image_shape is None else data.images(data.X_test)
         matrix = plots.confusion_matrix(net, *held_out, classes=data.classes, images=images)

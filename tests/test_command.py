@@ -103,7 +103,7 @@ def test_train_learns_checks_and_writes(tmp_path, capsys):
     assert accuracy > 85
     assert "All 11 agree" in shown
     assert sorted(p.name for p in out.iterdir()) == [
-        "graph.svg", "learning_curve.svg", "network.npz", "network.svg"
+        "decision_boundary.svg", "graph.svg", "learning_curve.svg", "network.npz", "network.svg"
     ]  # fmt: skip
     assert autobp.MLP.load(out / "network.npz").sizes == [2, 8, 1]
     assert main(["draw", str(out / "network.npz"), "-o", str(tmp_path / "trained.png")]) == 0
@@ -121,4 +121,8 @@ def test_train_takes_a_csv_file(tmp_path, capsys):
     assert main([*arguments, "--out", str(out), "--eager"]) == 0
     shown = capsys.readouterr().out
     assert "network 2-1" in shown
+    drawn = (out / "network.svg").read_text(encoding="utf-8")
+    for name in ("first", "second", "large: yes", "small: no"):
+        assert f">{name}</text>" in drawn
+    assert ">y[1]</text>" in (out / "graph.svg").read_text(encoding="utf-8")
     assert float(shown.split("held-out accuracy ")[1].split(" %")[0]) > 80
