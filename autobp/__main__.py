@@ -257,9 +257,9 @@ def _add_train(commands: Any) -> None:
         "  autobp train moons --hidden 16 16 --activation relu --epochs 60\n"
         "  autobp train flowers.csv --target species --hidden 8 --l2 0.1 --out results\n\n"
         "It writes network.npz, learning_curve.svg (with the gradient's norm in each layer), network.svg,\n"
-        "graph.svg and, for classes, decision_boundary.svg where there are two inputs and confusion_matrix.svg\n"
-        "where there are three classes or more, into the folder given by --out, replacing files of these\n"
-        "names. Ctrl-C ends the training and keeps what was learned.",
+        "graph.svg and, for classes, decision_boundary.svg where there are two inputs and\n"
+        "confusion_matrix.svg where there are three classes or more, into the folder given by --out,\n"
+        "replacing files of these names. Ctrl-C ends the training and keeps what was learned.",
         _train,
     )
     command.add_argument("data", metavar="NAME | FILE.csv", help="a data set, or a file with a line a sample")
