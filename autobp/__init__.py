@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from autobp.training import accuracy as accuracy
     from autobp.training import fit as fit
     from autobp.training import predict as predict
+    from autobp.training import r_squared as r_squared
+    from autobp.training import rmse as rmse
 
 __version__ = "0.1.0"
 
@@ -63,6 +65,8 @@ _LAZY = {
     "page": "autobp.html_page",
     "plots": "autobp.plots",
     "predict": "autobp.training",
+    "r_squared": "autobp.training",
+    "rmse": "autobp.training",
     "value_and_grad": "autobp.functional",
     "vjp": "autobp.functional",
 }

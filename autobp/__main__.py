@@ -6,12 +6,14 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import autobp
 from autobp import check, costs, nn, optim
+from autobp.arguments import unknown
 from autobp.explanation.notation import NOTATIONS
 
 if TYPE_CHECKING:
@@ -33,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        status: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"{parser.prog} {options.command}: {message}", file=sys.stderr
+            )
+            status: int = options.run(options)
         return status
     except BrokenPipeError:  # whoever reads the output has enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
@@ -76,20 +82,25 @@ def _command(commands: Any, name: str, summary: str, examples: str, run: Any) ->
 # --------------------------------------------------------------------------------------------- networks
 
 
-def _add_network_options(command: argparse.ArgumentParser, activation: str = "sigmoid") -> None:
+def _add_network(command: argparse.ArgumentParser, activation: str = "sigmoid") -> None:
+    command.add_argument("network", nargs="+", metavar="SIZE | FILE.npz",
+                         help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
     command.add_argument(
         "-a", "--activation", type=_names, default=[activation], metavar="NAME[,NAME…]",
         help=f"one for all layers or one for each: {', '.join(nn.ACTIVATIONS)} (default: {activation})",
     )  # fmt: skip
     command.add_argument(
-        "-c", "--cost", choices=costs.COSTS, metavar="COST",
+        "-c", "--cost", type=_one_of("cost", costs.COSTS, costs.ELSEWHERE), metavar="COST",
         help=f"{', '.join(costs.COSTS)} (default: binary_cross_entropy where the outputs are probabilities, "
         "sigmoid or softmax, else quadratic)",
     )  # fmt: skip
     command.add_argument("--l2", type=_at_least_zero, default=0.0, metavar="λ",
                          help="the λ of the penalty λ/(2m) Σ w² (default: 0)")  # fmt: skip
     command.add_argument("--no-bias", action="store_true", help="neurons without biases")
-    command.add_argument("--init", choices=nn.INITIALISATIONS, default="xavier", help="how weights start")
+    command.add_argument(
+        "--init", default="xavier", metavar="NAME",
+        help=f"how weights start: {', '.join(nn.INITIALISATIONS)} (default: xavier)",
+    )  # fmt: skip
     command.add_argument("--seed", type=int, default=0, help="for weights and samples (default: 0)")
 
 
@@ -134,19 +145,17 @@ def _add_check(commands: Any) -> None:
         "Compare the scalar graph's gradients with BP1-BP4 in matrices, equation by equation.",
         "  autobp check 3 2 1\n"
         "  autobp check 4 5 3 --activation tanh,sigmoid --cost quadratic --l2 0.5\n"
-        "  autobp check 4 8 3 -a relu,linear -c softmax_cross_entropy --samples 20 --seed 7\n\n"
+        "  autobp check 4 8 3 -a relu,linear -c softmax_cross_entropy --samples 20 --seed 7\n"
+        "  autobp check out/network.npz\n\n"
         "The exit status is 0 only when every equation agrees.",
         _check,
     )
-    command.add_argument(
-        "sizes", nargs="+", type=_size, metavar="SIZE", help="inputs, hidden layers, outputs"
-    )
-    _add_network_options(command)
+    _add_network(command)
     command.add_argument("-m", "--samples", type=_size, default=5, help="how many (default: 5)")
 
 
 def _check(options: argparse.Namespace) -> int:
-    net = _random_network(options)
+    net = _network(options)
     cost = _cost_of(net, options)
     X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
     report = check.compare(net, X, Y, cost=cost, l2=options.l2)
@@ -165,9 +174,7 @@ def _add_draw(commands: Any) -> None:
         "The picture's format is that of the file's ending: svg, png or pdf.",
         _draw,
     )
-    command.add_argument("network", nargs="+", metavar="SIZE | FILE.npz",
-                         help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
-    _add_network_options(command)
+    _add_network(command)
     command.add_argument("-w", "--what", choices=["network", "graph"], default="network",
                          help="circles in layers, or every scalar operation (default: network)")  # fmt: skip
     command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write")
@@ -199,7 +206,10 @@ def _network(options: argparse.Namespace) -> nn.MLP:
     """The saved network that is named, or a random one of the sizes."""
     if len(options.network) == 1 and options.network[0].endswith(".npz"):
         return nn.MLP.load(options.network[0])
-    options.sizes = [_parsed(_size, size) for size in options.network]
+    wrong = [size for size in options.network if not size.isdecimal() or int(size) < 1]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is neither a SIZE, a whole number above 0, nor a FILE.npz alone")
+    options.sizes = [int(size) for size in options.network]
     return _random_network(options)
 
 
@@ -214,12 +224,6 @@ def _add_explain(commands: Any) -> None:
         '  autobp explain out/network.npz --wrt "W1[1,1]"',
         _explain,
     )
-    command.add_argument(
-        "network",
-        nargs="+",
-        metavar="SIZE | FILE.npz",
-        help="inputs, hidden layers, outputs; or a saved network",
-    )
     command.add_argument("--wrt", default="W1[1,1]", metavar="LABEL",
                          help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]" '
         "(default: W1[1,1])")  # fmt: skip
@@ -227,7 +231,7 @@ def _add_explain(commands: Any) -> None:
                          help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
     command.add_argument("--digits", type=_size, default=4, help="significant digits (default: 4)")
-    _add_network_options(command)
+    _add_network(command)
     command.add_argument("-m", "--samples", type=_size, default=1, help="how many (default: 1)")
 
 
@@ -255,7 +259,7 @@ def _add_train(commands: Any) -> None:
         "Train a network on real data, check its gradients on real samples, and picture what it did.",
         "  autobp train digits\n"
         "  autobp train moons --hidden 16 16 --activation relu --epochs 60\n"
-        "  autobp train flowers.csv --target species --hidden 8 --l2 0.1 --out results\n\n"
+        "  autobp train flowers.csv --target species --drop id --hidden 8 --l2 0.1 --out results\n\n"
         "It writes network.npz, learning_curve.svg (with the gradient's norm in each layer), network.svg,\n"
         "graph.svg and, for classes, decision_boundary.svg where there are two inputs and\n"
         "confusion_matrix.svg where there are three classes or more, into the folder given by --out,\n"
@@ -263,17 +267,29 @@ def _add_train(commands: Any) -> None:
         _train,
     )
     command.add_argument("data", metavar="NAME | FILE.csv", help="a data set, or a file with a line a sample")
-    command.add_argument("--target", help="the column to predict (default: the last); files only")
+    file = command.add_argument_group("for files", "Columns go by their names, or by numbers from 1.")
+    file.add_argument("--target", metavar="COLUMN", help="what to predict (default: the last one)")
+    file.add_argument("--drop", nargs="+", action="extend", default=[], metavar="COLUMN",
+                      help="what to leave out")  # fmt: skip
+    file.add_argument(
+        "--header", action=argparse.BooleanOptionalAction,
+        help="whether line 1 has the columns' names (default: if no cell is a number)",
+    )  # fmt: skip
+    file.add_argument("--task", choices=["classification", "regression"],
+                      help="(default: as the target's values suggest)")  # fmt: skip
     command.add_argument("--test-size", type=float, default=0.25, help="the part to hold out (default: 0.25)")
     command.add_argument("--hidden", type=_size, nargs="*", default=[32], metavar="SIZE",
                          help="sizes of the hidden layers (default: 32)")  # fmt: skip
     command.add_argument(
-        "-a", "--activation", choices=[a for a in nn.ACTIVATIONS if a != "softmax"], default="tanh",
-        metavar="NAME", help="of the hidden layers; the output is linear (default: tanh)",
+        "-a", "--activation", default="tanh", metavar="NAME",
+        help="of the hidden layers, as for check; the output is linear (default: tanh)",
     )  # fmt: skip
     command.add_argument("--epochs", type=_size, default=30, help="(default: 30)")
     command.add_argument("--batch-size", type=_size, default=32, help="(default: 32)")
-    command.add_argument("--optimizer", choices=optim.OPTIMIZERS, default="adam", help="(default: adam)")
+    command.add_argument(
+        "--optimizer", type=_one_of("optimizer", optim.OPTIMIZERS), default="adam", metavar="NAME",
+        help=f"{' or '.join(optim.OPTIMIZERS)} (default: adam)",
+    )  # fmt: skip
     command.add_argument("--lr", type=_above_zero, default=0.01, help="the learning rate (default: 0.01)")
     command.add_argument("--l2", type=_at_least_zero, default=0.1, metavar="λ",
                          help="the λ of the penalty λ/(2m) Σ w² (default: 0.1)")  # fmt: skip
@@ -289,9 +305,10 @@ def _add_train(commands: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     from autobp import datasets, plots
 
-    data = datasets.load(options.data, test_size=options.test_size, seed=options.seed, target=options.target)
-    options.out.mkdir(parents=True, exist_ok=True)
-    print(data)
+    data = datasets.load(
+        options.data, test_size=options.test_size, seed=options.seed, target=options.target,
+        drop=options.drop, header=options.header, task=options.task,
+    )  # fmt: skip
     net = nn.MLP(
         data.X.shape[1],
         [*options.hidden, data.Y.shape[1]],
@@ -299,6 +316,8 @@ def _train(options: argparse.Namespace) -> int:
         init="xavier",
         seed=options.seed,
     )
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(data)
     print(f"network {'-'.join(map(str, net.sizes))}, {len(net.parameters())} parameters, cost {data.cost}")
     held_out = (data.X_test, data.Y_test) if len(data.X_test) else None
     frames = plots.Snapshots(net) if data.classes and data.X.shape[1] == 2 else None
@@ -313,11 +332,15 @@ def _train(options: argparse.Namespace) -> int:
     if history.interrupted:
         print(f"interrupted after {len(history.cost)} epochs; the network keeps what it had learned")
     if history.cost:
-        print(f"cost {history.cost[0]:.4f} after the first epoch, {history.cost[-1]:.4f} after the last, "
+        print(f"cost {history.cost[0]:.4g} after the first epoch, {history.cost[-1]:.4g} after the last, "
               f"in {seconds:.1f} s")  # fmt: skip
     if data.classes and held_out is not None:
         right = autobp.accuracy(net, *held_out, threshold=threshold)
         print(f"held-out accuracy {100 * right:.1f} %")
+    if not data.classes:
+        where, samples = ("held-out", held_out) if held_out else ("on these samples", (data.X, data.Y))
+        error = autobp.rmse(net, *samples) * data.target_scale
+        print(f"{where} R² {autobp.r_squared(net, *samples):.3f}, RMSE {error:.4g} in units of {data.target}")
 
     net.save(options.out / "network.npz")
     if history.cost:
@@ -349,6 +372,19 @@ def _train(options: argparse.Namespace) -> int:
 # ------------------------------------------------------------------------------------ arguments and files
 
 
+def _one_of(
+    what: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> Callable[[str], str]:
+    """A type of arguments that says which name is meant, as ``choices`` do not."""
+
+    def name(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(unknown(what, text, known, elsewhere or {}))
+        return text
+
+    return name
+
+
 def _names(text: str) -> list[str]:
     return text.split(",")
 
@@ -378,13 +414,6 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def _parsed(kind: Any, text: str) -> Any:
-    try:
-        return kind(text)
-    except argparse.ArgumentTypeError as error:
-        raise ValueError(str(error)) from None
 
 
 def _picture_format(path: Path) -> str:

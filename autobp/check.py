@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs, matrix
+from autobp.arguments import numbers
 from autobp.functions import mean
 from autobp.nn import MLP
 
@@ -147,8 +148,9 @@ def compare(
     Raises:
         ValueError: shapes, targets or names do not fit. TypeError: ``against`` returns something else.
     """
-    X = np.asarray(X, dtype=np.float64)
-    Y = np.asarray(Y, dtype=np.float64)
+    X = numbers("X", X)
+    Y = numbers("Y", Y, costs.TEXT_TARGETS)
+    costs.named(cost)
     names = []
     for activation in net.activations:
         if not isinstance(activation, str):

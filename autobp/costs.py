@@ -13,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from autobp.arguments import unknown
 from autobp.engine import Value
 from autobp.functions import logsumexp, mean, relu, softplus, sum, take, xlogy
 from autobp.nn import MLP
+
+#: What to do about text among targets.
+TEXT_TARGETS = "; number the classes from 0, as np.unique(labels, return_inverse=True) does"
 
 
 def quadratic(a: Any, y: Any) -> Value:
@@ -76,7 +80,14 @@ def _softmax_cross_entropy_of_sample(name: str, z: Any, y: Any) -> Value:
         raise ValueError(f"{name} needs the logits of two classes or more, as a list; got {z!r}")
     logits = list(z)
     if not _is_list(y):
-        return logsumexp(logits) - take(logits, y)  # type: ignore[no-any-return]
+        _refuse_text(name, y)
+        try:
+            return logsumexp(logits) - take(logits, y)  # type: ignore[no-any-return]
+        except IndexError as error:
+            last = len(logits) - 1
+            raise IndexError(
+                f"{name}: there is no class {y!r}; {len(logits)} outputs are the classes 0 to {last}"
+            ) from error
     check_targets(name, y)
     log_sum = logsumexp(logits)
     return _sum_over_outputs(name, lambda z_k, y_k: y_k * (log_sum - z_k), logits, y)
@@ -121,6 +132,17 @@ COSTS: dict[str, Callable[[Any, Any], Value]] = {
     "softmax_cross_entropy": softmax_cross_entropy,
     "hinge": hinge,
 }
+#: What others call them, and what comes closest here.
+ELSEWHERE = {
+    **dict.fromkeys(["mse", "meansquarederror", "squarederror", "squared"], "'quadratic', ½ Σ (a - y)²"),
+    **dict.fromkeys(["bce", "logloss"], "'binary_cross_entropy'"),
+    "bcewithlogits": "'binary_cross_entropy_with_logits'",
+    **dict.fromkeys(
+        ["crossentropy", "ce", "categoricalcrossentropy"],
+        "'softmax_cross_entropy', of several classes, or 'binary_cross_entropy', of probabilities",
+    ),
+    **dict.fromkeys(["svm", "maxmargin", "margin"], "'hinge'"),
+}
 
 
 def named(cost: str | Callable[[Any, Any], Value]) -> Callable[[Any, Any], Value]:
@@ -128,9 +150,12 @@ def named(cost: str | Callable[[Any, Any], Value]) -> Callable[[Any, Any], Value
     if callable(cost):
         return cost
     if cost not in COSTS:
-        known = ", ".join(COSTS)
-        raise ValueError(f"unknown cost {cost!r}; known are {known}, or a function of (outputs, y)")
+        raise ValueError(unknown("cost", cost, COSTS, ELSEWHERE, ", or a function of (outputs, y)"))
     return COSTS[cost]
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(unknown("cost", name, COSTS, ELSEWHERE))
 
 
 def check_targets(name: str, y: Any) -> None:
@@ -148,6 +173,11 @@ def check_targets(name: str, y: Any) -> None:
             raise ValueError(f"hinge: targets are -1 or 1; got {y!r}")
         if "cross_entropy" in name and not 0.0 <= number <= 1.0:
             raise ValueError(f"{name}: targets are probabilities, from 0 to 1; got {y!r}")
+
+
+def _refuse_text(name: str, target: Any) -> None:
+    if isinstance(target, str):
+        raise ValueError(f"{name}: targets are numbers; got {target!r}{TEXT_TARGETS}")
 
 
 def _is_list(a: Any) -> bool:
@@ -176,6 +206,8 @@ def _sum_over_outputs(name: str, term: Callable[[Any, Any], Value], a: Any, y: A
         raise ValueError(f"{name}: there are no outputs")
     if len(outputs) != len(targets):
         raise ValueError(f"{name}: {len(outputs)} outputs, but {len(targets)} targets")
+    for target in targets:
+        _refuse_text(name, target)
     if any(_is_list(t) for t in targets):
         raise ValueError(f"{name}: the outputs are one sample's, a flat list, but the targets are nested")
     return sum([term(a_k, y_k) for a_k, y_k in zip(outputs, targets, strict=True)])

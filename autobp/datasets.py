@@ -10,7 +10,6 @@ The collected sets are those that scikit-learn carries; nothing is downloaded.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 import os
@@ -23,12 +22,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autobp.arguments import closest
+
 Array = NDArray[np.float64]
 
 #: Whole numbers are taken for classes up to so many different ones, and for quantities beyond.
 MOST_CLASSES = 20
 
 TASKS = ("classification", "regression")
+
+#: How a missing number is written, in small letters.
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def load(
     scaled: bool = True,
     samples: int | None = None,
     noise: float | None = None,
-    target: str | None = None,
+    target: str | int | None = None,
+    drop: str | int | Sequence[str | int] = (),
     header: bool | None = None,
     task: str | None = None,
 ) -> Dataset:
@@ -114,7 +119,9 @@ def load(
             they are.
         samples: how many to make; made sets only (200 if left out).
         noise: how far to scatter them, a standard deviation; made sets only.
-        target: the column to predict; files only. Left out, it is the last one.
+        target: the column to predict, by its name or by its number, which counts from 1, or from the end as
+            -1, -2, …; files only. Left out, it is the last one that is not dropped.
+        drop: the column or columns to leave out, likewise; files only.
         header: whether a file's first line holds the columns' names. Left out, it does if no cell of it is a
             number, and a first line that could be either is refused. Without names the columns are x1, x2, …
         task: "classification" or "regression"; files only. Left out, text is classes, and so are whole
@@ -123,7 +130,8 @@ def load(
 
     Returns:
         The samples in an order shuffled by the seed. A file has a line for each sample, with commas,
-        semicolons or tabs between the cells; every cell but the target's must be a finite number.
+        semicolons or tabs between the cells; every cell must be a finite number, but for the target's and
+            those dropped.
 
     Raises:
         ValueError: an unknown name, an option out of range or not for this source, or a file that does not
@@ -136,7 +144,7 @@ def load(
     name = os.fspath(source).lower().replace(" ", "_").replace("-", "_")
     rng = np.random.default_rng(seed)
     if name in _MADE or name in _COLLECTED:
-        _refuse(f"{name} is not a file", target=target, header=header, task=task)
+        _refuse(f"{name} is not a file", target=target, drop=_several(drop) or None, header=header, task=task)
         if name in _MADE:
             table = _made(name, samples, noise, seed)
         else:
@@ -147,7 +155,7 @@ def load(
         if not path.exists():
             raise _unknown(source, name)
         _refuse(f"{path} is a file", samples=samples, noise=noise)
-        table = _read_csv(path, target, header, task)
+        table = _read_csv(path, target, _several(drop), header, task)
     return _dataset(table, test_size, scaled, rng)
 
 
@@ -245,9 +253,12 @@ def _refuse(reason: str, **options: Any) -> None:
 def _unknown(source: str | os.PathLike[str], name: str) -> Exception:
     text = os.fspath(source)
     if os.sep in text or "." in text:
-        return FileNotFoundError(f"there is no file {text!r}; data sets by name are {', '.join(names())}")
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+        folder = Path(text).parent
+        near = closest(Path(text).name, [p.name for p in folder.iterdir()]) if folder.is_dir() else ""
+        hint = f"did you mean {near}? Data" if near else "data"
+        return FileNotFoundError(f"there is no file {text!r}; {hint} sets by name are {', '.join(names())}")
+    near = closest(name, names(), {"mnist": "'digits'"})
+    hint = f"did you mean {near}? Known" if near else "known"
     return ValueError(f"no data set and no file is called {text!r}; {hint} are {', '.join(names())}")
 
 
@@ -345,7 +356,9 @@ def _made(name: str, samples: int | None, noise: float | None, seed: int) -> _Ta
 # -- CSV files --------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, target: str | None, header: bool | None, task: str | None) -> _Table:
+def _read_csv(
+    path: Path, target: str | int | None, drop: Sequence[str | int], header: bool | None, task: str | None
+) -> _Table:
     if task is not None and task not in TASKS:
         raise ValueError(f"task is {' or '.join(TASKS)}; got {task!r}")
     lines = _lines(path)
@@ -355,17 +368,24 @@ def _read_csv(path: Path, target: str | None, header: bool | None, task: str | N
         header = not any(_is_number(cell) for cell in first)
     columns = [f"x{i + 1}" for i in range(len(first))]
     if header:
-        columns = _column_names(path, first_number, first)
+        columns = first
         lines = lines[1:]
+    dropped = {_column(path, columns, column) for column in drop}
+    if header:
+        _check_names(path, first_number, columns, dropped)
     if len(first) < 2:
         raise ValueError(f"{path}, line {first_number}: only one column; an input and a target are two")
     if len(lines) < 2:
         raise ValueError(f"{path}: {len(lines)} samples; at least two are needed")
-    chosen = len(columns) - 1
+    kept = [i for i in range(len(columns)) if i not in dropped]
+    chosen = kept[-1] if kept else -1
     if target is not None:
-        if target not in columns:
-            raise ValueError(f"{path}: there is no column {target!r}; the columns are {', '.join(columns)}")
-        chosen = columns.index(target)
+        chosen = _column(path, columns, target)
+        if chosen in dropped:
+            raise ValueError(f"{path}: the column {columns[chosen]!r} is the target, and dropped")
+    inputs = [i for i in kept if i != chosen]
+    if not inputs:
+        raise ValueError(f"{path}: no column is left for the inputs")
     for number, cells in lines:
         if len(cells) != len(columns):
             raise ValueError(
@@ -374,17 +394,54 @@ def _read_csv(path: Path, target: str | None, header: bool | None, task: str | N
     if guessed and not header and _like_names([cells for _, cells in lines], chosen):
         raise ValueError(
             f"{path}, line {first_number}: {','.join(first)!r} may be the columns' names or a sample; "
-            "say header=True or header=False"
+            "say header=True or header=False (--header or --no-header)"
         )
-    X = np.array(
-        [
-            [_number(path, n, columns, i, cells[i]) for i in range(len(cells)) if i != chosen]
-            for n, cells in lines
-        ]
-    )
+    _refuse_text(path, columns, inputs, [cells for _, cells in lines])
+    X = np.array([[_number(path, n, columns, i, cells[i]) for i in inputs] for n, cells in lines])
     labels, classes = _targets(path, lines, columns, chosen, task)
-    inputs = tuple(column for i, column in enumerate(columns) if i != chosen)
-    return _Table(path.name, X, labels, inputs, classes, columns[chosen])
+    return _Table(path.name, X, labels, tuple(columns[i] for i in inputs), classes, columns[chosen])
+
+
+def _several(columns: str | int | Sequence[str | int]) -> list[str | int]:
+    return [columns] if isinstance(columns, (str, int)) else list(columns)
+
+
+def _column(path: Path, columns: list[str], wanted: str | int) -> int:
+    """The index of a column by its name, or by its number from 1 or from -1, which may be text too."""
+    if wanted in columns:
+        return columns.index(str(wanted))
+    whole = isinstance(wanted, int) or wanted.lstrip("-").isdecimal()
+    number = int(wanted) if whole else 0
+    if 1 <= number <= len(columns):
+        return number - 1
+    if -len(columns) <= number <= -1:
+        return len(columns) + number
+    near = "" if whole else closest(wanted, columns)
+    hint = f"did you mean {near}? The" if near else "the"
+    raise ValueError(
+        f"{path}: there is no column {wanted!r}; {hint} columns are {', '.join(columns)}, numbered from 1"
+    )
+
+
+def _refuse_text(path: Path, columns: list[str], inputs: list[int], rows: list[list[str]]) -> None:
+    """ValueError where columns for inputs have text and no number at all; it names all of them."""
+    text = [i for i in inputs if all(_is_text(row[i]) for row in rows)]
+    if text:
+        where = ", ".join(f"column {i + 1} ({columns[i]}) has {rows[0][i]!r}, …" for i in text)
+        names = [columns[i] for i in text]
+        raise ValueError(
+            f"{path}: {where}, text alone; leave out what is no quantity, drop={names} or --drop "
+            f"{' '.join(names)}, or make numbers of it"
+        )
+
+
+def _is_text(cell: str) -> bool:
+    """Whether a cell is neither a number, however written, nor missing."""
+    return cell.lower() not in _MISSING and not _is_number(cell) and not _like_comma(cell)
+
+
+def _like_comma(cell: str) -> bool:
+    return _is_number(cell.replace(",", ".", 1))
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -406,16 +463,17 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _column_names(path: Path, number: int, cells: list[str]) -> list[str]:
-    for i, name in enumerate(cells):
+def _check_names(path: Path, number: int, names: list[str], dropped: set[int]) -> None:
+    for i, name in enumerate(names):
+        if i in dropped:
+            continue
         if not name:
             raise ValueError(
-                f"{path}, line {number}, column {i + 1}: the column has no name; name it, or leave it out "
-                "if it only numbers the lines"
+                f"{path}, line {number}, column {i + 1}: the column has no name; name it, or leave it out, "
+                f"drop=[{i + 1}] or --drop {i + 1}, if it only numbers the lines"
             )
-        if name in cells[:i]:
+        if name in names[:i]:
             raise ValueError(f"{path}, line {number}, column {i + 1}: a second column called {name!r}")
-    return cells
 
 
 def _number(path: Path, line: int, columns: list[str], i: int, cell: str) -> float:
@@ -423,8 +481,14 @@ def _number(path: Path, line: int, columns: list[str], i: int, cell: str) -> flo
         return float(cell)
     where = f"{path}, line {line}, column {i + 1} ({columns[i]})"
     if not cell:
-        raise ValueError(f"{where}: the cell is empty; fill it, or leave the line out")
-    hint = "; if line 1 holds the columns' names, say header=True" if line == 1 else ""
+        raise ValueError(f"{where}: the cell is empty; fill it, or leave the line or the column out")
+    hint = ""
+    if line == 1:
+        hint = "; if line 1 holds the columns' names, say header=True (--header)"
+    elif cell.lower() in _MISSING:
+        hint = "; fill it, or leave the line or the column out"
+    elif _like_comma(cell):
+        hint = f"; write {cell.replace(',', '.', 1)}"
     raise ValueError(f"{where}: {cell!r} is not a finite number{hint}")
 
 
@@ -441,7 +505,8 @@ def _targets(
         odd = numeric.index(numeric.count(True) * 2 < len(numeric))
         raise ValueError(
             f"{path}, line {lines[odd][0]}, column {i + 1} ({columns[i]}): {cells[odd]!r}, but other targets "
-            f'are {"text" if numeric[odd] else "numbers"}; say task="classification" if all are classes'
+            f'are {"text" if numeric[odd] else "numbers"}; say task="classification" (--task classification) '
+            "if all are classes"
         )
     if task == "regression" or (task is None and all(numeric) and not _like_classes(cells)):
         return np.array([_number(path, n, columns, i, row[i]) for n, row in lines]), ()

@@ -19,6 +19,7 @@ import numpy as np
 from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
+from autobp.arguments import unknown
 from autobp.engine import Value, set_data, weighted_sum
 from autobp.functions import softmax
 from autobp.ops import TABLE
@@ -42,7 +43,25 @@ ACTIVATIONS = (
 )
 INITIALISATIONS = ("uniform", "xavier", "he", "zeros")
 
+# What others call them, and the name here.
+_ACTIVATIONS_ELSEWHERE = {
+    "logistic": "'sigmoid'",
+    "expit": "'sigmoid'",
+    "swish": "'silu'",
+    "lrelu": "'leaky_relu'",
+    "none": "'linear'",
+}
+_INITIALISATIONS_ELSEWHERE = {
+    "glorot": "'xavier'",
+    "glorotuniform": "'xavier'",
+    "xavieruniform": "'xavier'",
+    "kaiming": "'he'",
+    "kaimingnormal": "'he'",
+    "henormal": "'he'",
+}
+
 _FORMAT = 1  # of saved files
+_MOST_SHOWN = 4  # neurons of a layer that its repr names one by one, as micrograd's does
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -220,6 +239,8 @@ class Layer(Module):
             set_data(neuron.b, number)
 
     def __repr__(self) -> str:
+        if len(self.neurons) > _MOST_SHOWN:
+            return f"Layer of {len(self.neurons)} × {self.neurons[0]}"
         return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
 
 
@@ -278,6 +299,9 @@ class MLP(Module):
     ) -> None:
         if isinstance(nouts, int):
             raise TypeError(f"nouts is a list with the size of each layer: MLP({nin}, [{nouts}])")
+        for size in (nin, *nouts):
+            if not hasattr(size, "__index__"):
+                raise TypeError(f"sizes are whole numbers; got {size!r}, a {type(size).__name__}")
         sizes = [whole(size) for size in (nin, *nouts)]
         if len(sizes) < 2:
             raise ValueError("an MLP needs at least one layer: nouts is empty")
@@ -316,6 +340,8 @@ class MLP(Module):
 
         Raises ValueError where x has not ``nin`` elements, and TypeError where they are no numbers.
         """
+        if not hasattr(x, "__len__"):
+            raise TypeError(f"a network takes a list of its inputs, as in net([1.0]); got {x!r}")
         if len(x) and not isinstance(x[0], Value) and hasattr(x[0], "__len__") and not isinstance(x[0], str):
             raise TypeError(
                 "a network takes one sample at a time, a flat list; for many, a sample in each row, there "
@@ -378,11 +404,20 @@ class MLP(Module):
         for layer, array in zip(self.layers, arrays, strict=True):
             layer.b = array
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole network to an ``.npz`` file, which :meth:`load` and plain NumPy read.
 
         A file that is there already is replaced only once the new one is complete.
-        Raises ValueError where an activation is a function: give it a name to save it by.
+
+        Args:
+            path: where to; ``.npz`` is added where it does not end so, as NumPy does.
+
+        Returns:
+            The path that was written.
+
+        Raises:
+            ValueError: an activation is a function: give it a name to save it by.
+            FileNotFoundError: there is no such folder.
         """
         for i, activation in enumerate(self.activations, start=1):
             if not isinstance(activation, str):
@@ -394,7 +429,9 @@ class MLP(Module):
             arrays[f"W{i}"] = layer.W
             if layer.b is not None:
                 arrays[f"b{i}"] = layer.b
-        target = Path(path)
+        target = _npz(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to save {target.name} in")
         temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
         try:
             with open(temporary, "xb") as file:
@@ -403,22 +440,28 @@ class MLP(Module):
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        return target
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MLP:
-        """The network that :meth:`save` wrote.
+        """The network that :meth:`save` wrote to this path, with or without its ``.npz``.
 
         Raises ValueError where the file is not one of those or is damaged, and FileNotFoundError where there
         is none.
         """
-        name = os.fspath(path)
+        file = Path(path) if Path(path).exists() else _npz(path)
+        from zipfile import is_zipfile  # takes its time to import
+
+        name = str(file)
+        if not file.exists():
+            raise FileNotFoundError(f"there is no file {name!r}")
+        if not is_zipfile(file):
+            raise ValueError(f"{name} is not a saved network, an .npz file that MLP.save wrote")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                found = dict(file)
-        except FileNotFoundError:
-            raise
+            with np.load(file, allow_pickle=False) as arrays:
+                found = dict(arrays)
         except Exception as error:  # NumPy and zipfile raise many kinds on what they cannot read
-            raise ValueError(f"{name} is not a saved network: {error}") from error
+            raise ValueError(f"{name} is not a saved network, or is damaged: {error}") from error
         if "activations" not in found or "format" not in found or found["format"].tolist() != _FORMAT:
             raise ValueError(
                 f"{name} is not a network saved in format {_FORMAT}: it holds {', '.join(sorted(found))}"
@@ -458,8 +501,9 @@ def _activation_of_each_layer(
 def _known(activation: Activation) -> Activation:
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"unknown activation {activation!r}; known are {known}, or a function")
+            raise ValueError(
+                unknown("activation", activation, ACTIVATIONS, _ACTIVATIONS_ELSEWHERE, ", or a function")
+            )
     elif not callable(activation):
         raise TypeError(f"an activation is a name or a function of a Value; got {activation!r}")
     return activation
@@ -493,7 +537,13 @@ def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Calla
         return lambda: gauss(0.0, math.sqrt(2 / nin))
     if init == "zeros":
         return lambda: 0.0
-    raise ValueError(f"unknown initialisation {init!r}; known are {', '.join(INITIALISATIONS)}")
+    raise ValueError(unknown("initialisation", init, INITIALISATIONS, _INITIALISATIONS_ELSEWHERE))
+
+
+def _npz(path: str | os.PathLike[str]) -> Path:
+    """The path with the ending .npz."""
+    text = os.fspath(path)
+    return Path(text if text.endswith(".npz") else f"{text}.npz")
 
 
 def _values(x: Sequence[Any]) -> list[Value]:

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from autobp import matrix
 from autobp.nn import MLP
-from autobp.training import History, classes_of, predict
+from autobp.training import History, classes_of, predict, threshold_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -248,7 +248,7 @@ def decision_boundary(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     classes: Sequence[str] = (),
     names: Sequence[str] = ("x1", "x2"),
     panels: int = 6,
@@ -263,7 +263,8 @@ def decision_boundary(
         net: the network, or :class:`Snapshots` of it for one panel an epoch: the first and last snapshot, and
             between them epochs like the square numbers, since more happens early.
         X, Y: the samples to draw, (m, 2) and (m, K), or (m,) for class numbers.
-        threshold: as for :func:`autobp.accuracy`: 0.5 for a probability, 0 for a logit or targets ±1.
+        threshold: as for :func:`autobp.accuracy`: 0 for a logit or targets ±1; 0.5, which is taken where it
+            is left out, after a sigmoid.
         classes: their names; left out, their numbers.
         names: of the two inputs.
         panels: how many snapshots to show at most, at least 2.
@@ -281,6 +282,7 @@ def decision_boundary(
     inputs = np.asarray(X, dtype=np.float64)
     if inputs.ndim != 2 or inputs.shape[1] != 2 or not len(inputs):
         raise ValueError(f"X must have the shape (m, 2), a sample in each row; got {inputs.shape}")
+    threshold = threshold_of(model, threshold)
     truth = _true_classes(Y, len(inputs), model.sizes[-1], threshold)
     k = max(2, model.sizes[-1])
     labels = _class_names(classes, k)
@@ -412,7 +414,7 @@ def confusion_matrix(
     *,
     classes: Sequence[str] = (),
     images: ArrayLike | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
 ) -> Figure:
     """How often each class (row) was taken for each class (column).
 
@@ -432,6 +434,7 @@ def confusion_matrix(
         ValueError: shapes do not fit, or a class number has no output.
         ImportError: matplotlib is not installed.
     """
+    threshold = threshold_of(net, threshold)
     inputs = np.asarray(X, dtype=np.float64)
     outputs = _outputs(net, inputs)
     truth = _true_classes(Y, len(inputs), outputs.shape[1], threshold)

@@ -6,15 +6,18 @@ import random
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import index as whole
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs
+from autobp.arguments import numbers, unknown
 from autobp.engine import Value, ieee
 from autobp.functions import mean
 from autobp.nn import MLP
@@ -23,6 +26,10 @@ from autobp.optim import OPTIMIZERS, Optimizer
 Array = NDArray[np.float64]
 #: So many samples, and their graphs take longer to build than one of them to compile.
 _WORTH_COMPILING = 100
+#: On so many samples, spread over all, the cost is taken before training, to tell whether it diverges.
+_SAMPLED = 100
+#: A cost that ends so many times as high has diverged: a cost that wavers around its start has not.
+_DIVERGED = 10
 #: (parameters, X, Y) -> the cost, and its gradient by the parameters
 Step = Callable[[Array, Array, Array], tuple[float, Array]]
 
@@ -66,6 +73,9 @@ def fit(
 ) -> History:
     """Train a network by mini-batches; its parameters are updated in place.
 
+    Where the cost ends above ten times what it was before, a warning says so, and the network keeps the
+    parameters of the epoch, or of before the first, with the lowest cost.
+
     Args:
         net: the network.
         X: the inputs, (m, n), a sample in each row.
@@ -90,29 +100,45 @@ def fit(
 
     Raises:
         IndexError: a class number among the targets is not that of an output.
+        TypeError: an argument is of another kind.
         ValueError: shapes or values do not fit, or the cost, a gradient or a parameter is no longer finite
-            (the message says when; the network keeps the last finite parameters).
+            (the message says when; the network keeps the parameters with the lowest cost, as above).
     """
     X, Y = _samples("", X, Y, net)
     held_out = None if validation is None else _samples("validation ", *validation, net)
+    for name, given in [("epochs", epochs), ("batch_size", batch_size)]:
+        if not hasattr(given, "__index__"):
+            raise TypeError(f"{name} must be a whole number; got {given!r}")
+    epochs, batch_size = whole(epochs), whole(batch_size)
     if epochs < 1 or batch_size < 1:
         raise ValueError(f"epochs and batch_size must be at least 1; got {epochs} and {batch_size}")
     if not l2 >= 0:
         raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
     cost_of = costs.named(cost)
-    for targets in [Y] if held_out is None else [Y, held_out[1]]:
-        _check_targets(cost_of, targets)
+    _check_output(cost_of, net)
+    _check_targets("", cost_of, Y, net)
+    if held_out is not None:
+        _check_targets("validation ", cost_of, held_out[1], net)
     parameters = net.parameters()
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
-            raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(OPTIMIZERS)}")
+            raise ValueError(unknown("optimizer", optimizer, OPTIMIZERS, {"gradientdescent": "'sgd'"}))
         optimizer = OPTIMIZERS[optimizer](parameters, lr=lr)
+    elif not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"an optimizer is a name ({', '.join(OPTIMIZERS)}) or made of the network's parameters, as "
+            f"optim.SGD(net.parameters(), lr=0.1) is; got {optimizer!r}"
+        )
     elif [id(p) for p in optimizer.parameters] != [id(p) for p in parameters]:
         raise ValueError("the optimizer was made for other parameters than this network's")
 
     step = (_compiled_step if compiled else _eager_step)(net, cost_of, l2, len(X))
     cost_on = _compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     theta = np.array([parameter.data for parameter in parameters])
+    sampled = slice(None, None, -(-len(X) // _SAMPLED))
+    with np.errstate(over="ignore", invalid="ignore"):
+        start, _ = step(theta, X[sampled], Y[sampled])
+    best, lowest = theta, start if np.isfinite(start) else np.inf  # the parameters of the lowest cost
     rng = random.Random(seed)
     history = History()
     starts = np.cumsum([0, *[len(layer.parameters()) for layer in net.layers[:-1]]])  # of layers in theta
@@ -121,28 +147,32 @@ def fit(
         for epoch in range(1, epochs + 1):
             total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(starts)), 0
             for rows in _batches(len(X), batch_size, rng):
-                value, grad = step(theta, X[rows], Y[rows])
-                if not (np.isfinite(value) and np.isfinite(grad).all()):
-                    raise ValueError(
-                        f"in epoch {epoch} the cost is {value} and its gradient "
-                        f"{'' if np.isfinite(grad).all() else 'not '}finite; try a smaller learning rate "
-                        f"than {optimizer.lr:g}, or a cost on logits"
-                    )
-                updated = optimizer.update(theta, grad)
-                if not np.isfinite(updated).all():
-                    raise ValueError(
-                        f"in epoch {epoch} a step leads to parameters that are not finite; try a smaller "
-                        f"learning rate than {optimizer.lr:g}"
-                    )
+                problem = ""
+                with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do
+                    value, grad = step(theta, X[rows], Y[rows])
+                    if np.isfinite(value) and np.isfinite(grad).all():
+                        updated = optimizer.update(theta, grad)
+                        if not np.isfinite(updated).all():
+                            problem = "a step leads to parameters that are not finite"
+                    else:
+                        but = "" if np.isfinite(grad).all() else "not "
+                        problem = f"the cost is {value} and its gradient {but}finite"
+                if problem:
+                    theta = best
+                    advice = _advice(net, cost_of, X, Y, optimizer.lr)
+                    raise ValueError(f"in epoch {epoch} {problem}; {advice}")
                 theta = updated
                 total += len(rows) * value
-                norm += len(rows) * float(np.linalg.norm(grad))
-                layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, starts))
+                with np.errstate(over="ignore"):  # infinite is a norm too, of a gradient that is finite
+                    norm += len(rows) * float(np.linalg.norm(grad))
+                    layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, starts))
                 seen += len(rows)
                 shown.step(epoch, total / seen)
             history.cost.append(total / seen)
             history.gradient_norm.append(norm / seen)
             history.layer_gradient_norm.append((layer_norms / seen).tolist())
+            if history.cost[-1] < lowest:
+                best, lowest = theta, history.cost[-1]
             _write(theta, parameters)
             if held_out is not None:
                 with ieee():  # infinite is a cost too, and no reason to stop
@@ -151,6 +181,14 @@ def fit(
             if on_epoch is not None:
                 on_epoch(epoch, history)
                 theta = np.array([parameter.data for parameter in parameters])
+        if history.cost[-1] > _DIVERGED * start > 0:
+            theta = best
+            advice = _advice(net, cost_of, X, Y, optimizer.lr)
+            warnings.warn(
+                f"the cost was {start:.4g} before training and is {history.cost[-1]:.4g} now; {advice}. The "
+                f"network keeps the parameters of the lowest cost it had, {lowest:.4g}",
+                stacklevel=2,
+            )
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
@@ -173,22 +211,77 @@ def predict(net: MLP, X: ArrayLike) -> Array:
     return np.asarray(step(step.theta, inputs))
 
 
-def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float = 0.5) -> float:
+def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float | None = None) -> float:
     """The part of the samples that are classified rightly, from 0 to 1.
 
     With several outputs the largest is the network's answer, and Y is one-hot, (m, K), or class numbers,
-    (m,). With one output the answer is whether it exceeds the threshold (0.5 for a probability, 0 for a logit
-    or for targets ±1), and so is the target.
+    (m,). With one output the answer is whether it exceeds the threshold, and so is the target: 0.5 for a
+    probability, 0 for a logit with targets 0 and 1, or for targets ±1. Left out, it is 0.5 after a sigmoid;
+    no other output tells.
 
-    Raises ValueError where X or Y has another shape.
+    Raises ValueError where X or Y has another shape, a target is no class, or the threshold is left out and
+    the output is not a sigmoid's.
     """
     outputs = predict(net, X)
-    targets = np.asarray(Y, dtype=np.float64)
+    targets = numbers("Y", Y, costs.TEXT_TARGETS)
     if targets.shape not in (outputs.shape, outputs.shape[:1]):
         raise ValueError(f"Y must have the shape {outputs.shape} or {outputs.shape[:1]}; got {targets.shape}")
     if outputs.shape[1] == 1:
         targets = targets.reshape(len(outputs), 1)
-    return float(np.mean(classes_of(outputs, threshold) == classes_of(targets, threshold)))
+        different = np.unique(targets)
+        if len(different) > 2:
+            raise ValueError(
+                f"one output tells two classes apart, but Y has {len(different)} different numbers; of "
+                "quantities, rmse and r_squared say how near they are"
+            )
+    limit = threshold_of(net, threshold)
+    return float(np.mean(classes_of(outputs, limit) == classes_of(targets, limit)))
+
+
+def rmse(net: MLP, X: ArrayLike, Y: ArrayLike) -> float:
+    """The root of the mean squared difference of outputs and targets, (m, K) or (m,) for one output.
+
+    It is in the targets' units; where they were standardised, times their ``target_scale`` in the units that
+    they had. Raises ValueError where X or Y has another shape.
+    """
+    outputs, targets = _outputs_and_targets(net, X, Y)
+    return float(np.sqrt(np.mean((outputs - targets) ** 2)))
+
+
+def r_squared(net: MLP, X: ArrayLike, Y: ArrayLike) -> float:
+    """R², the part of the targets' variance that the network explains: 1 - Σ (a - y)² / Σ (y - mean of y)².
+
+    1 is perfect, 0 no better than their mean, and less is worse. With several outputs both sums go over all.
+    Raises ValueError where X or Y has another shape, or where the targets do not vary.
+    """
+    outputs, targets = _outputs_and_targets(net, X, Y)
+    variation = np.sum((targets - targets.mean(axis=0)) ** 2)
+    if not variation > 0:
+        raise ValueError(f"R² needs targets that vary; got {len(targets)} equal ones")
+    return float(1 - np.sum((outputs - targets) ** 2) / variation)
+
+
+def _outputs_and_targets(net: MLP, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    outputs = predict(net, X)
+    targets = numbers("Y", Y)
+    if targets.shape != outputs.shape and not (targets.shape == outputs.shape[:1] and outputs.shape[1] == 1):
+        raise ValueError(f"Y must have the shape {outputs.shape}; got {targets.shape}")
+    return outputs, targets.reshape(outputs.shape)
+
+
+def threshold_of(net: MLP, threshold: float | None) -> float:
+    """The threshold that is given, or 0.5 after a sigmoid and for several outputs, which need none.
+
+    ValueError where neither says what tells the two classes of one output apart.
+    """
+    if threshold is not None:
+        return threshold
+    if net.sizes[-1] == 1 and net.activations[-1] != "sigmoid":
+        raise ValueError(
+            "say the threshold: 0 where the output is a logit or the targets are -1 and 1, 0.5 where the "
+            "output is trained to be 0 or 1 itself"
+        )
+    return 0.5
 
 
 def classes_of(Y: Array, threshold: float = 0.5) -> NDArray[Any]:
@@ -253,12 +346,65 @@ def _eager_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: in
     return step
 
 
-def _check_targets(cost_of: Callable[[Any, Any], Value], Y: Array) -> None:
-    """ValueError where a target is none that the cost takes: compiled, the cost itself cannot tell."""
-    class_numbers = cost_of is costs.softmax_cross_entropy and Y.ndim == 1  # each checked where it is used
-    for name, known in costs.COSTS.items():
-        if cost_of is known and not class_numbers:
-            costs.check_targets(name, Y.tolist())
+def _check_output(cost_of: Callable[[Any, Any], Value], net: MLP) -> None:
+    """ValueError where the cost applies what the output layer has applied already."""
+    for known, applied in [
+        (costs.softmax_cross_entropy, "softmax"),
+        (costs.binary_cross_entropy_with_logits, "sigmoid"),
+    ]:
+        if cost_of is known and net.activations[-1] == applied:
+            raise ValueError(
+                f"{known.__name__} takes logits and applies {applied} itself, but the output layer is "
+                f"{applied} too: make it linear, or take binary_cross_entropy"
+            )
+
+
+def _check_targets(what: str, cost_of: Callable[[Any, Any], Value], Y: Array, net: MLP) -> None:
+    """ValueError or IndexError where targets are none that the cost takes: compiled, it cannot tell itself.
+
+    Of a cost of one's own nothing is known.
+    """
+    k = net.sizes[-1]
+    name = next((name for name, known in costs.COSTS.items() if cost_of is known), None)
+    if name is None:
+        return
+    if name == "softmax_cross_entropy" and Y.ndim == 1 and k > 1:
+        right = np.isin(Y, np.arange(k))
+        if not right.all():
+            i = int(np.argmin(right))
+            raise IndexError(f"{what}Y[{i}] is {Y[i]:g}, but {k} outputs are the classes 0 to {k - 1}")
+        return
+    if name == "softmax_cross_entropy" and k == 1:
+        raise ValueError(
+            f"{name} needs an output for each class, two or more; for one output there is "
+            "binary_cross_entropy_with_logits"
+        )
+    if Y.shape != (len(Y), k) and not (k == 1 and Y.ndim == 1):
+        hint = ""
+        if k > 1 and Y.size == len(Y):
+            class_numbers = "they have the shape (m,)" if Y.ndim == 2 else f"take np.eye({k})[Y]"
+            hint = f"; if these are class numbers, {class_numbers}"
+        raise ValueError(
+            f"{what}Y must have the shape {(len(Y), k)}, a column for each output; got {Y.shape}{hint}"
+        )
+    costs.check_targets(name, Y.tolist())
+
+
+def _advice(net: MLP, cost_of: Callable[[Any, Any], Value], X: Array, Y: Array, lr: float) -> str:
+    """What to do where training diverges."""
+    advice = [f"try a smaller learning rate than {lr:g}"]
+    for what, array in [("inputs", X), ("targets", Y)]:
+        class_numbers = array is Y and cost_of is costs.softmax_cross_entropy
+        if np.abs(array).max() > 10 and not class_numbers:
+            advice.append(f"standardise the {what}, which go from {array.min():.4g} to {array.max():.4g}")
+    output = net.activations[-1]
+    if cost_of is costs.binary_cross_entropy:
+        advice.append(
+            "take binary_cross_entropy_with_logits on a linear output"
+            if output in ("sigmoid", "softmax")
+            else f"take binary_cross_entropy_with_logits, since the output is {output} and no probability"
+        )
+    return ", or ".join(advice)
 
 
 def _target(y: Any) -> Any:
@@ -279,26 +425,29 @@ def _batches(m: int, size: int, rng: random.Random) -> Iterator[list[int]]:
 
 
 def _inputs(what: str, X: ArrayLike, net: MLP) -> Array:
-    inputs = np.asarray(X, dtype=np.float64)
-    if inputs.ndim != 2 or inputs.shape[1] != net.layers[0].nin or not len(inputs):
+    inputs = numbers(f"{what}X", X)
+    n = net.layers[0].nin
+    if inputs.ndim != 2 or inputs.shape[1] != n or not len(inputs):
+        hint = ""
+        if inputs.ndim == 1 and n == 1:
+            hint = "; for one input each, X.reshape(-1, 1)"
+        elif inputs.shape == (n,):
+            hint = "; for one sample, [X]"
+        elif inputs.ndim == 2 and inputs.shape[0] == n:
+            hint = "; for a sample in each column, X.T"
         raise ValueError(
-            f"{what}X must have the shape (m, {net.layers[0].nin}), a sample in each row; got {inputs.shape}"
+            f"{what}X must have the shape (m, {n}), a sample in each row; got {inputs.shape}{hint}"
         )
-    if not np.isfinite(inputs).all():
-        row, column = np.argwhere(~np.isfinite(inputs))[0]
-        raise ValueError(f"{what}X[{row}, {column}] is {inputs[row, column]}; every input must be finite")
     return inputs
 
 
 def _samples(what: str, X: ArrayLike, Y: ArrayLike, net: MLP) -> tuple[Array, Array]:
     inputs = _inputs(what, X, net)
-    targets = np.asarray(Y, dtype=np.float64)
+    targets = numbers(f"{what}Y", Y, costs.TEXT_TARGETS)
     if len(targets.shape) not in (1, 2) or len(targets) != len(inputs):
         raise ValueError(
             f"{what}Y must have a row for each of the {len(inputs)} samples; got {targets.shape}"
         )
-    if not np.isfinite(targets).all():
-        raise ValueError(f"{what}Y has entries that are not finite")
     return inputs, targets
 
 

@@ -58,6 +58,10 @@ def test_check_ends_with_one_where_something_differs(monkeypatch, capsys):
         (["check", "3", "2", "-a", "sigmod"], ["'sigmod'", "sigmoid"]),
         (["check", "3", "2", "-a", "relu,tanh"], ["1 layers", "got 2"]),
         (["check", "3", "2", "-c", "cross"], ["'cross'", "quadratic"]),
+        (["check", "3", "2", "-c", "mse"], ["did you mean 'quadratic'"]),
+        (["check", "missing.npz"], ["missing.npz"]),
+        (["train", "moons", "--optimizer", "sdg"], ["did you mean 'sgd'?"]),
+        (["train", "moons", "--drop", "x1"], ["moons is not a file", "drop"]),
         (["check", "3", "2", "--l2", "-1"], ["--l2", "-1"]),
         (["chek"], ["'chek'", "check"]),
         ([], ["COMMAND"]),
@@ -126,3 +130,24 @@ def test_train_takes_a_csv_file(tmp_path, capsys):
         assert f">{name}</text>" in drawn
     assert ">y[1]</text>" in (out / "graph.svg").read_text(encoding="utf-8")
     assert float(shown.split("held-out accuracy ")[1].split(" %")[0]) > 80
+
+
+def test_check_takes_a_saved_network(tmp_path, capsys):
+    autobp.MLP(3, [4, 2], ["tanh", "softmax"], seed=5).save(tmp_path / "saved")
+    assert main(["check", str(tmp_path / "saved.npz")]) == 0
+    assert "network 3-4-2" in capsys.readouterr().out
+
+
+def test_train_on_quantities_says_how_far_off_it_is_in_their_units(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    lines = [f"s{i},{a:.4f},{1000 * a + 500 + rng.normal():.4f}" for i, a in enumerate(rng.normal(size=80))]
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join(["name,size,price", *lines]) + "\n", encoding="utf-8")
+    arguments = ["train", str(path), "--drop", "name", "--hidden", "--epochs", "60", "--quiet", "--l2", "0"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    error = float(shown.split("RMSE ")[1].split(" in units of price")[0])
+    explained = float(shown.split("R² ")[1].split(",")[0])
+    assert 0.5 < error < 100
+    assert explained == pytest.approx(1 - (error / 1000) ** 2, abs=0.02)

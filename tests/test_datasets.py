@@ -187,6 +187,23 @@ def test_the_target_may_be_any_column_by_name(table):
 
 
 @pytest.mark.parametrize(
+    ("drop", "target"), [("name", "kind"), ([1], 4), (["name"], -1), (["-4"], "4"), (("name", "name"), None)]
+)
+def test_columns_are_left_out_by_name_or_number(table, drop, target):
+    path = table("name,long,wide,kind", "ann,1,10,rose", "bob,2,20,tulip", "eve,3,30,rose", "joe,4,40,tulip")
+    data = load(path, drop=drop, target=target, test_size=0, scaled=False)
+    assert (data.names, data.target, data.classes) == (("long", "wide"), "kind", ("rose", "tulip"))
+    assert sorted(data.X.tolist()) == [[1, 10], [2, 20], [3, 30], [4, 40]]
+
+
+def test_a_column_of_the_left_out_needs_no_name_of_its_own(table):
+    data = load(table(",a,y", "0,1,0", "1,2,1", "2,3,0"), drop=1, test_size=0, scaled=False)
+    assert data.names == ("a",)
+    unnamed = load(table("7,x,1,0", "8,y,2,1", "9,z,3,0"), drop=["x2", 1], test_size=0, scaled=False)
+    assert unnamed.names == ("x3",)
+
+
+@pytest.mark.parametrize(
     ("targets", "task", "classes"),
     [
         (["0", "1", "1", "0"], None, ("0", "1")),
@@ -293,6 +310,16 @@ def test_the_split_keeps_a_sample_of_each_class_to_train_on(table):
         (["a,a,y", "1,2,0", "1,2,1"], {}, "line 1, column 2: a second column called 'a'"),
         (["n,,y", "1,2,0", "1,2,1"], {}, "line 1, column 2: the column has no name"),
         (["a,b,y", "1,2,0", "1,2,1"], {"target": "z"}, "there is no column 'z'; the columns are a, b, y"),
+        (["size,b,y", "1,2,0", "1,2,1"], {"target": "sise"}, "did you mean 'size'? The columns"),
+        (["a,b,y", "1,2,0", "1,2,1"], {"target": 4}, "there is no column 4; the columns are a, b, y"),
+        (["a,b,y", "1,2,0", "1,2,1"], {"target": 0}, "there is no column 0"),
+        (["a,b,y", "1,2,0", "1,2,1"], {"drop": "c"}, "there is no column 'c'"),
+        (["a,b,y", "1,2,0", "1,2,1"], {"drop": "y", "target": "y"}, "'y' is the target, and dropped"),
+        (["a,b,y", "1,2,0", "1,2,1"], {"drop": ["a", "b"]}, "no column is left for the inputs"),
+        (["n,a,y", "x,2,0", "z,2,1"], {}, "column 1 (n) has 'x', …, text alone; leave out"),
+        (["n,a,y", "x,2,0", "z,2,1"], {}, "drop=['n'] or --drop n"),
+        (["a,y", "NA,0", "2,1"], {}, "line 2, column 1 (a): 'NA' is not a finite number; fill it"),
+        (["a,y", '"1,5",0', '"2,5",1'], {}, "'1,5' is not a finite number; write 1.5"),
         (["1", "2"], {}, "line 1: only one column"),
         (["a,y", "1,2"], {}, "1 samples; at least two are needed"),
         ([""], {}, "is empty"),

@@ -145,7 +145,13 @@ def test_without_biases():
         (lambda: MLP(2, 3), TypeError, ["[3]"]),
         (lambda: MLP(0, [1]), ValueError, ["nin = 0"]),
         (lambda: MLP(2, [0]), ValueError, ["nout = 0"]),
-        (lambda: MLP(2, [1], "sigmod"), ValueError, ["'sigmod'", "sigmoid"]),
+        (lambda: MLP(2, [1], "sigmod"), ValueError, ["'sigmod'; did you mean 'sigmoid'?", "or a function"]),
+        (lambda: MLP(2, [1], "LeakyReLU"), ValueError, ["did you mean 'leaky_relu'?"]),
+        (lambda: MLP(2, [1], "swish"), ValueError, ["did you mean 'silu'?"]),
+        (lambda: MLP(2, [1], "xyz"), ValueError, ["unknown activation 'xyz'; known are linear"]),
+        (lambda: MLP(2, [1], init="kaiming"), ValueError, ["did you mean 'he'?"]),
+        (lambda: MLP(2, ["3"]), TypeError, ["'3'", "str"]),
+        (lambda: MLP(1, [1])(0.5), TypeError, ["net([1.0])", "0.5"]),
         (lambda: MLP(2, [1], ["tanh", "tanh"]), ValueError, ["1 layers", "got 2"]),
         (lambda: MLP(2, [2, 2], "softmax"), ValueError, ["output layer"]),
         (lambda: Neuron(2, activation="softmax"), ValueError, ["whole layer"]),
@@ -204,8 +210,26 @@ def test_loading_what_is_no_network_says_so(tmp_path):
     for path, words in [(text, "not a saved network"), (other, "holds x"), (damaged, "W2 missing")]:
         with pytest.raises(ValueError, match=words):
             MLP.load(path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"missing\.npz"):
         MLP.load(tmp_path / "missing.npz")
+
+
+def test_the_ending_npz_is_added_where_it_is_left_out(tmp_path):
+    net = MLP(2, [1], seed=0)
+    assert net.save(tmp_path / "small") == tmp_path / "small.npz"
+    assert net.save(tmp_path / "v1.2") == tmp_path / "v1.2.npz"
+    for name in ("small", "small.npz", "v1.2"):
+        assert (MLP.load(tmp_path / name).W[0] == net.W[0]).all()
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        net.save(tmp_path / "missing" / "small.npz")
+
+
+def test_a_wide_layer_is_printed_in_short():
+    assert str(MLP(2, [2, 1])) == str(MLP(2, [2, 1])).replace("×", "")
+    wide = str(MLP(784, [30, 10], "sigmoid"))
+    assert len(wide) < 200
+    assert "30 ×" in wide
+    assert "10 ×" in wide
 
 
 def test_a_file_cut_short_or_with_a_bit_changed_loads_the_same_network_or_says_so(tmp_path):

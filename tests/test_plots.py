@@ -139,7 +139,7 @@ def plane(axes):
 @pytest.mark.parametrize("activation", ["sigmoid", lambda z: 1 / (1 + (-z).exp())], ids=["named", "function"])
 def test_the_plane_shows_the_networks_output(activation):
     net = MLP(2, [4, 1], ["tanh", activation], seed=3)
-    figure = plots.decision_boundary(net, XOR.X, XOR.Y, resolution=9)
+    figure = plots.decision_boundary(net, XOR.X, XOR.Y, threshold=0.5, resolution=9)
     image, x1, x2 = plane(figure.axes[0])
     assert image.origin == "lower"
     for row in range(9):
@@ -253,7 +253,8 @@ def test_panels_begin_before_training_end_on_the_last_epoch_and_come_closer_earl
     [
         (MLP(3, [1]), [[0, 0, 0]], [0], {}, "two inputs; the network has 3"),
         (MLP(2, [1]), [[0, 0, 0]], [0], {}, r"X must have the shape \(m, 2\)"),
-        (MLP(2, [1]), [[0, 0]], [0, 1], {}, "a row for each of the 1 samples"),
+        (MLP(2, [1], "sigmoid"), [[0, 0]], [0, 1], {}, "a row for each of the 1 samples"),
+        (MLP(2, [1]), [[0, 0]], [0], {}, "say the threshold: 0 where the output is a logit"),
         (MLP(2, [3]), [[0, 0]], [3], {}, r"Y\[0\] is 3; class numbers are 0 to 2"),
         (MLP(2, [3]), [[0, 0], [1, 1]], [0, 1.5], {}, r"Y\[1\] is 1.5"),
         (MLP(2, [3]), [[0, 0]], [[0, 1]], {}, "Y has 2 columns, but the network has 3 outputs"),
@@ -430,7 +431,7 @@ def test_without_matplotlib_every_picture_says_what_to_install(monkeypatch):
     for draw in (
         lambda: plots.learning_curve(HISTORY),
         lambda: plots.gradient_norms(HISTORY),
-        lambda: plots.decision_boundary(MLP(2, [1]), XOR.X, XOR.Y),
+        lambda: plots.decision_boundary(MLP(2, [1], "sigmoid"), XOR.X, XOR.Y),
         lambda: plots.confusion_matrix(ECHO, ANSWERS, TRUTH),
     ):
         with pytest.raises(ImportError, match=r'pip install "autobp\[examples\]"'):

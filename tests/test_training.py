@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import autobp
 from autobp import MLP, Value, accuracy, costs, fit, optim, predict
 
 rng = np.random.default_rng(3)
@@ -159,7 +160,15 @@ def test_the_progress_bar_shows_epochs_and_cost(capsys):
         ({"batch_size": 0}, ["batch_size", "0"]),
         ({"l2": -1.0}, ["λ", "-1.0"]),
         ({"cost": "cross"}, ["'cross'", "quadratic"]),
-        ({"optimizer": "adm"}, ["'adm'", "adam"]),
+        ({"cost": "MSE"}, ["did you mean 'quadratic', ½ Σ (a - y)²?"]),
+        ({"cost": "bce"}, ["did you mean 'binary_cross_entropy'?"]),
+        ({"optimizer": "adm"}, ["unknown optimizer 'adm'; did you mean 'adam'?"]),
+        ({"X": X.T}, ["(m, 2)", "X.T"]),
+        ({"Y": np.hstack([Y, Y])}, ["(40, 1)", "got (40, 2)"]),
+        ({"Y": [["yes"], ["no"]] * 20}, ["Y[0, 0] is 'yes'", "no number", "np.unique"]),
+        ({"X": [[1.0, 2.0], [1.0]]}, ["X[0] has 2 entries, and X[1] has 1"]),
+        ({"X": np.where(X.max() == X, None, X)}, ["X[", "not finite", "missing"]),
+        ({"cost": "softmax_cross_entropy"}, ["two or more", "binary_cross_entropy_with_logits"]),
         ({"optimizer": optim.SGD([Value(1.0)], lr=1.0)}, ["other parameters"]),
         ({"validation": (X[:, :1], Y)}, ["validation X", "(m, 2)"]),
     ],
@@ -208,3 +217,62 @@ def test_activations_of_ones_own_predict_as_many_samples_as_named_ones():
     inputs = rng.normal(size=(200, 2))
     own, named = (MLP(2, [3, 1], [f, "linear"], seed=0) for f in (rectified, "relu"))
     assert predict(own, inputs) == pytest.approx(predict(named, inputs), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_cost_that_grows_is_told_and_the_best_parameters_are_kept(compiled):
+    net = MLP(2, [1], "linear", seed=0)
+    with pytest.warns(UserWarning, match=r"the cost was .* smaller learning rate than 0\.9, or standardise"):
+        history = fit(
+            net, 100 * X, Y, cost="quadratic", epochs=3, batch_size=len(X), optimizer="sgd", lr=0.9,
+            progress=False, compiled=compiled,
+        )  # fmt: skip
+    assert history.cost[-1] > 10 * history.cost[0]
+    kept = autobp.training.mean_cost(net, 100 * X, Y, cost=costs.quadratic)
+    assert kept <= history.cost[0] * (1 + 1e-12)
+
+
+def test_a_training_that_goes_well_warns_of_nothing(recwarn):
+    fit(network(), X, Y, epochs=3, progress=False)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("epochs", [2.5, "3", None])
+def test_epochs_are_whole_numbers(epochs):
+    with pytest.raises(TypeError, match="epochs must be a whole number"):
+        fit(network(), X, Y, epochs=epochs, progress=False)
+
+
+def test_a_cost_that_applies_the_outputs_own_function_again_is_refused():
+    for activation, cost in [
+        ("softmax", "softmax_cross_entropy"), ("sigmoid", "binary_cross_entropy_with_logits")
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=f"applies {activation} itself"):
+            fit(MLP(2, [2], activation), X, np.hstack([Y, 1 - Y]), cost=cost, progress=False)
+
+
+def test_r_squared_and_rmse_are_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    net = MLP(2, [4, 2], ["tanh", "linear"], seed=1)
+    targets = np.random.default_rng(3).normal(size=(len(X), 2))
+    outputs = autobp.predict(net, X)
+    squared = metrics.mean_squared_error(targets, outputs)
+    assert autobp.rmse(net, X, targets) == pytest.approx(np.sqrt(squared))
+    one = MLP(2, [1], "linear", seed=1)
+    first = targets[:, 0]
+    assert autobp.r_squared(one, X, first) == pytest.approx(metrics.r2_score(first, autobp.predict(one, X)))
+    weighted = metrics.r2_score(targets, outputs, multioutput="variance_weighted")
+    assert autobp.r_squared(net, X, targets) == pytest.approx(weighted)
+    with pytest.raises(ValueError, match="targets that vary"):
+        autobp.r_squared(one, X, np.ones(len(X)))
+    with pytest.raises(ValueError, match=r"\(40, 2\); got \(40, 1\)"):
+        autobp.rmse(net, X, targets[:, :1])
+
+
+def test_a_threshold_is_asked_for_where_the_output_does_not_tell():
+    with pytest.raises(ValueError, match="say the threshold: 0 where the output is a logit"):
+        accuracy(MLP(2, [1], "linear", seed=0), X, Y)
+    net = MLP(2, [1], "sigmoid", seed=0)
+    assert accuracy(net, X, Y) == accuracy(net, X, Y, threshold=0.5)
+    with pytest.raises(ValueError, match="40 different numbers"):
+        accuracy(net, X, np.arange(40.0))

@@ -1,0 +1,91 @@
+"""What callers hand in, read with messages that help: names, and arrays of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_NOTHING: Mapping[str, str] = {}
+
+
+def unknown(
+    what: str, name: object, known: Iterable[str], elsewhere: Mapping[str, str] = _NOTHING, more: str = ""
+) -> str:
+    """The message that there is no such name, with the one that may be meant.
+
+    Args:
+        what: what it should name, "cost".
+        name: what was given.
+        known: the names there are.
+        elsewhere: for :func:`closest`.
+        more: what else is allowed, ", or a function".
+    """
+    names = list(known)
+    meant = closest(name, names, elsewhere)
+    hint = f"did you mean {meant}? Known" if meant else "known"
+    return f"unknown {what} {name!r}; {hint} are {', '.join(names)}{more}"
+
+
+def closest(name: object, known: Iterable[str], elsewhere: Mapping[str, str] = _NOTHING) -> str:
+    """The known name that may be meant, in quotes; "" where none is near.
+
+    ``elsewhere`` has what others call them: names in small letters alone, with what to say instead of each.
+    """
+    by_letters = {_letters(each): repr(each) for each in known}
+    sought = _letters(str(name))
+    if sought in by_letters or sought in elsewhere:
+        return by_letters.get(sought) or elsewhere[sought]
+    from difflib import get_close_matches  # only where something is wrong
+
+    near = get_close_matches(sought, by_letters, n=1, cutoff=0.6)
+    return by_letters[near[0]] if near else ""
+
+
+def _letters(name: str) -> str:
+    """"LeakyReLU", "leaky-relu" and "leaky_relu" as one."""
+    return name.lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def numbers(what: str, given: Any, hint: str = "") -> NDArray[np.float64]:
+    """An array of finite numbers, of any shape.
+
+    Raises ValueError where rows differ in length or an entry is text, missing or not finite, and TypeError
+    where it is anything else. The message names the entry; the hint says what to do about text.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ValueError(f"{what} is no table: {_unlike(what, given)}") from None
+    if array.dtype.kind not in "fiub":
+        for index, entry in np.ndenumerate(array):
+            try:
+                float(np.nan if entry is None else entry)
+            except ValueError:
+                where = _entry(what, index)
+                raise ValueError(f"{where} is {str(entry)!r}, which is no number{hint}") from None
+            except TypeError:
+                where, kind = _entry(what, index), type(entry).__name__
+                raise TypeError(f"{where} is {entry!r} (of the type {kind}), which is no number") from None
+    result = array.astype(np.float64)
+    if not np.isfinite(result).all():
+        index = tuple(np.argwhere(~np.isfinite(result))[0])
+        raise ValueError(
+            f"{_entry(what, index)} is {array[index]}, which is not finite: fill in what is missing, or "
+            "leave the sample out"
+        )
+    return result
+
+
+def _unlike(what: str, rows: Any) -> str:
+    lengths = [len(row) if hasattr(row, "__len__") else 0 for row in rows]
+    for i, length in enumerate(lengths):
+        if length != lengths[0]:
+            return f"{what}[0] has {lengths[0]} entries, and {what}[{i}] has {length}"
+    return "its entries are nested unevenly"
+
+
+def _entry(what: str, index: tuple[Any, ...]) -> str:
+    return f"{what}[{', '.join(str(i) for i in index)}]" if index else what
