@@ -126,6 +126,23 @@ def test_sigmoid_output_under_cross_entropy_is_a_minus_y() -> None:
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("scale", [1.0, 10.0, 40.0, 300.0])
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_cost_of_large_logits_that_are_right_is_not_lost_in_a_difference(scale: float, k: int) -> None:
+    w = Value(1.0)
+    logits = scale * RNG.uniform(1.0, 2.0, size=(9, k)) * RNG.choice([-1.0, 1.0], size=(9, k))
+    soft = RNG.uniform(size=(9, k))
+
+    def loss(x: Any, y: Any) -> Any:
+        return costs.binary_cross_entropy_with_logits([w * x_k for x_k in x], y)
+
+    for targets in (np.where(logits > 0, 1.0, 0.0), np.where(logits > 0, 0.0, 1.0), soft):
+        step = autobp.compile(loss, [w])
+        expected, _ = eager(loss, [w], logits, targets)
+        assert step(step.theta, logits, targets)[0] == pytest.approx(expected, rel=1e-13, abs=0.0)
+        assert step.value(step.theta, logits, targets) > 0.0
+
+
 def test_micrograds_moons_loss() -> None:
     net = MLP(2, [16, 16, 1], seed=3)
     rows = RNG.normal(size=(20, 2)).tolist()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autobp.compiler.program import Array, Constant, Map, Reduce, Reshape, RowDot
-from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY
+import numpy as np
+
+from autobp.compiler.expression import Expression
+from autobp.compiler.program import Array, Constant, Elementwise, Map, Reduce, Reshape, RowDot
+from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is
 
@@ -44,7 +47,44 @@ def mean_terms(output: Array) -> list[Term]:
             terms.append(Term(factor, samples, array.operands[0], array.operands[0]))
         else:
             terms.append(Term(factor, samples, array))
-    return terms[::-1]
+    return _cross_entropies_whole(terms[::-1])
+
+
+def _cross_entropies_whole(terms: list[Term]) -> list[Term]:
+    """The terms with Σ softplus(z) - Σ y·z as Σ ln(e^(-y·z) + e^(z - y·z)).
+
+    The two sums are large and nearly equal where large logits are right: what is left of their difference
+    would be rounding errors, of either sign. Element by element nothing is lost.
+    """
+    found = list(terms)
+    for term in terms:
+        x = term.x
+        if term.y is not None or not isinstance(x, Map) or x.operation is not SOFTPLUS:
+            continue
+        (z,) = x.operands
+        for other in found:
+            y = _times(other, z)
+            if y is None or (other.coefficient, other.samples) != (-term.coefficient, term.samples):
+                continue
+            if z.shape != x.shape or np.broadcast_shapes(y.shape, z.shape) != z.shape:
+                continue
+            logit, target = Expression("slot", 0), Expression("slot", 1)
+            product = target * logit
+            whole = Expression("logaddexp", Expression("neg", product), logit - product)
+            found[found.index(term)] = Term(term.coefficient, term.samples, Elementwise([z, y], whole))
+            found.remove(other)
+            break
+    return found
+
+
+def _times(term: Term, z: Array) -> Array | None:
+    """y where the term is the sum of y·z."""
+    pair: list[Array] = [term.x, term.y] if term.y is not None else []
+    if term.y is None and isinstance(term.x, Map) and term.x.operation is MULTIPLY:
+        pair = term.x.operands
+    if len(pair) != 2 or not any(x is z for x in pair):
+        return None
+    return pair[1] if pair[0] is z else pair[0]
 
 
 def _alike(x: Array, y: Array) -> bool:
