@@ -30,6 +30,7 @@ from autobp.ops import (
     DIVIDE,
     ELU,
     ERF,
+    ERFC,
     EXP,
     EXPM1,
     FLOATS,
@@ -628,6 +629,10 @@ class Value:
     def erf(self) -> Value:
         """The error function."""
         return unary(ERF, self)
+
+    def erfc(self) -> Value:
+        """1 - erf(x), accurate for large x."""
+        return unary(ERFC, self)
 
     def sign(self) -> Value:
         """1, 0 or -1, with derivative 0."""

@@ -24,6 +24,7 @@ __all__ = [
     "elu",
     "equal",
     "erf",
+    "erfc",
     "exp",
     "expm1",
     "function",
@@ -93,6 +94,7 @@ sinh = function(lookup("sinh"))
 cosh = function(lookup("cosh"))
 tanh = function(lookup("tanh"))
 erf = function(lookup("erf"))
+erfc = function(lookup("erfc"))
 sigmoid = function(lookup("sigmoid"))
 softplus = function(lookup("softplus"))
 relu = function(lookup("relu"))

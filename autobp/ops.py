@@ -57,10 +57,12 @@ class Operation:
         analytic: whether the rule holds for complex operands, so that the complex step applies.
         selects: whether it chooses among its operands: a partial 0 then means that one was not chosen, and
             stops even an infinite gradient, where 0·∞ would not be a number.
+        inline: whether derivations and compiled programs write its rule out in place of its name: so it is
+            with operations that are there for the derivatives of others.
     """
 
-    __slots__ = ("analytic", "arity", "constants", "defaults", "domain", "latex", "name", "partials",
-                 "precedence", "selects", "symbol", "text", "value")  # fmt: skip
+    __slots__ = ("analytic", "arity", "constants", "defaults", "domain", "inline", "latex", "name",
+                 "partials", "precedence", "selects", "symbol", "text", "value")  # fmt: skip
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Operation:
         domain: str,
         analytic: bool,
         selects: bool,
+        inline: bool,
     ) -> None:
         self.name = name
         self.value = value
@@ -91,6 +94,7 @@ class Operation:
         self.domain = domain
         self.analytic = analytic
         self.selects = selects
+        self.inline = inline
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
@@ -124,6 +128,7 @@ def operation(
     domain: str = "",
     analytic: bool = False,
     selects: bool = False,
+    inline: bool = False,
 ) -> Operation:
     """Add an operation to the table and return it. The arguments are :class:`Operation`'s attributes.
 
@@ -152,6 +157,7 @@ def operation(
         domain,
         analytic,
         selects,
+        inline,
     )
     TABLE[name] = made
     for xp, complete in _NAMESPACES:
@@ -180,9 +186,9 @@ def namespace(
         name: what kind of number.
         complete: ``complete(xp, op)`` gives the function for an operation that is not among ``functions``;
             by default the operation's own rule.
-        functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, abs,
-            pow, maximum, minimum, where, and choose(index, values), by name. Operations that are not among
-            them, now or registered later, come from ``complete``.
+        functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, erfc,
+            abs, pow, maximum, minimum, where, and choose(index, values), by name. Operations that are not
+            among them, now or registered later, come from ``complete``.
     """
     made = SimpleNamespace(name=name, **functions)
     _NAMESPACES.append((made, complete))
@@ -241,6 +247,7 @@ FLOATS: Final = namespace(
     cosh=math.cosh,
     tanh=math.tanh,
     erf=math.erf,
+    erfc=math.erfc,
     abs=math.fabs,
     pow=_float_pow,
     maximum=_float_maximum,
@@ -256,11 +263,16 @@ def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
     return np.take_along_axis(stacked, position[np.newaxis], axis=0)[0]
 
 
-def _numpy_erf(x: Any) -> Any:
-    """erf, elementwise; NumPy has none of its own, and SciPy is no dependency of the core."""
-    if np.iscomplexobj(x):
-        raise TypeError("erf of complex numbers needs SciPy's: scipy.special.erf")
-    return np.vectorize(math.erf, otypes=[np.float64])(x)
+def _elementwise(name: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
+    """A function that NumPy does not have, elementwise; SciPy, which has it, is no dependency of the core."""
+    on_arrays = np.vectorize(function, otypes=[np.float64])
+
+    def apply(x: Any) -> Any:
+        if np.iscomplexobj(x):
+            raise TypeError(f"{name} of complex numbers needs SciPy's: scipy.special.{name}")
+        return on_arrays(x)
+
+    return apply
 
 
 #: The same functions on NumPy arrays, in IEEE 754 arithmetic (silence its warnings with ``np.errstate``).
@@ -280,7 +292,8 @@ NUMPY: Final = namespace(
     sinh=np.sinh,
     cosh=np.cosh,
     tanh=np.tanh,
-    erf=_numpy_erf,
+    erf=_elementwise("erf", math.erf),
+    erfc=_elementwise("erfc", math.erfc),
     abs=np.abs,
     pow=np.power,
     maximum=np.maximum,
@@ -422,13 +435,20 @@ TAN: Final = operation(
     latex=r"\tan\left({0}\right)", domain="a finite operand", analytic=True,
 )  # fmt: skip
 
+# 1 - x², accurate near ±1. An operation of its own, since by the product rule its derivative there would be
+# the difference of two terms, infinite ones in the second derivatives of asin and acos.
+ONE_MINUS_SQUARE: Final = operation(
+    "one_minus_square", lambda xp, x: (1.0 - x) * (1.0 + x), lambda xp, y, x: (-2.0 * x,),
+    text="(1 - {0})*(1 + {0})", latex=r"(1 - {0}) (1 + {0})", precedence=PRODUCT, analytic=True, inline=True,
+)  # fmt: skip
+
 ASIN: Final = operation(
-    "asin", lambda xp, x: xp.asin(x), lambda xp, y, x: (1.0 / xp.sqrt((1.0 - x) * (1.0 + x)),),
+    "asin", lambda xp, x: xp.asin(x), lambda xp, y, x: (1.0 / xp.sqrt(xp.one_minus_square(x)),),
     latex=r"\arcsin\left({0}\right)", domain="an operand from -1 to 1", analytic=True,
 )  # fmt: skip
 
 ACOS: Final = operation(
-    "acos", lambda xp, x: xp.acos(x), lambda xp, y, x: (-1.0 / xp.sqrt((1.0 - x) * (1.0 + x)),),
+    "acos", lambda xp, x: xp.acos(x), lambda xp, y, x: (-1.0 / xp.sqrt(xp.one_minus_square(x)),),
     latex=r"\arccos\left({0}\right)", domain="an operand from -1 to 1", analytic=True,
 )  # fmt: skip
 
@@ -455,6 +475,11 @@ TANH: Final = operation(
 ERF: Final = operation(
     "erf", lambda xp, x: xp.erf(x), lambda xp, y, x: (2.0 / math.sqrt(math.pi) * xp.exp(-(x * x)),),
     latex=r"\operatorname{{erf}}\left({0}\right)", analytic=True,
+)  # fmt: skip
+
+ERFC: Final = operation(
+    "erfc", lambda xp, x: xp.erfc(x), lambda xp, y, x: (-2.0 / math.sqrt(math.pi) * xp.exp(-(x * x)),),
+    latex=r"\operatorname{{erfc}}\left({0}\right)", analytic=True,
 )  # fmt: skip
 
 # -------------------------------------------------------------------------------------------- activations
@@ -504,9 +529,9 @@ ELU: Final = operation(
 )  # fmt: skip
 
 GELU: Final = operation(
-    "gelu", lambda xp, x: 0.5 * x * (1.0 + xp.erf(x * math.sqrt(0.5))),
+    "gelu", lambda xp, x: 0.5 * x * xp.erfc(x * -math.sqrt(0.5)),  # 1 + erf would cancel for x << 0
     lambda xp, y, x: (
-        0.5 * (1.0 + xp.erf(x * math.sqrt(0.5))) + x * xp.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi),
+        0.5 * xp.erfc(x * -math.sqrt(0.5)) + x * xp.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi),
     ),
     latex=r"{0} \, \Phi\left({0}\right)", precedence=PRODUCT, analytic=True,
 )  # fmt: skip

@@ -14,13 +14,16 @@ from autobp.ops import TABLE
 DOCUMENT = Path(__file__).parent.parent / "docs" / "derivatives-at-edges.md"
 
 
-def rows():
-    """(expression, point, value, first, second, in PyTorch) as written, for each row of the table."""
+def rows(n_cells=6):
+    """The cells as written, for each row of the table with that many columns: expression, point, numbers …,
+    in PyTorch.
+    """
     found = []
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-        if line.startswith("| `"):
+        if line.startswith("| `") and len(cells) == n_cells:
             found.append(pytest.param(*[cell.strip("`") for cell in cells], id=f"{cells[0]} at {cells[1]}"))
+    assert found
     return found
 
 
@@ -61,18 +64,13 @@ def test_autobp_does_what_the_row_says(expression, point, value, first, second, 
 def test_pytorch_does_what_the_row_says(expression, point, value, first, second, in_pytorch):
     torch = pytest.importorskip("torch")
     names, x = point_of(point)
-    functions = {
-        name: lambda *a, torch=torch, witness=witness: witness.torch(torch, *a)
-        for name, witness in WITNESSES.items()
-    }
-    functions["take"] = lambda values, i: WITNESSES["take"].torch(torch, i, *values)
     theirs = {"value": value.split("else ")[-1], "first": first, "second": second}
     if in_pytorch != "the same":
         for part in in_pytorch.split("; "):
             which, _, numbers_there = part.partition(": ")
             theirs[which] = numbers_there
     tensors = [torch.tensor(x_i, dtype=torch.float64, requires_grad=True) for x_i in x]
-    y = function_of(expression, names, functions)(*tensors)
+    y = function_of(expression, names, in_torch(torch))(*tensors)
     assert agree(y.item(), *numbers(theirs["value"]))
     for k, (tensor, first_, second_) in enumerate(
         zip(tensors, numbers(theirs["first"]), numbers(theirs["second"]), strict=True)
@@ -80,6 +78,32 @@ def test_pytorch_does_what_the_row_says(expression, point, value, first, second,
         d = torch_gradient(torch, y, tensor)
         assert agree(d.item(), first_), f"by {names[k]}"
         assert agree(torch_gradient(torch, d, tensor).item(), second_), f"by {names[k]}, twice"
+
+
+@pytest.mark.parametrize(("expression", "point", "by_x_then_y", "by_y_then_x", "in_pytorch"), rows(5))
+def test_mixed_derivatives_are_what_the_row_says(expression, point, by_x_then_y, by_y_then_x, in_pytorch):
+    torch = pytest.importorskip("torch")
+    names, x = point_of(point)
+    f = function_of(expression, names, vars(autobp))
+    there = function_of(expression, names, in_torch(torch))
+    ours = numbers(by_x_then_y) + numbers(by_y_then_x)
+    theirs = ours if in_pytorch == "the same" else numbers(in_pytorch)
+    for path, expected, expected_there in zip(((0, 1), (1, 0)), ours, theirs, strict=True):
+        assert agree(derivative_graph(f, [Value(x_i) for x_i in x], path).data, expected), path
+        with ieee():
+            assert agree(autobp.hessian(lambda v: f(*v))(x)[path[0]][path[1]], expected), path
+        tensors = [torch.tensor(x_i, dtype=torch.float64, requires_grad=True) for x_i in x]
+        d = torch_gradient(torch, there(*tensors), tensors[path[0]])
+        assert agree(torch_gradient(torch, d, tensors[path[1]]).item(), expected_there), path
+
+
+def in_torch(torch):
+    """PyTorch's functions by the names of the table."""
+    functions = {
+        name: lambda *a, witness=witness: witness.torch(torch, *a) for name, witness in WITNESSES.items()
+    }
+    functions["take"] = lambda values, i: WITNESSES["take"].torch(torch, i, *values)
+    return functions
 
 
 def torch_gradient(torch, y, x):
@@ -90,9 +114,14 @@ def torch_gradient(torch, y, x):
 
 
 def test_the_document_speaks_of_every_operation_that_has_an_edge():
-    """Operations that raise somewhere, choose between pieces or have constants must be in the table."""
+    """Operations that raise somewhere, choose between pieces or have constants must be in the table.
+
+    (Not those that are there for the derivatives of others, whose rows hold them.)
+    """
     text = " ".join(row.values[0] for row in rows())
     signs = {"divide": "/", "power": "**y", "constant_power": "**", "maximum": "maximum"}
     for name, op in TABLE.items():
-        if name in WITNESSES and (op.selects or op.constants or (op.domain and "finite" not in op.domain)):
+        if name not in WITNESSES or op.inline:
+            continue
+        if op.selects or op.constants or (op.domain and "finite" not in op.domain):
             assert signs.get(name, f"{name}(") in text, name

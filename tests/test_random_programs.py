@@ -16,7 +16,7 @@ import autobp
 from autobp import Value, grad, hessian, hvp, jvp, value_and_grad
 from autobp.ops import FLOATS, TABLE
 
-OPERATIONS = sorted(WITNESSES)
+OPERATIONS = sorted(name for name in WITNESSES if not TABLE[name].inline)
 CONSTANTS = (0.0, 1.0, -1.0, 2.0, 0.5, -3.0)
 PARAMETERS = {
     "constant_power": (2.0, 3.0, 1.0, 0.0, -1.0, 0.5),

@@ -85,6 +85,7 @@ WITNESSES = {
     "sin": Witness(sp.sin, _named("sin")),
     "cos": Witness(sp.cos, _named("cos")),
     "tan": Witness(sp.tan, _named("tan"), ((-1.2, 1.2),)),
+    "one_minus_square": Witness(lambda x: 1 - x**2, lambda torch, x: 1 - x * x),
     "asin": Witness(sp.asin, _named("asin"), ((-0.8, 0.8),)),
     "acos": Witness(sp.acos, _named("acos"), ((-0.8, 0.8),)),
     "atan": Witness(sp.atan, _named("atan")),
@@ -92,6 +93,7 @@ WITNESSES = {
     "cosh": Witness(sp.cosh, _named("cosh")),
     "tanh": Witness(sp.tanh, _named("tanh")),
     "erf": Witness(sp.erf, _named("erf")),
+    "erfc": Witness(sp.erfc, _named("erfc")),
     "sigmoid": Witness(lambda x: 1 / (1 + sp.exp(-x)), _named("sigmoid")),
     "softplus": Witness(
         lambda x: sp.log(1 + sp.exp(x)), lambda torch, x: torch.logaddexp(x, torch.zeros_like(x))
@@ -228,6 +230,7 @@ COMPLEX = namespace(
     acos=np.arccos,
     atan=np.arctan,
     erf=scipy.special.erf,
+    erfc=scipy.special.erfc,
     pow=np.power,
     abs=lambda x: np.where(np.real(x) < 0, -x, x),
     maximum=lambda x, y: np.where(np.real(x) > np.real(y), x, y),

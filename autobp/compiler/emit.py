@@ -95,7 +95,7 @@ RESERVED = {"theta", "m", "np", "len", "float", "lookup", "FLOATS", "work", "fin
 def is_free(name: str) -> bool:
     """Whether a program may have a variable of that name."""
     reserved = keyword.iskeyword(name) or name in RESERVED or name in TABLE
-    return name.isidentifier() and not reserved and re.fullmatch(r"_erf|[CI]\d+", name) is None
+    return name.isidentifier() and not reserved and re.fullmatch(r"_erfc?|[CI]\d+", name) is None
 
 
 class Module:
@@ -132,8 +132,10 @@ class Module:
             return name
         if name == "take":
             return self.helper("pick")
-        if name == "erf":
-            self.helpers[name] = "from math import erf as _erf\n\nerf = np.vectorize(_erf, otypes=[float])"
+        if name in ("erf", "erfc"):
+            self.helpers[name] = (
+                f"from math import {name} as _{name}\n\n{name} = np.vectorize(_{name}, otypes=[float])"
+            )
             return name
         op = lookup(name)
         n_operands = n_arguments - len(op.constants)

@@ -7,6 +7,7 @@ formula, from which NumPy statements are written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from autobp.ops import TABLE, Operation
@@ -200,6 +201,8 @@ class _Symbols:
             return _SPECIAL[name]
         if name in UFUNCS or name in COMPARISONS:
             return lambda *operands: Expression(name, *[_number(x) for x in operands])
+        if name in TABLE and TABLE[name].inline:
+            return partial(TABLE[name].value, self)
         if name in TABLE:
             return lambda *operands: Expression("op", name, *[_number(x) for x in operands])
         raise AttributeError(f"no function {name!r} for rules to use")
@@ -224,7 +227,7 @@ def slots(n: int) -> list[Expression]:
 
 def value_of(op: Operation, operands: list[Any], constants: tuple[float, ...]) -> Any:
     """The operation applied to operands: as NumPy's function, or as a function of the program."""
-    if op.name in _DIRECT:
+    if op.name in _DIRECT or op.inline:
         return op.value(SYMBOLS, *operands, *constants)
     if op.name in UFUNCS or op.name in COMPARISONS:
         return Expression(op.name, *operands)

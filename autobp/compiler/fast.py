@@ -602,7 +602,7 @@ def inline(expression: Any) -> Any:
     if expression.name == "op":
         op = lookup(expression.arguments[0])
         operands = [inline(x) for x in expression.arguments[1:]]
-        if op.name in ("take", "erf"):
+        if op.name in ("take", "erf", "erfc"):
             return Expression("op", op.name, *operands)
         n_constants = len(op.constants)
         rule = rule_of(op, len(operands) - n_constants, n_constants)

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -607,6 +608,8 @@ class _Formulas:
         op = TABLE.get("constant_power" if name == "pow" else name)
         if op is None:
             raise AttributeError(f"no operation {name!r} in the table")
+        if op.inline:
+            return partial(op.value, self)
         chosen = op
         n = chosen.arity
 

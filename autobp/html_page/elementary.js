@@ -1,22 +1,31 @@
 // The elementary functions that the rules call and JavaScript lacks, as Python's floats have them.
 
-// erf x, from its Taylor series, times e^(x²), near 0, and from the continued fraction of erfc beyond (Abramowitz
-// and Stegun 7.1.6 and 7.1.14); about 1e-15 in absolute terms.
-function erf(x) {
-  const z = Math.abs(x);
-  if (!(z < 6)) return Number.isNaN(x) ? NaN : Math.sign(x);
-  if (z < 2.5) {
-    let term = x;
-    let sum = x;
-    for (let k = 1; Math.abs(term) > 1e-17 * Math.abs(sum); k++) {
-      term *= (2 * x * x) / (2 * k + 1);
-      sum += term;
-    }
-    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+// erf x and erfc x = 1 - erf x: from the Taylor series of erf, times e^(x²), near 0, and from the continued fraction
+// of erfc beyond (Abramowitz and Stegun 7.1.6 and 7.1.14); erf to about 1e-15, erfc too, of its own size for x >= 2.5.
+function erfSeries(x) {
+  let term = x;
+  let sum = x;
+  for (let k = 1; Math.abs(term) > 1e-17 * Math.abs(sum); k++) {
+    term *= (2 * x * x) / (2 * k + 1);
+    sum += term;
   }
-  let fraction = z;
-  for (let k = 60; k > 0; k--) fraction = z + k / 2 / fraction;
-  return Math.sign(x) * (1 - Math.exp(-z * z) / (Math.sqrt(Math.PI) * fraction));
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+}
+
+function erfcFraction(x) {
+  if (x > 30) return 0;
+  let fraction = x;
+  for (let k = 60; k > 0; k--) fraction = x + k / 2 / fraction;
+  return Math.exp(-x * x) / (Math.sqrt(Math.PI) * fraction);
+}
+
+function erf(x) {
+  if (Math.abs(x) < 2.5) return erfSeries(x);
+  return Number.isNaN(x) ? NaN : Math.sign(x) * (1 - erfcFraction(Math.abs(x)));
+}
+
+function erfc(x) {
+  return x >= 2.5 ? erfcFraction(x) : 1 - erf(x);
 }
 
 // IEEE 754 has 1 to any power, and -1 to an infinite one, equal to 1; of both Math.pow makes NaN

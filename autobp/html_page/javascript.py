@@ -116,10 +116,11 @@ def _choose(index: Any, values: tuple[Any, ...]) -> Expression:
     return Expression(f"choose({literal(index)}, [{', '.join(map(literal, values))}])")
 
 
-#: The elementary functions as calls of JavaScript's own; erf, logaddexp, power and choose are the page's.
+#: The elementary functions as calls of JavaScript's own; erf, erfc, logaddexp, power and choose the page's.
 JAVASCRIPT = namespace(
     "javascript",
     erf=_function("erf"),
+    erfc=_function("erfc"),
     logaddexp=_function("logaddexp"),
     pow=_function("power"),
     maximum=_function("Math.max"),

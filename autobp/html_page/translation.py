@@ -34,7 +34,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Expression, Expression], Expressio
 _ELEMENTARY = {numpy: name for name, numpy in UFUNCS.items()}
 #: Functions of a program that arrays.js and elementary.js have: all that the compiler does not write itself.
 _READY = {"spread": "spread", "choose": "chooseEach", "choose_outer": "chooseOuter"}
-_READY_FOR_NUMBERS = {"pick", "erf"}
+_READY_FOR_NUMBERS = {"pick", "erf", "erfc"}
 _FOLDS = {"sum": "plus", "max": "Math.max", "min": "Math.min",
           "add": "plus", "maximum": "Math.max", "minimum": "Math.min"}  # fmt: skip
 
