@@ -156,6 +156,56 @@ class Details:
         self.derivative: Value | None = None
 
 
+def _same(x: float, y: float) -> bool:
+    return x == y and (x != 0.0 or math.copysign(1.0, x) == math.copysign(1.0, y))
+
+
+class Operands:
+    """Values, with the data that they have when this is made: leaves may be set later."""
+
+    def __init__(self, values: Iterable[Value]) -> None:
+        self.values = list(values)
+        self.numbers = [value._data for value in self.values]
+
+    def are(self, values: list[Value]) -> bool:
+        """Whether these are ``values``, and those have still the same data."""
+        if len(values) != len(self.values):
+            return False
+        for i in range(len(values)):
+            value = values[i]
+            if value is not self.values[i] or not _same(value._data, self.numbers[i]):
+                return False
+        return True
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.values[i]
+
+
+class WeightedSum(Details):
+    """What a folded node was computed from, start + Σ w_i·x_i."""
+
+    __slots__ = ("start", "start_data", "w", "x")
+
+    def __init__(self, start: Value | None, w: Operands, x: Operands) -> None:
+        super().__init__()
+        self.start = start
+        self.start_data = -0.0 if start is None else start._data
+        self.w = w
+        self.x = x
+
+    def pass_on(self, grad: float) -> None:
+        """Add to the operands' grads, in the order in which the operators' nodes would."""
+        w, x = self.w, self.x
+        for i in range(len(w.numbers) - 1, -1, -1):
+            w.values[i]._grad += x.numbers[i] * grad
+            x.values[i]._grad += w.numbers[i] * grad
+        if self.start is not None:
+            self.start._grad += grad
+
+
 class _Unfilled:
     """The type of the mark that tells Value.__init__ to leave the filling in to _node()."""
 
@@ -173,6 +223,11 @@ def _no_rule(*arguments: Any) -> Any:
 #: The operation of nodes made by hand. It stays out of the table: nothing can evaluate or print it.
 BY_HAND: Final = operation("by_hand", _no_rule, _no_rule, arity=None)
 del TABLE["by_hand"]
+
+#: The operation of a weighted sum that is recorded as one node. It is never seen: where somebody looks,
+#: _unfold() puts the operators' nodes in its place.
+FOLDED: Final = operation("folded", _no_rule, _no_rule, arity=None)
+del TABLE["folded"]
 
 
 # acyclic: the cyclic garbage collector does not know the compiled class. It would walk over a growing graph
@@ -290,6 +345,8 @@ class Value:
 
     @grad.setter
     def grad(self, grad: Any) -> None:
+        if self._operation is FOLDED:
+            _unfold(self)
         if self._details is not None:
             self._details.derivative = None
         self._grad = _number(grad)
@@ -297,11 +354,15 @@ class Value:
     @property
     def operation(self) -> Operation | None:
         """The operation that made this node; None for a leaf."""
+        if self._operation is FOLDED:
+            _unfold(self)
         return self._operation
 
     @property
     def parents(self) -> tuple[Value, ...]:
         """The operands this node was computed from, in order, repeated where one was used twice."""
+        if self._operation is FOLDED:
+            _unfold(self)
         details = self._details
         if details is not None and details.parents:
             return details.parents
@@ -319,6 +380,8 @@ class Value:
         return self._local_derivatives()
 
     def _local_derivatives(self) -> tuple[float, ...]:
+        if self._operation is FOLDED:
+            _unfold(self)
         details = self._details
         if details is not None and details.parents:
             return details.partials
@@ -355,16 +418,19 @@ class Value:
 
     @property
     def _op(self) -> str:
+        operation = self.operation
         details = self._details
         if details is not None and details.symbol:
             return details.symbol
-        if self._operation is None or self._operation is BY_HAND:
+        if operation is None or operation is BY_HAND:
             return ""
-        return self._operation.symbol.format(*[f"{constant:g}" for constant in self.constants])
+        return operation.symbol.format(*[f"{constant:g}" for constant in self.constants])
 
     @property
     def _backward(self) -> Callable[[], None]:
         """The function that applies the chain rule from this node to its parents."""
+        if self._operation is FOLDED:
+            _unfold(self)
         return self._propagate
 
     @_backward.setter
@@ -457,17 +523,18 @@ class Value:
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if _shared.watchers:
             _announce_read(self, "copy")
+        operation = self.operation
         details = self._details
         if details is not None and details.backward is not None:
             raise TypeError(
                 f"{self!r} has a _backward made by hand, which refers to the nodes of this one graph and so "
                 "cannot be pickled or copied; give local derivatives, Value(data, children, (partial, …))"
             )
-        name = "" if self._operation is None else self._operation.name
+        name = "" if operation is None else operation.name
         symbol = "" if details is None else details.symbol
         numbers_ = (self._data, self._grad, self._local_derivatives(), self.constants)
         ancestors = None
-        if self._operation is not None and getattr(_thread, "pickling", -1) != self._mark:
+        if operation is not None and getattr(_thread, "pickling", -1) != self._mark:
             ancestors = _Ancestors(self)
         arguments = (ancestors, type(self), numbers_, name, self.parents, symbol, self.label)
         return _rebuild, arguments, self.__getstate__()
@@ -712,12 +779,12 @@ class Value:
             TypeError: a node was made by hand without a derivative (with ``create_graph``, or a rule).
         """
         with _walking:
-            order = topological_order(self)
             if create_graph:
                 from autobp.propagation import accumulate_graphs
 
-                accumulate_graphs(order, gradient)
+                accumulate_graphs(topological_order(self), gradient)
                 return
+            order = _in_order(self, False)
             for node in order:
                 if node._operation is not None:
                     node._grad = 0.0
@@ -731,17 +798,21 @@ class Value:
         if details is not None and details.backward is not None:
             details.backward.apply(self)
             return
-        parents = self.parents
-        partials = self.partials
+        if self._operation is FOLDED:
+            _folded(self).pass_on(self._grad)
+            return
+        parents, partials = self.parents, self._local_derivatives()
         if len(parents) != len(partials):
             raise TypeError(
                 f"{self!r} was made by hand and has no derivative: set its _backward, or give its local "
                 "derivatives, Value(data, children, (partial, …))"
             )
         selects = self._operation is not None and self._operation.selects
-        for parent, partial in zip(parents, partials, strict=True):
+        grad = self._grad
+        for i in range(len(parents)):
+            partial = partials[i]
             if partial != 0.0 or not selects:  # what was not selected gets 0, and not 0·∞
-                parent._grad += partial * self._grad
+                parents[i]._grad += partial * grad
 
 
 # The interpreter frees its own classes without deep recursion; only compiled ones need __del__ for that.
@@ -931,30 +1002,68 @@ def _node(
     return node
 
 
-def weighted_sum(start: Value | None, weights: list[Value], x: list[Value]) -> Value | None:
-    """start + Σ w_i·x_i, made of the nodes that the operators would make, in their order; start may be None.
+def weighted_sum(start: Value | None, w: Operands, x: Operands) -> Value | None:
+    """start + Σ w_i·x_i, as the operators would make it, from left to right; start may be None.
+
+    It is recorded as one node, which becomes the operators' nodes where they are asked for, with the data and
+    grads that those would have. backward() does not ask.
 
     Args:
-        weights, x: lists of the same length.
+        w, x: of the same length.
     """
+    n = len(w.numbers)
+    data = -0.0 if start is None else start._data  # adding to -0.0 changes nothing, not even a zero's sign
+    for i in range(n):
+        data += w.numbers[i] * x.numbers[i]
+    if data - data != 0.0 or n == 0 or (n == 1 and start is None):
+        return _by_operators(start, w.values, x.values)
+    node = _node(data, FOLDED, w.values[0], None, 0.0, 0.0)
+    node._parent = None
+    node._details = WeightedSum(start, w, x)
+    return node
+
+
+def _by_operators(start: Value | None, w: list[Value], x: list[Value]) -> Value | None:
     total = start
-    for i in range(len(weights)):
-        w_i = weights[i]
-        x_i = x[i]
-        data = w_i._data * x_i._data
-        if data - data != 0.0:
-            product = binary(MULTIPLY, w_i, x_i)
-        else:
-            product = _node(data, MULTIPLY, w_i, x_i, x_i._data, w_i._data)
-        if total is None:
-            total = product
-            continue
-        data = total._data + product._data
-        if data - data != 0.0:
-            total = binary(ADD, total, product)
-        else:
-            total = _node(data, ADD, total, product, 1.0, 1.0)
+    for w_i, x_i in zip(w, x, strict=True):
+        product = binary(MULTIPLY, w_i, x_i)
+        total = product if total is None else binary(ADD, total, product)
     return total
+
+
+def _unfold(node: Value) -> None:
+    """Put the operators' nodes in the place of a folded one, which becomes the last of them."""
+    with _walking:
+        if node._operation is not FOLDED:  # another thread was faster
+            return
+        folded = _folded(node)
+        total = folded.start
+        data = folded.start_data
+        n = len(folded.w.numbers)
+        for i in range(n):
+            w_i = folded.w.numbers[i]
+            x_i = folded.x.numbers[i]
+            product = _node(w_i * x_i, MULTIPLY, folded.w.values[i], folded.x.values[i], x_i, w_i)
+            product._grad = node._grad  # which additions have passed on as it is
+            data += product._data
+            if total is None:
+                total = product
+            elif i < n - 1:
+                total = _node(data, ADD, total, product, 1.0, 1.0)
+                total._grad = node._grad
+            else:
+                node._parent = total
+                node._parent2 = product
+                node._partial = 1.0
+                node._partial2 = 1.0
+        node._details = None
+        node._operation = ADD
+
+
+def _folded(node: Value) -> WeightedSum:
+    details = node._details
+    assert isinstance(details, WeightedSum)
+    return details
 
 
 def unary(op: Operation, x: Value) -> Value:
@@ -1093,39 +1202,56 @@ def _check(
 
 def topological_order(root: Value) -> list[Value]:
     """All nodes that root depends on, root included and last, every node after its parents."""
-    with _walking:
-        return _in_order(root)
+    return _in_order(root, True)
 
 
-def _in_order(root: Value) -> list[Value]:
+def _in_order(root: Value, unfold: bool) -> list[Value]:
     # A node is unseen, then open (its parents are on the stack above it), then done. With two states only, a
     # node met on two paths would be emitted before its own parents.
-    epoch = next(_epochs)
-    opened = 2 * epoch
-    done = opened + 1
-    order: list[Value] = []
-    stack: list[Value] = [root]
-    while stack:
-        node = stack[-1]
-        if node._mark == done:
-            stack.pop()
-        elif node._mark == opened:
-            node._mark = done
-            order.append(node)
-            stack.pop()
-        else:
-            node._mark = opened
-            parent = node._parent
-            if parent is not None:
-                if node._parent2 is not None and node._parent2._mark < opened:
-                    stack.append(node._parent2)
-                if parent._mark < opened:
-                    stack.append(parent)
-            elif node._details is not None:
-                for parent in node._details.parents:
+    with _walking:
+        epoch = next(_epochs)
+        opened = 2 * epoch
+        done = opened + 1
+        order: list[Value] = []
+        stack: list[Value] = [root]
+        while stack:
+            node = stack[-1]
+            if node._mark == done:
+                stack.pop()
+            elif node._mark == opened:
+                node._mark = done
+                order.append(node)
+                stack.pop()
+            else:
+                node._mark = opened
+                if node._operation is FOLDED:
+                    if unfold:
+                        _unfold(node)
+                    else:
+                        _push_operands(_folded(node), stack, opened)
+                        continue
+                parent = node._parent
+                if parent is not None:
+                    if node._parent2 is not None and node._parent2._mark < opened:
+                        stack.append(node._parent2)
                     if parent._mark < opened:
                         stack.append(parent)
-    return order
+                elif node._details is not None:
+                    for parent in node._details.parents:
+                        if parent._mark < opened:
+                            stack.append(parent)
+        return order
+
+
+def _push_operands(folded: WeightedSum, stack: list[Value], opened: int) -> None:
+    w, x = folded.w.values, folded.x.values
+    for i in range(len(w) - 1, -1, -1):
+        if x[i]._mark < opened:
+            stack.append(x[i])
+        if w[i]._mark < opened:
+            stack.append(w[i])
+    if folded.start is not None and folded.start._mark < opened:
+        stack.append(folded.start)
 
 
 def _walk_back(order: list[Value]) -> None:
@@ -1149,7 +1275,7 @@ def _walk_back(order: list[Value]) -> None:
 def gradients(root: Value, wrt: list[Value]) -> list[float]:
     """∂root/∂x for each x of ``wrt``, as numbers. Every node's ``grad`` is left as it was."""
     with _walking:
-        order = topological_order(root)
+        order = _in_order(root, False)
         known = {id(node) for node in order}
         before = [node._grad for node in order]
         details_of = [node._details for node in order if node._details is not None]

@@ -20,7 +20,7 @@ from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
 from autobp.arguments import unknown
-from autobp.engine import Value, set_data, weighted_sum
+from autobp.engine import Operands, Value, set_data, weighted_sum
 from autobp.functions import softmax
 from autobp.ops import TABLE
 
@@ -102,6 +102,8 @@ class Neuron(Module):
     a name nor a function.
     """
 
+    _w: Operands | None = None  # w, as it was for the last input
+
     def __init__(
         self,
         nin: SupportsIndex,
@@ -131,7 +133,10 @@ class Neuron(Module):
         """z = b + Σ w_i x_i; ValueError where x has not as many elements as the neuron has weights."""
         if len(x) != len(self.w):
             raise ValueError(f"a neuron of {len(self.w)} inputs was given {len(x)}")
-        z = weighted_sum(self.b, self.w, _values(x))
+        w = self._w
+        if w is None or not w.are(self.w):
+            w = self._w = Operands(self.w)
+        z = weighted_sum(self.b, w, x if isinstance(x, Operands) else Operands(_values(x)))
         assert z is not None  # nin is at least 1
         return z
 
@@ -190,7 +195,8 @@ class Layer(Module):
 
     def weighted_inputs(self, x: Sequence[Any]) -> list[Value]:
         """z of each neuron for the inputs x, ``nin`` Values or numbers; ValueError for another number."""
-        return [neuron.weighted_input(x) for neuron in self.neurons]
+        operands: Any = Operands(_values(x))
+        return [neuron.weighted_input(operands) for neuron in self.neurons]
 
     def activations(self, z: Sequence[Value]) -> list[Value]:
         """a of each neuron from all their z."""
@@ -200,7 +206,7 @@ class Layer(Module):
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The activations for the inputs x: a list, or one Value of one neuron, as in micrograd."""
-        a = self.activations(self.weighted_inputs(_values(x)))
+        a = self.activations(self.weighted_inputs(x))
         return a[0] if len(a) == 1 else a
 
     def parameters(self) -> list[Value]:

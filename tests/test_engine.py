@@ -11,7 +11,7 @@ import pytest
 
 import autobp
 from autobp import Value
-from autobp.engine import ieee, topological_order, watch_reads, weighted_sum
+from autobp.engine import ieee, topological_order, watch_reads
 from autobp.ops import FLOATS, TABLE
 
 
@@ -81,23 +81,6 @@ def test_the_engines_own_arithmetic_agrees_with_the_table(name):
         assert node.operation is op
         assert node.data == op.value(FLOATS, a, b)
         assert node.partials == op.partials(FLOATS, node.data, a, b)
-
-
-@pytest.mark.parametrize("start", [None, Value(0.25)])
-def test_a_weighted_sum_is_what_the_operators_make(start):
-    w, x = [Value(0.5), Value(-2.0), Value(3.0)], [Value(1.5), Value(0.1), Value(-0.7)]
-    total = weighted_sum(start, w, x)
-    by_operators = start
-    for w_i, x_i in zip(w, x, strict=True):
-        by_operators = w_i * x_i if by_operators is None else by_operators + w_i * x_i
-    nodes, expected = topological_order(total), topological_order(by_operators)
-    assert [(n.operation, n.data, n.partials) for n in nodes] == [
-        (n.operation, n.data, n.partials) for n in expected
-    ]
-    with pytest.raises(OverflowError, match="multiply"):
-        weighted_sum(start, [Value(1e308)], [Value(1e308)])
-    with pytest.raises(OverflowError, match="add"):
-        weighted_sum(Value(1.7e308), [Value(1e308)], [Value(1.0)])
 
 
 def test_numpy_object_arrays_of_values():
