@@ -74,7 +74,7 @@ def fit(
     """Train a network by mini-batches; its parameters are updated in place.
 
     Where the cost ends above ten times what it was before, a warning says so, and the network keeps the
-    parameters of the epoch, or of before the first, with the lowest cost.
+    parameters with the lowest cost: those that the best epoch began or ended with.
 
     Args:
         net: the network.
@@ -136,9 +136,15 @@ def fit(
     cost_on = _compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     theta = np.array([parameter.data for parameter in parameters])
     sampled = slice(None, None, -(-len(X) // _SAMPLED))
-    with np.errstate(over="ignore", invalid="ignore"):
-        start, _ = step(theta, X[sampled], Y[sampled])
-    best, lowest = theta, start if np.isfinite(start) else np.inf  # the parameters of the lowest cost
+
+    def sampled_cost(theta: Array) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            cost, _ = step(theta, X[sampled], Y[sampled])
+        return cost if np.isfinite(cost) else np.inf
+
+    start = sampled_cost(theta)
+    # What the epoch of the lowest cost began and ended with: its cost is a mean over the way between them.
+    lowest, best = np.inf, [theta]
     rng = random.Random(seed)
     history = History()
     starts = np.cumsum([0, *[len(layer.parameters()) for layer in net.layers[:-1]]])  # of layers in theta
@@ -146,6 +152,7 @@ def fit(
     try:
         for epoch in range(1, epochs + 1):
             total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(starts)), 0
+            begun = theta
             for rows in _batches(len(X), batch_size, rng):
                 problem = ""
                 with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do
@@ -158,7 +165,7 @@ def fit(
                         but = "" if np.isfinite(grad).all() else "not "
                         problem = f"the cost is {value} and its gradient {but}finite"
                 if problem:
-                    theta = best
+                    theta = min(best, key=sampled_cost)
                     advice = _advice(net, cost_of, X, Y, optimizer.lr)
                     raise ValueError(f"in epoch {epoch} {problem}; {advice}")
                 theta = updated
@@ -172,7 +179,7 @@ def fit(
             history.gradient_norm.append(norm / seen)
             history.layer_gradient_norm.append((layer_norms / seen).tolist())
             if history.cost[-1] < lowest:
-                best, lowest = theta, history.cost[-1]
+                lowest, best = history.cost[-1], [begun, theta]
             _write(theta, parameters)
             if held_out is not None:
                 with ieee():  # infinite is a cost too, and no reason to stop
@@ -182,11 +189,11 @@ def fit(
                 on_epoch(epoch, history)
                 theta = np.array([parameter.data for parameter in parameters])
         if history.cost[-1] > _DIVERGED * start > 0:
-            theta = best
+            theta = min(best, key=sampled_cost)
             advice = _advice(net, cost_of, X, Y, optimizer.lr)
             warnings.warn(
                 f"the cost was {start:.4g} before training and is {history.cost[-1]:.4g} now; {advice}. The "
-                f"network keeps the parameters of the lowest cost it had, {lowest:.4g}",
+                f"network keeps the parameters of the lowest cost it had, {sampled_cost(theta):.4g}",
                 stacklevel=2,
             )
     except KeyboardInterrupt:

@@ -219,17 +219,35 @@ def test_activations_of_ones_own_predict_as_many_samples_as_named_ones():
     assert predict(own, inputs) == pytest.approx(predict(named, inputs), rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("seed", range(8))  # the order of samples decides how the first cost is rounded
 @pytest.mark.parametrize("compiled", [True, False])
-def test_a_cost_that_grows_is_told_and_the_best_parameters_are_kept(compiled):
+def test_a_cost_that_grows_is_told_and_the_best_parameters_are_kept(compiled, seed):
     net = MLP(2, [1], "linear", seed=0)
     with pytest.warns(UserWarning, match=r"the cost was .* smaller learning rate than 0\.9, or standardise"):
         history = fit(
             net, 100 * X, Y, cost="quadratic", epochs=3, batch_size=len(X), optimizer="sgd", lr=0.9,
-            progress=False, compiled=compiled,
+            progress=False, compiled=compiled, seed=seed,
         )  # fmt: skip
     assert history.cost[-1] > 10 * history.cost[0]
     kept = autobp.training.mean_cost(net, 100 * X, Y, cost=costs.quadratic)
     assert kept <= history.cost[0] * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_what_good_epochs_have_reached_is_kept_when_a_later_one_diverges(compiled):
+    net = MLP(2, [6, 1], ["tanh", "linear"], seed=0)
+    reached = []
+
+    def spoil(epoch, history):
+        reached.append(autobp.training.mean_cost(net, X, Y, cost=costs.quadratic))
+        if epoch == 5:
+            for parameter in net.parameters():
+                parameter.data = 1e6
+
+    with pytest.warns(UserWarning, match="the lowest cost it had, 0.1247"):
+        fit(net, X, Y, cost="quadratic", epochs=7, batch_size=5, lr=0.01, progress=False, compiled=compiled,
+            seed=0, on_epoch=spoil)  # fmt: skip
+    assert autobp.training.mean_cost(net, X, Y, cost=costs.quadratic) == pytest.approx(min(reached[:5]))
 
 
 def test_a_training_that_goes_well_warns_of_nothing(recwarn):
