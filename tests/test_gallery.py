@@ -35,7 +35,10 @@ def test_the_examples_draw_the_pictures_and_print_what_stands_below_them(in_a_co
     assert drawn == {*make_gallery.pictures(TEXT), *PAGES} - SCREENSHOTS
     for name in drawn:
         if name.endswith(".png"):
-            assert Image.open(in_a_copy / name).size == Image.open(DOCS / name).size
+            width, height = Image.open(in_a_copy / name).size
+            shown = Image.open(DOCS / name).size
+            assert abs(width - shown[0]) <= 2, name  # Matplotlib's releases measure text differently
+            assert abs(height - shown[1]) <= 2, name
 
 
 def test_the_page_shows_every_picture_there_is_and_describes_it():
