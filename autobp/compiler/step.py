@@ -525,12 +525,17 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
     return step
 
 
+def _is_overridden(method: Any) -> bool:
+    """Whether this __call__ is a user's; nn's own do not show their arguments when mypyc has compiled them."""
+    return method not in (MLP.__call__, Layer.__call__, Neuron.__call__)
+
+
 def _argument_names(function: Callable[..., Any]) -> list[str]:
+    if isinstance(function, (MLP, Layer, Neuron)) and not _is_overridden(type(function).__call__):
+        return ["x"]
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
-        if isinstance(function, (MLP, Layer, Neuron)):  # compiled by mypyc, __call__ shows no arguments
-            return ["x"]
         raise TypeError(f"the arguments of {function!r} cannot be seen; wrap it in a def") from error
     names = []
     for name, parameter in signature.parameters.items():
