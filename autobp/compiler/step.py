@@ -526,7 +526,7 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
 
 
 def _is_overridden(method: Any) -> bool:
-    """Whether this __call__ is a user's; nn's own do not show their arguments when mypyc has compiled them."""
+    """Whether this __call__ is a user's; nn's own, when compiled by mypyc, do not show their arguments."""
     return method not in (MLP.__call__, Layer.__call__, Neuron.__call__)
 
 
