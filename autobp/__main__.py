@@ -220,13 +220,14 @@ def _add_explain(commands: Any) -> None:
         "Write out the chain rule for one derivative of a network's cost, in symbols and in numbers.",
         '  autobp explain 3 2 1 --wrt "W1[1,1]"\n'
         '  autobp explain 3 2 2 --wrt "b2[1]" --notation BP1-BP4\n'
+        '  autobp explain 3 2 1 --wrt "x[2]" --activation tanh,sigmoid\n'
         '  autobp explain 2 2 2 1 --wrt "W1[2,1]" -m 3 --l2 0.1 --notation ML15 --latex\n'
         '  autobp explain out/network.npz --wrt "W1[1,1]"',
         _explain,
     )
     command.add_argument("--wrt", default="W1[1,1]", metavar="LABEL",
-                         help='the parameter: "W1[2,3]", from input 3 to neuron 2, or "b1[2]" '
-        "(default: W1[1,1])")  # fmt: skip
+                         help='by what: a parameter, "W1[2,3]", from input 3 to neuron 2, or "b1[2]"; of one '
+        'sample also "x[3]", "z1[2]" or "a1[2]" (default: W1[1,1])')  # fmt: skip
     command.add_argument("--notation", default="autobp", metavar="NAME",
                          help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
@@ -239,7 +240,10 @@ def _explain(options: argparse.Namespace) -> int:
     net = _network(options)
     cost = _cost_of(net, options)
     X, Y = _random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
-    outputs, targets = [net.trace(x).output for x in X], Y.tolist()
+    traces, targets = [net.trace(x) for x in X], Y.tolist()
+    if len(traces) == 1:
+        _label(traces[0])
+    outputs = [trace.output for trace in traces]
     of = costs.named(cost)
     loss = of(outputs[0], targets[0]) if len(X) == 1 else of(outputs, targets)
     if options.l2:
@@ -250,6 +254,14 @@ def _explain(options: argparse.Namespace) -> int:
     explained = autobp.explain(loss, wrt=options.wrt, notation=options.notation, digits=options.digits)
     print(explained.latex if options.latex else explained.text)
     return 0
+
+
+def _label(trace: nn.Trace) -> None:
+    """Names to ask for a sample's inputs, z and activations by."""
+    for letter, layers in (("a", trace.a), ("z", trace.z)):  # z last: of a linear layer they are the same
+        for layer, values in enumerate(layers):
+            for j, value in enumerate(values, start=1):
+                value.label = f"x[{j}]" if layer == 0 else f"{letter}{layer}[{j}]"
 
 
 def _add_train(commands: Any) -> None:

@@ -183,6 +183,101 @@ def test_every_derivative_of_the_induction_proofs_networks(sizes, notation):
             confirm(found, J, positive=y)
 
 
+@pytest.mark.parametrize("notation", NOTATIONS)
+@pytest.mark.parametrize("sizes", [(2, 1), (2, 2, 1), (3, 2, 2), (2, 6, 1)])
+def test_every_derivative_by_an_input_a_z_and_an_activation(sizes, notation):
+    net = network(sizes, ["tanh"] * (len(sizes) - 2) + ["sigmoid"])
+    x = inputs(sizes[0])
+    trace = net.trace(x)
+    y = [Value(0.3 + 0.4 * (k % 2), label=f"y{k + 1}") for k in range(sizes[-1])]
+    J = costs.binary_cross_entropy(trace.output, y)
+    J.backward()
+    quantities = [*x, *itertools.chain(*trace.z[1:]), *itertools.chain(*trace.a[1:-1])]
+    for i, quantity in enumerate(quantities):
+        found = explain(J, quantity, notation=notation)
+        assert found.value == pytest.approx(quantity.grad, rel=1e-14)
+        assert f"in a network of {len(sizes) - 1} layer" in found.heading
+        if i in (0, len(x), len(quantities) - 1):
+            confirm(found, J, positive=y)
+
+
+def test_the_derivative_by_an_input_in_words():
+    net = network((2, 2, 1), ["tanh", "sigmoid"])
+    x = inputs(2)
+    trace = net.trace(x)
+    J = costs.binary_cross_entropy(trace.output, [1.0])
+    J.backward()
+    found = explain(J, x[0]).text
+    assert found.startswith("∂J/∂x[1] in a network of 2 layers\n")
+    assert "\nThe derivative by the input, ∂J/∂x = W1ᵀ δ1\n" in found
+    assert "∂J/∂x[1] = ∂J/∂z1[1] · ∂z1[1]/∂x[1] + ∂J/∂z1[2] · ∂z1[2]/∂x[1]\n" in found
+    *_, simple, last = found.splitlines()
+    assert simple.strip() == "= δ1[1] · W1[1,1] + δ1[2] · W1[2,1]"
+    assert last.endswith(f" = {x[0].grad:.4g}")
+    of_z = explain(J, trace.z[1][0]).text
+    assert of_z.split()[-4:] == ["=", "δ1[1]", "=", f"{trace.z[1][0].grad:.4g}"]
+    assert "tanh'(z1[1])" in of_z
+    assert "The derivative by the output below, ∂J/∂a1 = W2ᵀ δ2" in explain(J, trace.a[1][1]).text
+
+
+def test_a_wide_layers_sum_over_neurons_is_written_short():
+    net = network((2, 30, 1), ["relu", "linear"])
+    x = inputs(2)
+    J = costs.quadratic(net.trace(x).output, [0.5])
+    J.backward()
+    found = explain(J, x[1])
+    assert found.value == pytest.approx(x[1].grad, rel=1e-13)
+    assert "= Σₖ δ1[k] · W1[k,2]\n" in found.text
+    assert len(found.text) < 6000
+
+
+@pytest.mark.parametrize(
+    "name", ["partial sum", "product", "input of two layers", "input of the cost", "output", "two samples"]
+)
+def test_what_is_no_input_z_or_activation_is_derived_node_by_node(name):
+    net = network((2, 2, 1), "tanh")
+    x = inputs(2)
+    trace = net.trace(x)
+    z = trace.z[1][0]
+    nodes = {"partial sum": z.parents[0], "product": z.parents[1], "output": trace.output[0]}
+    quantity = nodes.get(name, x[0])
+    J = costs.quadratic(trace.output, [0.5])
+    if name == "input of two layers":
+        J = costs.quadratic([net.layers[1].neurons[0]([trace.a[1][0], x[0]])], [0.5]) + J
+    if name == "input of the cost":
+        J = J + x[0] * x[0]
+    if name == "two samples":
+        J = J + costs.quadratic(net.trace([x[0], Value(0.3)]).output, [0.1])
+    J.backward()
+    found = explain(J, quantity)
+    assert "network" not in found.heading
+    assert found.value == pytest.approx(quantity.grad, rel=1e-14)
+    confirm(found, J)
+
+
+def test_each_samples_quantities_have_derivatives_of_their_own():
+    net = network((2, 2, 1), "sigmoid")
+    samples = [inputs(2, seed=1), inputs(2, seed=2)]
+    traces = [net.trace(x) for x in samples]
+    y = [Value(0.2, label="y1"), Value(0.7, label="y2")]
+    J = costs.quadratic([trace.output for trace in traces], y)
+    J.backward()
+    for x, trace in zip(samples, traces, strict=True):
+        for quantity in (x[0], trace.z[1][1], trace.a[1][0], trace.z[2][0]):
+            found = explain(J, quantity)
+            assert "network" in found.heading
+            assert found.value == pytest.approx(quantity.grad, rel=1e-14)
+            confirm(found, J, positive=y)
+
+
+def test_the_cost_is_written_with_the_targets_of_all_outputs():
+    net = network((2, 2, 2), ["tanh", "sigmoid"])
+    J = costs.quadratic(net.trace(inputs(2)).output, [1.0, 0.0])
+    found = explain(J, "W2[1,1]")
+    assert "J = 0.5 · (a2[1] - y[1])² + 0.5 · (a2[2] - y[2])²\n" in found.text
+    confirm(found, J)
+
+
 COSTS = {
     "quadratic": costs.quadratic,
     "binary_cross_entropy": costs.binary_cross_entropy,
@@ -696,5 +791,8 @@ def test_the_command(capsys):
     out = capsys.readouterr().out
     assert r"\delta_{2}^{2\langle 3\rangle}" in out
     assert "Cost" not in out
+    for wrt in ("x[3]", "z1[2]", "a1[2]", "z2[1]"):
+        assert main(["explain", "3", "2", "1", "--wrt", wrt, "-a", "tanh,linear"]) == 0
+        assert f"\n∂J/∂{wrt} in a network of 2 layers\n" in capsys.readouterr().out
     assert main(["explain", "3", "2", "1", "--wrt", "W7[1,1]"]) == 2
     assert "no Value in the graph has the label 'W7[1,1]'" in capsys.readouterr().err

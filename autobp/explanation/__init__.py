@@ -2,9 +2,9 @@
 
 :func:`explain` reads the graph of a Value. Where the labels of the parameters say that it is a network of
 layers (``W1[2,3]``, ``b1[2]``: those that :mod:`autobp.nn` gives, or anyone's own), the derivation speaks in
-layers: δ of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. Any
-other graph is derived node by node: as a sum over its paths where they are few, and else by naming the
-derivative of each node once and reusing it.
+layers: δ of the output by BP1, of each layer below by BP2, then the gradient by BP4, or BP3 for a bias. The
+derivative by a z is its δ, by an input or an activation Wᵀδ. Any other graph is derived node by node: as a
+sum over its paths where they are few, and else by naming the derivative of each node once and reusing it.
 
 The labels only say which layer a parameter belongs to; what z and a are is read off the graph's structure. So
 a network written by hand is recognised too, and one that merely looks like it is not: every number in a

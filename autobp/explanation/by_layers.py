@@ -1,10 +1,13 @@
-"""The derivation of a network's derivative in layers: BP1 for the output, BP2 downwards, then BP4 or BP3."""
+"""The derivation of a network's derivative in layers: BP1 for the output, BP2 downwards, then BP4 or BP3.
+
+The derivative by a z is its δ, and that by an input the sum of the δ that it leads to, times the weights.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,7 +92,7 @@ class _Derivation:
         self.sample = network.samples[0]
         self.number: int | None = None  # what is derived holds for each sample, whose number is left out
         self.total = self._node(graph.root, notation.cost_name())
-        self.parameter = self._parameter(network.layer, network.j, network.i, target)
+        self.bottom = self._bottom()
         self.scales = [graph.adjoint[sample.cost] for sample in network.samples]
         self.costs = [self._cost(number, sample) for number, sample in enumerate(network.samples, start=1)]
         self.cost = self.total if self.sample.cost == graph.root else self._cost(None, self.sample)
@@ -112,6 +115,16 @@ class _Derivation:
             return self.total
         return self._node(sample.cost, self.notation.cost_of_sample(number if self.m > 1 else None))
 
+    def _bottom(self) -> Symbol:
+        """What the derivative is taken by."""
+        layer, j, i = self.network.layer, self.network.j, self.network.i
+        if j is None:
+            assert i is not None
+            return self._node(self.target, self.notation.output(layer - 1, i))
+        if self.network.by == "z":
+            return self._node(self.target, self.notation.input_to_neuron(layer, j))
+        return self._parameter(layer, j, i, self.target)
+
     def _parameter(self, layer: int, j: int, i: int | None, position: int) -> Symbol:
         text, latex = (
             self.notation.bias_name(layer, j) if i is None else self.notation.weight_name(layer, j, i)
@@ -124,6 +137,7 @@ class _Derivation:
 
     def _name_everything(self) -> None:
         names = self.graph.names
+        names[self.target] = self.bottom
         for layer, neurons in enumerate(self.layers, start=self.network.layer):
             for j, neuron in neurons.items():
                 z = self.notation.input_to_neuron(layer, j, sample=self.number)
@@ -160,14 +174,14 @@ class _Derivation:
 
     def written(self) -> tuple[Name, list[Section]]:
         meaning = ("total", self.graph.order[-1], self.graph.order[self.target])
-        self.left = derivative_of(self.total, self.parameter, self.graph.adjoint[self.target], meaning)
-        self.own = self.layers[0][self.network.j]
+        self.left = derivative_of(self.total, self.bottom, self.graph.adjoint[self.target], meaning)
+        self.j, self.own = next(iter(self.layers[0].items()))
         self.factor = self._factor(self.network.layer, self.network.i, self.sample.factor, self.number)
         self.left_of_sample = self._left_of_sample()
         output = self._output_errors()
         hidden = self._hidden_errors()
         forward = self._forward()
-        gradient = self._gradient()
+        gradient = self._gradient() if self.network.by == "parameter" else self._by_quantity()
         sections = [self._chain_rule(), forward, *output, *hidden, *gradient, *self._over_samples()]
         return self._heading(), sections
 
@@ -178,7 +192,7 @@ class _Derivation:
         return f"{self.left.text} {network}", f"${self.left.latex}$ {network}"
 
     def _chain(self, path: Sequence[int]) -> list[Formula]:
-        """The chain rule's factors along one neuron in each layer, from the cost to the parameter."""
+        """The chain rule's factors along one neuron in each layer, from the cost downwards."""
         factors: list[Formula] = []
         output = self.layers[-1][path[-1]]
         if output.a != output.z:
@@ -188,8 +202,7 @@ class _Derivation:
             factors.append(self._of_cost(output.z))
         for t in range(len(path) - 1, 0, -1):
             factors += self._z_by_z(self.layers[t][path[t]], self.layers[t - 1][path[t - 1]], path[t - 1])
-        factors.append(self._z_by_parameter())
-        return factors
+        return [*factors, *self._z_by_bottom(self.layers[0][path[0]])]
 
     def _of_cost(self, position: int) -> Symbol:
         """∂C/∂node for the first sample's cost."""
@@ -242,7 +255,8 @@ class _Derivation:
             if derived is None:
                 raise _NotSo("the activation is too long for one formula")
             meaning = ("total", graph.order[neuron.a], graph.order[neuron.z])
-            symbol = Symbol(*self.notation.slope(layer, j, sample=self.number), derived.value, meaning)
+            name = self.notation.slope(layer, j, sample=self.number, function=self._function([neuron]))
+            symbol = Symbol(*name, derived.value, meaning)
             self.slopes[neuron.z] = (symbol, derived)
         return self.slopes[neuron.z][1]
 
@@ -251,6 +265,15 @@ class _Derivation:
         prime = self.slopes[neuron.z][0]
         forms = [derived] if self.notation.derivative == "expanded" else [prime, derived]
         return equal(self._slope_symbol(neuron), *forms)
+
+    def _function(self, neurons: Iterable[Neuron]) -> str | None:
+        """What the neurons' activation is called, where it is one operation of z, and no sigmoid."""
+        operations = {
+            self.graph.order[neuron.a].operation if self.graph.parents[neuron.a] == [neuron.z] else None
+            for neuron in neurons
+        }
+        operation = operations.pop()
+        return None if operations or operation in (None, SIGMOID, BY_HAND) else operation.name
 
     def _place(self, neuron: Neuron) -> tuple[int, int]:
         own = neuron.terms[0][0]
@@ -269,17 +292,34 @@ class _Derivation:
         if paths is not None:
             return sum_of([multiply(*self._chain(path)) for path in paths])
         # too many: the next layer's δ sum up what lies above
+        if self.network.j is None:
+            return self._sum_over_neurons()
         terms = []
         for above in self.layers[1].values():
-            factors = [self._of_cost(above.z), *self._z_by_z(above, self.own, self.network.j)]
-            factors.append(self._z_by_parameter())
-            terms.append(multiply(*factors))
+            factors = [self._of_cost(above.z), *self._z_by_z(above, self.own, self.j)]
+            terms.append(multiply(*factors, *self._z_by_bottom(self.own)))
         return sum_of(terms)
+
+    def _sum_over_neurons(self) -> Formula:
+        """Σ ∂C/∂z ∂z/∂x over the neurons that an input leads to."""
+        neurons = self.layers[0].values()
+        return sum_of([multiply(self._of_cost(n.z), *self._z_by_bottom(n)) for n in neurons])
+
+    def _z_by_bottom(self, neuron: Neuron) -> list[Formula]:
+        """∂z/∂bottom for a neuron that the bottom leads to; nothing where it is this z itself."""
+        if self.network.by == "parameter":
+            return [self._z_by_parameter()]
+        return [] if self.network.i is None else [self._z_by_input(neuron, self.network.i)]
+
+    def _z_by_input(self, neuron: Neuron, i: int) -> Symbol:
+        graph = self.graph
+        meaning = ("total", graph.order[neuron.z], graph.order[self.target])
+        return derivative_of(graph.names[neuron.z], self.bottom, self._weight(neuron, i).value, meaning)
 
     def _z_by_parameter(self) -> Symbol:
         graph = self.graph
         meaning = ("total", graph.order[self.own.z], graph.order[self.target])
-        return derivative_of(graph.names[self.own.z], self.parameter, self.factor.value, meaning)
+        return derivative_of(graph.names[self.own.z], self.bottom, self.factor.value, meaning)
 
     def _left_of_sample(self) -> Formula:
         """What is derived for one sample: ∂C/∂w; where samples have no cost of their own in the graph, their
@@ -287,7 +327,7 @@ class _Derivation:
         if self.sample.cost != self.graph.root:
             meaning = ("total", self.graph.order[self.sample.cost], self.graph.order[self.target])
             value = self.graph.adjoint[self.own.z] / self.scales[0] * self.factor.value
-            return derivative_of(self.cost, self.parameter, value, meaning)
+            return derivative_of(self.cost, self.bottom, value, meaning)
         if self.m == 1 and not self.network.penalty and not self.network.others:
             return self.left
         return multiply(self._of_cost(self.own.z), self._z_by_parameter())
@@ -391,7 +431,11 @@ class _Derivation:
                 steps.append(equal(delta, of_z, *products))
             self.errors[layer, k] = _Error(delta, simple)
             _require(simple, of_z.value)
-        error, slope_name = self.notation.error(layer), self.notation.slope(layer)
+        for k, neuron in self.network.outputs.items():
+            if k not in self.layers[-1] and self.softmax is None and not self.network.softmax:
+                self._cost_by_output(neuron, k)  # which names the target, for the formula of the cost
+        error = self.notation.error(layer)
+        slope_name = self.notation.slope(layer, function=self._function(self.layers[-1].values()))
         output, z = self.notation.output(layer), self.notation.input_to_neuron(layer)
         if all(neuron.a != neuron.z for neuron in self.layers[-1].values()):
             by_a = derivative_name(name_of(self.cost), output)
@@ -511,7 +555,8 @@ class _Derivation:
             for j, neuron in self.layers[t].items():
                 steps += self._hidden_error(t, layer, j, neuron)
             below, above = self.notation.error(layer), self.notation.error(layer + 1)
-            w, slope = self.notation.weight_name(layer + 1), self.notation.slope(layer)
+            w = self.notation.weight_name(layer + 1)
+            slope = self.notation.slope(layer, function=self._function(self.layers[t].values()))
             text = f"{below[0]} = {w[0]}ᵀ {above[0]}"
             latex = rf"{below[1]} = \left({w[1]}\right)^T {above[1]}"
             if any(neuron.a != neuron.z for neuron in self.layers[t].values()):
@@ -577,31 +622,55 @@ class _Derivation:
     # -------------------------------------------------------------------------------------- BP3 and BP4
 
     def _gradient(self) -> list[Section]:
-        layer, j = self.network.layer, self.network.j
-        error = self.errors[layer, j]
+        error = self.errors[self.network.layer, self.j]
         of_z, by_w = self._of_cost(self.own.z), self._z_by_parameter()
         gradient = self._ordered(error.symbol, self.factor)
         is_bias = isinstance(self.factor, Number) and self.factor.value == 1.0
         left = self.left_of_sample
         steps = [equal(by_w, self.factor)] if not is_bias else [Step(by_w, (), 1.0)]
         steps.append(equal(left, multiply(of_z, by_w), gradient))
-        together: list[tuple[Formula, bool]] = []
-        paths = self._paths()
-        if paths is not None:
-            chain = self._chain_sum()
-            together += [(chain, False), (chain, True)]
-            simple = multiply(error.expression, self.factor)
-            together += [(simple, False), (simple, True)]
-        together.append((gradient, False))
-        together.append((gradient, True))
         _require(gradient, left.value)
         what = "bias" if self.network.i is None else "weight"
         rule = self.notation.equation("BP3" if self.network.i is None else "BP4")
         title = _titled(rule, f"the derivative by the {what}")
-        return [
-            Section(title, title, tuple(steps)),
-            Section("Together", "Together", (equal(left, *together),)),
-        ]
+        together = self._together(gradient, multiply(error.expression, self.factor))
+        return [Section(title, title, tuple(steps)), together]
+
+    def _together(self, gradient: Formula, simple: Formula) -> Section:
+        """From the whole chain to what it comes to, with numbers below each form."""
+        forms: list[tuple[Formula, bool]] = []
+        if self._paths() is not None:
+            for form in (self._chain_sum(), simple):
+                if form.size <= _LONGEST_FORMULA:
+                    forms += [(form, False), (form, True)]
+        forms += [(gradient, False), (gradient, True)]
+        return Section("Together", "Together", (equal(self.left_of_sample, *forms),))
+
+    # ------------------------------------------------------------------------------ by a z or by an input
+
+    def _by_quantity(self) -> list[Section]:
+        layer, i = self.network.layer, self.network.i
+        errors = {j: self.errors[layer, j] for j in self.layers[0]}
+        if i is None:
+            return [self._together(errors[self.j].symbol, errors[self.j].expression)]
+        weights = {j: self._weight(neuron, i) for j, neuron in self.layers[0].items()}
+        terms = [self._ordered(errors[j].symbol, w) for j, w in weights.items()]
+        gradient = sum_of(terms, self._short_sum(layer - 1, i, len(terms)))
+        _require(gradient, self.left.value)
+        steps = []
+        if len(weights) <= _MOST_PATHS:
+            steps = [equal(self._z_by_input(self.layers[0][j], i), w) for j, w in weights.items()]
+        steps.append(equal(self.left, self._sum_over_neurons(), gradient))
+        what = "the derivative by the input" if layer == 1 else "the derivative by the output below"
+        name = derivative_name(name_of(self.total), self.notation.output(layer - 1))
+        matrix, error = self.notation.weight_name(layer), self.notation.error(layer)
+        section = Section(
+            _titled("", f"{what}, {name[0]} = {matrix[0]}ᵀ {error[0]}"),
+            _titled("", rf"{what}, ${name[1]} = \left({matrix[1]}\right)^T {error[1]}$"),
+            tuple(steps),
+        )
+        simple = sum_of([multiply(errors[j].expression, w) for j, w in weights.items()])
+        return [section, self._together(gradient, simple)]
 
     # ------------------------------------------------------------------------------- samples and penalty
 
@@ -617,32 +686,30 @@ class _Derivation:
         for number, (sample, scale) in enumerate(
             zip(self.network.samples, self.scales, strict=True), start=1
         ):
-            neuron = sample.layers[0][self.network.j]
+            neuron = sample.layers[0][self.j]
             value = graph.adjoint[neuron.z] / scale
             index = number if m > 1 else None
             node = graph.order[sample.cost]
             factor = self._factor(self.network.layer, self.network.i, sample.factor, index)
             if simplified:
-                name = self.notation.error(self.network.layer, self.network.j, sample=index)
+                name = self.notation.error(self.network.layer, self.j, sample=index)
                 delta = Symbol(*name, value, ("total", node, graph.order[neuron.z]))
                 terms.append(self._ordered(delta, factor))
             else:
                 meaning = ("total", node, graph.order[self.target])
                 top = self.costs[number - 1]
                 if sample.cost == graph.root:
-                    z = Symbol(
-                        *self.notation.input_to_neuron(self.network.layer, self.network.j, sample=index), 0.0
-                    )
+                    z = Symbol(*self.notation.input_to_neuron(self.network.layer, self.j, sample=index), 0.0)
                     by_z = derivative_of(self.total, z, value, ("total", node, graph.order[neuron.z]))
                     by_w = derivative_of(
                         z,
-                        self.parameter,
+                        self.bottom,
                         factor.value,
                         ("total", graph.order[neuron.z], graph.order[self.target]),
                     )
                     terms.append(multiply(by_z, by_w))
                 else:
-                    terms.append(derivative_of(top, self.parameter, value * factor.value, meaning))
+                    terms.append(derivative_of(top, self.bottom, value * factor.value, meaning))
         return terms
 
     def _is_mean(self) -> bool:
@@ -674,7 +741,7 @@ class _Derivation:
             rate = sum(graph.adjoint[square] for square in self.network.penalty)
             lam = Symbol("λ", r"\lambda", 2.0 * rate * (self.m if self._is_mean() else 1))
             rest = divide(lam, Symbol("m", "m", float(self.m))) if self._is_mean() else lam
-            terms.append(multiply(rest, self.parameter))
+            terms.append(multiply(rest, self.bottom))
         for use in self.network.others:
             terms.append(multiply(graph.adjoint[use], graph.local(use, self.target)))
         return sum_of(terms) if terms else None
@@ -707,9 +774,9 @@ class _Derivation:
 
     def _accumulated(self) -> list[Step]:
         """Δ, the sum over the samples, then its mean."""
-        layer, j, i = self.network.layer, self.network.j, self.network.i or 0
+        layer, i = self.network.layer, self.network.i or 0
         summed = sum_of(self._terms(True))
-        accumulator = Symbol(*self.notation.accumulator(layer, j, i), summed.value, ("formula", summed))
+        accumulator = Symbol(*self.notation.accumulator(layer, self.j, i), summed.value, ("formula", summed))
         mean = multiply(accumulator, self._over_m())
         penalty = self._penalty()
         whole = mean if penalty is None else sum_of([mean, penalty])

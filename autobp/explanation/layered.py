@@ -1,4 +1,4 @@
-"""The network of layers in a scalar graph, as far as one parameter's derivative needs it.
+"""The network of layers in a scalar graph, as far as one derivative needs it.
 
 The labels of parameters (``W1[2,3]``, ``b1[2]``) say which layer and which neurons they belong to. The rest
 is structure: z is a sum of products with one neuron's weights; a is what the next layer multiplies by its
@@ -59,7 +59,7 @@ class Sample:
     Attributes:
         cost: the position of the sample's own cost; of the root, where there is no such node.
         layers: from the parameter's layer to the output, neurons by their number. In the first only the one
-            neuron that the parameter leads to.
+            neuron that the parameter leads to, or those that an input leads to.
         factor: the position of what the parameter is multiplied by; None for a bias that is added.
     """
 
@@ -70,10 +70,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Network:
-    """What of a network one parameter's derivative runs through.
+    """What of a network one derivative runs through.
 
     Attributes:
-        layer, j, i: the parameter's; layers count from 1, i is None for a bias.
+        by: what it is taken by: a "parameter", a neuron's "z", or a "factor" of weights, which an input and
+            the output of a neuron below the last layer are.
+        layer, j, i: the parameter's; layers count from 1, i is None for a bias. Of a z the neuron's, without
+            i; of a factor its number i, and the layer whose weights it is multiplied by, without j.
         depth: the number of layers.
         samples: in the order in which they were computed.
         penalty: positions of squares of the parameter itself, as in an L2 penalty.
@@ -83,8 +86,9 @@ class Network:
         softmax: whether the outputs are the softmax of the last z.
     """
 
+    by: str
     layer: int
-    j: int
+    j: int | None
     i: int | None
     depth: int
     samples: tuple[Sample, ...]
@@ -106,20 +110,21 @@ def parameter(label: str) -> Parameter | None:
 
 
 def find(graph: Graph, target: int) -> Network | None:
-    """The network that the parameter at a position belongs to; None where it is not one of layers."""
+    """The network that the node at a position belongs to; None where it is not one of layers."""
     parameters: dict[int, Parameter] = {}
     for position, node in enumerate(graph.order):
         if node.is_leaf and node.label:
             found = parameter(node.label)
             if found is not None:
                 parameters[position] = found
-    if target not in parameters:
-        return None
     ranks = {
         layer: rank for rank, layer in enumerate(sorted({p.layer for p in parameters.values()}), start=1)
     }
     parameters = {k: Parameter(ranks[p.layer], p.j, p.i) for k, p in parameters.items()}
     owner = _neurons(graph, parameters)
+    depth = len(ranks)
+    if target not in parameters:
+        return _find_quantity(graph, parameters, owner, target, depth)
     own = parameters[target]
     penalty: list[int] = []
     others: list[int] = []
@@ -135,15 +140,13 @@ def find(graph: Graph, target: int) -> Network | None:
         if top is None:
             return None
         tops[top] = None
-    samples = _samples(graph, parameters, owner, sorted(tops), [*penalty, *others], target)
-    depth = len(ranks)
+    groups = [[top] for top in sorted(tops)]
+    samples = _samples(graph, parameters, owner, groups, [*penalty, *others], target)
     if samples is None or any(len(sample.layers) != depth - own.layer + 1 for sample in samples):
         return None
-    outputs = dict(samples[0].layers[-1]) if samples else {}
-    if samples and (len(samples) == 1 or samples[0].cost != len(graph.order) - 1):
-        outputs = _outputs(graph, parameters, owner, samples[0].cost, depth) or outputs
-    softmax = _softmax(graph, outputs)
+    outputs, softmax = _last_layer(graph, parameters, owner, samples, depth)
     return Network(
+        "parameter",
         own.layer,
         own.j,
         own.i,
@@ -151,9 +154,64 @@ def find(graph: Graph, target: int) -> Network | None:
         tuple(samples),
         tuple(penalty),
         tuple(others),
-        softmax or outputs,
-        bool(softmax),
+        outputs,
+        softmax,
     )
+
+
+def _find_quantity(
+    graph: Graph,
+    parameters: dict[int, Parameter],
+    owner: Sequence[tuple[int, int] | None],
+    target: int,
+    depth: int,
+) -> Network | None:
+    """The network in which a node is a z, an input, or the output of a neuron below the last layer."""
+    neuron = owner[target]
+    j: int | None = None
+    i: int | None = None
+    if neuron is not None:
+        layer, j = neuron
+        if _top(graph, owner, target, neuron) != target:
+            return None
+        tops = {target}
+    else:
+        weights = [
+            parameters[p] for use in graph.consumers[target] for p in graph.parents[use] if p in parameters
+        ]
+        found = {
+            _top(graph, owner, use, neuron)
+            for use in graph.consumers[target]
+            if (neuron := owner[use]) is not None
+        }
+        tops = {top for top in found if top is not None}
+        places = {(weight.layer, weight.i) for weight in weights}
+        if len(places) != 1 or not len(tops) == len(weights) == len(graph.consumers[target]):
+            return None
+        layer, i = places.pop()
+        if i is None:
+            return None
+    samples = _samples(graph, parameters, owner, [sorted(tops)], [], target)
+    if samples is None or len(samples[0].layers) != depth - layer + 1:
+        return None
+    outputs, softmax = _last_layer(graph, parameters, owner, samples, depth)
+    by = "z" if i is None else "factor"
+    return Network(by, layer, j, i, depth, tuple(samples), (), (), outputs, softmax)
+
+
+def _last_layer(
+    graph: Graph,
+    parameters: dict[int, Parameter],
+    owner: Sequence[tuple[int, int] | None],
+    samples: Sequence[Sample],
+    depth: int,
+) -> tuple[dict[int, Neuron], bool]:
+    """The ``outputs`` of a Network, and whether they are a softmax."""
+    outputs = dict(samples[0].layers[-1]) if samples else {}
+    if samples and (len(samples) == 1 or samples[0].cost != len(graph.order) - 1):
+        outputs = _outputs(graph, parameters, owner, samples[0].cost, depth) or outputs
+    softmax = _softmax(graph, outputs)
+    return softmax or outputs, bool(softmax)
 
 
 def _neurons(graph: Graph, parameters: dict[int, Parameter]) -> list[tuple[int, int] | None]:
@@ -295,28 +353,31 @@ def _samples(
     graph: Graph,
     parameters: dict[int, Parameter],
     owner: Sequence[tuple[int, int] | None],
-    tops: Sequence[int],
+    groups: Sequence[Sequence[int]],
     penalty: Sequence[int],
     target: int,
 ) -> list[Sample] | None:
+    """The samples, where in each the target leads to one group of z; None where it is not so."""
     shared = -1
     sample_of = [0] * len(graph.order)  # 0: none of them; -1: several
-    for number, top in enumerate(tops, start=1):
-        sample_of[top] = number
+    tops = [top for group in groups for top in group]
+    for number, group in enumerate(groups, start=1):
+        for top in group:
+            sample_of[top] = number
     for square in penalty:
-        sample_of[square] = len(tops) + 1
+        sample_of[square] = len(groups) + 1
     for i in range(min([*tops, *penalty], default=0), len(graph.order)):
         for p in graph.parents[i]:
             if sample_of[p] and sample_of[p] != sample_of[i]:
                 sample_of[i] = shared if sample_of[i] else sample_of[p]
-    ends: list[list[int]] = [[] for _ in tops]
-    zs: list[list[int]] = [[] for _ in tops]
+    ends: list[list[int]] = [[] for _ in groups]
+    zs: list[list[int]] = [[] for _ in groups]
     root = len(graph.order) - 1
     for i, number in enumerate(sample_of):
         above = graph.consumers[i]
         neuron = owner[i]
         is_z = neuron is not None and i not in parameters and not any(owner[c] == neuron for c in above)
-        if not 1 <= number <= len(tops):
+        if not 1 <= number <= len(groups):
             if number == shared and is_z:
                 return None  # one neuron sees several uses of the parameter: no samples beside each other
             continue
@@ -325,8 +386,8 @@ def _samples(
         if i == root or any(sample_of[c] == shared for c in above):
             ends[number - 1].append(i)
     samples = []
-    for top, own_ends, own_zs in zip(tops, ends, zs, strict=True):
-        sample = _sample(graph, parameters, owner, top, own_ends, own_zs, target)
+    for group, own_ends, own_zs in zip(groups, ends, zs, strict=True):
+        sample = _sample(graph, parameters, owner, group, own_ends, own_zs, target)
         if sample is None:
             return None
         samples.append(sample)
@@ -337,7 +398,7 @@ def _sample(
     graph: Graph,
     parameters: dict[int, Parameter],
     owner: Sequence[tuple[int, int] | None],
-    top: int,
+    group: Sequence[int],
     ends: Sequence[int],
     zs: Sequence[int],
     target: int,
@@ -351,9 +412,9 @@ def _sample(
             return None  # one neuron twice in a sample: weights shared over time or place
         by_layer[layer][j] = z
     layers = sorted(by_layer)
-    if layers != list(range(layers[0], layers[0] + len(layers))) or list(by_layer[layers[0]].values()) != [
-        top
-    ]:
+    if layers != list(range(layers[0], layers[0] + len(layers))):
+        return None
+    if set(by_layer[layers[0]].values()) != set(group):
         return None
     terms: dict[int, tuple[tuple[Parameter, int, int | None], ...]] = {}
     for z in zs:
@@ -379,7 +440,7 @@ def _sample(
         outputs[z] = _output(graph, z)
     sample = Sample(
         ends[0] if len(ends) == 1 else len(graph.order) - 1,
-        next((factor for _, position, factor in terms[top] if position == target), None),
+        next((factor for top in group for _, position, factor in terms[top] if position == target), None),
     )
     for layer in layers:
         sample.layers.append({j: Neuron(z, outputs[z], terms[z]) for j, z in sorted(by_layer[layer].items())})

@@ -131,12 +131,19 @@ class Notation:
             text, latex = text + number.translate(_RAISED), f"{latex}^{{{number}}}"
         return f"{text}({z[0]})", f"{latex}({z[1]})"
 
-    def slope(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
-        """The derivative of the activation at z."""
+    def slope(
+        self, layer: int, *indices: Index, sample: int | None = None, function: str | None = None
+    ) -> Name:
+        """The derivative of the activation at z; ``function`` is its name, where it has one of its own."""
         z = self.input_to_neuron(layer, *indices, sample=sample)
         if self.derivative == "psi":
             number = self.layer.format(self.number(layer))
             return f"Ψ{number.translate(_RAISED)}({z[0]})", rf"\Psi^{{{number}}}({z[1]})"
+        if function is not None:
+            return (
+                f"{function}'({z[0]})",
+                rf"\operatorname{{{function.replace('_', chr(92) + '_')}}}'({z[1]})",
+            )
         return f"{_GREEK.get(self.activation, self.activation)}'({z[0]})", f"{self.activation}'({z[1]})"
 
     def error(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
