@@ -17,6 +17,7 @@ from pathlib import Path
 
 import benchmarks
 from benchmarks.harness import COMPILED, ROOT, SOURCE, Build, Comparison, Row, run
+from benchmarks.summary import renewed
 
 
 def comparisons() -> dict[str, Comparison]:
@@ -92,6 +93,14 @@ def preface(quick: bool) -> str:
     )
 
 
+def write(results: str) -> None:
+    """The figures into results.md, and the first of them into README.md."""
+    readme = ROOT / "README.md"
+    text = renewed(readme.read_text(encoding="utf-8"), results)
+    (ROOT / "benchmarks" / "results.md").write_text(results, encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument("--quick", action="store_true", help="two rounds of each comparison")
@@ -99,7 +108,8 @@ def main() -> None:
         "--only", default="", metavar="WORD", help="the comparisons with this in name or title"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the table; benchmarks/results.md if all is run"
+        "--out", type=Path, metavar="FILE",
+        help="where to write the tables; if all is run, benchmarks/results.md, and their gist into README.md"
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument(
@@ -124,9 +134,10 @@ def main() -> None:
             if options.only.lower() in f"{name} {comparison.title}".lower():
                 tables.append(table(comparison, in_a_process(name, compiled, options.quick)) + "\n")
                 print(tables[-1], flush=True)
-    out = options.out or (None if options.only or options.quick else ROOT / "benchmarks" / "results.md")
-    if out:
-        out.write_text("\n".join(tables), encoding="utf-8")
+    if options.out:
+        options.out.write_text("\n".join(tables), encoding="utf-8")
+    elif not options.only and not options.quick:
+        write("\n".join(tables))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """The benchmarks measure what they say: the contenders compute the same, and missing peers leave blanks."""
 
+from pathlib import Path
+
 import pytest
 
 import autobp
@@ -8,6 +10,9 @@ from benchmarks.__main__ import comparisons, table
 from benchmarks.eager import demo_step, graph
 from benchmarks.harness import SOURCE, Comparison, Contender, Row, run
 from benchmarks.microgpt import GPT, TupleValue
+from benchmarks.summary import BEGIN, read, renewed
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_scalar_gpt_has_the_same_loss_and_gradient_on_both_kinds_of_value():
@@ -84,3 +89,28 @@ def test_autograd_is_given_the_same_cost_as_the_rest(activation):
     for (dw, db), dw_hand, db_hand in zip(gradient, by_hand[1], by_hand[2], strict=True):
         assert dw == pytest.approx(dw_hand, rel=1e-10, abs=1e-14)
         assert db == pytest.approx(db_hand, rel=1e-10, abs=1e-14)
+
+
+def test_readme_shows_what_was_measured():
+    """Where this fails, somebody has edited one of them: ``python -m benchmarks`` writes both."""
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert renewed(readme, results) == readme
+    shown = readme.partition(BEGIN)[2]
+    tables, peers = read(results)
+    assert len(tables) == len(comparisons())
+    assert {peer.split()[0] for peer in peers} == {"autograd", "JAX", "micrograd", "NumPy", "PyTorch"}
+    own = next(rows for title, rows in tables.items() if title.startswith("The same demo"))
+    ratio = float(own["micrograd"][1].split()[0].replace(",", ""))
+    assert f"each with its own `nn`: micrograd | {float(f'{ratio:.2g}'):,.0f} |" in shown
+
+
+def test_a_peer_that_was_missing_is_a_blank_in_readme_too():
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    lines = [line for line in results.splitlines() if not line.startswith("| JAX")]
+    text = renewed((ROOT / "README.md").read_text(encoding="utf-8"), "\n".join(lines) + "\n")
+    row = next(line for line in text.splitlines() if line.startswith("| 784-30-10, batch 10 |"))
+    assert row.split("|")[4].strip() == ""
+    assert "JAX 0" not in text.partition("PyTorch eager")[0].partition(BEGIN)[2]
+    with pytest.raises(ValueError, match="needs the marks"):
+        renewed("# README without marks", results)
