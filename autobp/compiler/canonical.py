@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-from autobp.compiler.trace import CONSTANT, Graph
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,
@@ -29,6 +28,7 @@ from autobp.ops import (
     XLOGY,
     Operation,
 )
+from autobp.reading.graph import CONSTANT, Graph
 
 #: What a canonical node is.
 LEAF, MAP, SUM, EXTREMUM = range(4)

@@ -9,7 +9,8 @@ import numpy as np
 
 from autobp.compiler.emit import Writer
 from autobp.compiler.program import Indices
-from autobp.compiler.trace import Graph, describe
+from autobp.compiler.trace import describe
+from autobp.reading.graph import Graph
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.
 Statement = tuple[str, Indices | None]

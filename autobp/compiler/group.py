@@ -34,8 +34,8 @@ from autobp.compiler.program import (
     Theta,
     View,
 )
-from autobp.compiler.trace import PARAMETER
 from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
+from autobp.reading.graph import PARAMETER
 
 _CONSTANT = -1
 _THETA = 0

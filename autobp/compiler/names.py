@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from autobp.compiler.program import (
     View,
 )
 from autobp.ops import DIVIDE
+from autobp.reading.labels import array_name
 
 
 def name_forward(output: Array, labels: Sequence[str]) -> None:
@@ -116,8 +116,7 @@ def parameter_positions(array: Array) -> Indices:
 
 
 def _common_label(array: Array, labels: Sequence[str]) -> str:
-    """What all the labels "name[…]" of an array's parameters have before the bracket, or ""."""
-    found = {labels[i].partition("[")[0] for i in parameter_positions(array).reshape(-1)[:1000]}
-    # as Python reads identifiers: two ways of writing one are the same
-    name = unicodedata.normalize("NFKC", found.pop()) if len(found) == 1 else ""
+    """The name of the array that all the labels of an array's parameters tell of, or ""."""
+    found = {array_name(labels[i]) for i in parameter_positions(array).reshape(-1)[:1000]}
+    name = found.pop() if len(found) == 1 else ""
     return name if is_free(name) else ""

@@ -21,9 +21,10 @@ from autobp.compiler.names import name_backward, name_forward, parameter_positio
 from autobp.compiler.notation import equations
 from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
 from autobp.compiler.total import Term, mean_terms
-from autobp.compiler.trace import Graph, collected, flatten, no_garbage_collection, record, shape_of, trace
+from autobp.compiler.trace import collected, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron
+from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 

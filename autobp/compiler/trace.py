@@ -18,52 +18,8 @@ import numpy as np
 from autobp.compiler.draws import generators_of, place_of_draw, states
 from autobp.compiler.place import callers_place
 from autobp.engine import BY_HAND, Value, ieee, topological_order, watch_reads
-from autobp.ops import Operation
-
-#: What a leaf of a graph stands for.
-CONSTANT, PARAMETER = -1, 0  # argument k is k + 1
-
-
-class Graph:
-    """A scalar graph in flat lists, parents before children.
-
-    Attributes:
-        operations: the operation that made each node, None for leaves.
-        parents: the numbers of each node's operands.
-        constants: the plain numbers that belong to its operation.
-        values: what each node was at the trace.
-        roles: of leaves: CONSTANT, PARAMETER, or 1 + the number of the argument.
-        positions: of parameters and arguments' elements: the index in theta or in the flattened argument.
-        labels: of nodes that have one.
-        outputs: the numbers of the results.
-    """
-
-    def __init__(self) -> None:
-        self.operations: list[Operation | None] = []
-        self.parents: list[tuple[int, ...]] = []
-        self.constants: list[tuple[float, ...]] = []
-        self.values: list[float] = []
-        self.roles: list[int] = []
-        self.positions: list[int] = []
-        self.labels: dict[int, str] = {}
-        self.outputs: list[int] = []
-
-    def same_structure(self, other: Graph) -> bool:
-        """Whether both record the same operations on the same leaves and constants."""
-        return (
-            len(self.parents) == len(other.parents)
-            and self.parents == other.parents
-            and self.roles == other.roles
-            and self.positions == other.positions
-            and self.constants == other.constants
-            and self.outputs == other.outputs
-            and all(a is b for a, b in zip(self.operations, other.operations, strict=True))
-            and all(
-                a == b or (a != a and b != b)
-                for a, b, role, op in zip(self.values, other.values, self.roles, self.operations, strict=True)
-                if op is None and role == CONSTANT
-            )
-        )
+from autobp.reading.graph import PARAMETER, Graph
+from autobp.reading.graph import record as read
 
 
 @contextmanager
@@ -79,48 +35,24 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def record(outputs: Sequence[Value], leaves: dict[int, tuple[int, int]]) -> Graph:
-    """The graph of some Values; ``leaves`` gives (role, position) of traced leaves by their id.
+    """The graph of some Values, to compile; ``leaves`` gives (role, position) of traced leaves by their id.
 
     Raises TypeError where a node was made by hand, or a traced leaf is the result of an operation.
     """
-    graph = Graph()
-    # A node over all outputs puts them into one order.
-    order = topological_order(outputs[0] if len(outputs) == 1 else Value(0.0, tuple(outputs), "outputs"))
-    if len(outputs) > 1:
-        order.pop()
-    numbers = {id(node): number for number, node in enumerate(order)}
-    graph.operations = [node._operation for node in order]
-    graph.values = [node._data for node in order]
-    graph.roles = [CONSTANT] * len(order)
-    graph.positions = [-1] * len(order)
-    graph.constants = [() if node._details is None else node._details.constants for node in order]
-    graph.labels = {number: node.label for number, node in enumerate(order) if node.label}
-    parents = graph.parents
-    for node in order:
-        parent, parent2 = node._parent, node._parent2
-        if parent2 is not None and parent is not None:
-            parents.append((numbers[id(parent)], numbers[id(parent2)]))
-        elif parent is not None:
-            parents.append((numbers[id(parent)],))
-        elif node._details is not None:
-            parents.append(tuple([numbers[id(x)] for x in node._details.parents]))
-        else:
-            parents.append(())
+    graph = read(outputs, leaves)
     if BY_HAND in graph.operations:
-        node = order[graph.operations.index(BY_HAND)]
+        node = graph.nodes[graph.operations.index(BY_HAND)]
         raise TypeError(
             f"{node!r} was made by hand and has no rule in the operation table, so it cannot be "
             "compiled; register one with autobp.operation(name, value, partials)"
         )
-    for key, (role, position) in leaves.items():
-        if key in numbers:
-            number = numbers[key]
-            graph.roles[number], graph.positions[number] = role, position
-            if graph.operations[number] is not None:
-                raise TypeError(
-                    f"{order[number]!r} is the result of an operation; parameters and inputs must be leaves"
-                )
-    graph.outputs = [numbers[id(output)] for output in outputs]
+    for key in leaves:
+        number = graph.numbers.get(key)
+        if number is not None and not graph.is_leaf(number):
+            raise TypeError(
+                f"{graph.nodes[number]!r} is the result of an operation; parameters and inputs must be leaves"
+            )
+    graph.release()
     return graph
 
 
