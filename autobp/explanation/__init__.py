@@ -21,9 +21,13 @@ from typing import Final
 from autobp.engine import Value
 from autobp.explanation.by_layers import by_layers
 from autobp.explanation.by_nodes import by_nodes
-from autobp.explanation.derivation import Graph, Section, Step, derivative_name, label_name, shortened
-from autobp.explanation.formula import Style, Symbol
+from autobp.explanation.formula import Symbol
+from autobp.explanation.names import derivative_name, label_name
 from autobp.explanation.notation import Notation, named
+from autobp.explanation.sheet import Sheet
+from autobp.explanation.steps import Section, Step, shortened
+from autobp.explanation.style import Style
+from autobp.reading.graph import Graph, record
 
 __all__ = ["Explanation", "explain"]
 
@@ -135,21 +139,18 @@ def explain(
     if digits < 1:
         raise ValueError(f"digits must be at least 1; got {digits}")
     chosen = named(notation)
-    graph = Graph(value)
+    graph = record([value])
     target = _labelled(graph, wrt) if isinstance(wrt, str) else wrt
     if not isinstance(target, Value):
         raise TypeError(f"explain the derivative by a Value or by its label; got {wrt!r}")
     letter = chosen.activation
     style = Style(digits=digits, times=chosen.times, sigmoid=(letter, "σ" if letter == r"\sigma" else letter))
-    position = graph.index.get(id(target))
-    if position is None:
+    number = graph.number(target)
+    if number is None:
         return _independent(value, target, style)
-    found = by_layers(graph, position, chosen)
-    if found is not None:
-        heading, sections = found
-        return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
-    heading, sections = by_nodes(graph, position)
-    return Explanation(graph.adjoint[position], *heading, tuple(sections), style)
+    sheet = Sheet(graph)
+    heading, sections = by_layers(sheet, number, chosen) or by_nodes(sheet, number)
+    return Explanation(sheet.adjoint[number], *heading, tuple(sections), style)
 
 
 def _filled(parts: Sequence[str], width: int) -> list[str]:
@@ -164,17 +165,14 @@ def _filled(parts: Sequence[str], width: int) -> list[str]:
 
 
 def _labelled(graph: Graph, label: str) -> Value:
-    having = [node for node in graph.order if node.label == label]
+    having = [number for number, known in graph.labels.items() if known == label]
     if len(having) == 1:
-        return having[0]
+        return graph.nodes[having[0]]
     if having:
         raise ValueError(f"{len(having)} Values have the label {label!r}; pass the one you mean as wrt")
-    known = sorted({node.label for node in graph.order if node.label})
+    known = sorted(set(graph.labels.values()))
     shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
     raise ValueError(f"no Value in the graph has the label {label!r}; there are {shown or 'no labels'}")
-
-
-# --------------------------------------------------------------------------------- any graph, node by node
 
 
 def _independent(value: Value, target: Value, style: Style) -> Explanation:

@@ -1,7 +1,5 @@
 """Formulas: expressions of named quantities, to be written in text or LaTeX and evaluated on any numbers.
 
-The rules of the operation table run on Formulas as they run on floats: ``op.partials(FORMULAS, y, x)`` is the
-local derivative as a formula, so that a derivation prints the very rule that the engine computes with.
 Sums and products are kept flat; factors 1, terms 0 and double signs are dropped, equal factors become powers,
 and nothing else is rewritten.
 """
@@ -10,70 +8,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from autobp.explanation.style import Style
 from autobp.ops import (
-    ADD,
     ATOM,
     CONSTANT_POWER,
-    DIVIDE,
     FLOATS,
-    MULTIPLY,
-    NEGATIVE,
     NUMPY,
-    POWER,
     PRODUCT,
-    SIGMOID,
     SIGN,
-    SUBTRACT,
     SUM,
-    TABLE,
     Operation,
 )
 
 #: An operation applied to operands and constants.
 Apply: TypeAlias = Callable[[Operation, Sequence[Any], Sequence[float]], Any]
-
-_ARITHMETIC: Final = (ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATIVE)
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a formula is written.
-
-    Attributes:
-        latex: LaTeX if true, else text.
-        numbers: write the number that each symbol stands for instead of its name.
-        digits: significant digits of numbers, at least 1.
-        times: the LaTeX of a product of names; numbers are always multiplied with ``\\cdot``.
-        sigmoid: the letter of the logistic function in LaTeX and in text.
-        longest: sums of more terms than this are written with Σ, or with their middle left out.
-    """
-
-    latex: bool = False
-    numbers: bool = False
-    digits: int = 4
-    times: str = r" \cdot "
-    sigmoid: tuple[str, str] = (r"\sigma", "σ")
-    longest: int = 4
-
-    def number(self, x: float) -> str:
-        """x in at most ``digits`` significant digits."""
-        if not math.isfinite(x):
-            words = {"nan": r"\mathrm{nan}", "inf": r"\infty", "-inf": r"-\infty"} if self.latex else {}
-            return words.get(str(x), str(x))
-        shown = f"{x:.{self.digits}g}"
-        if shown in ("-0", "0"):
-            return "0"
-        if self.latex and "e" in shown:
-            mantissa, exponent = shown.split("e")
-            return rf"{mantissa} \times 10^{{{int(exponent)}}}"
-        return shown
 
 
 class Formula:
@@ -190,7 +144,7 @@ class Formula:
     def __bool__(self) -> bool:
         raise TypeError("a formula is neither true nor false; rules decide with xp.where")
 
-    def _inside(self, style: Style, least: int) -> str:
+    def inside(self, style: Style, least: int) -> str:
         """Written as an operand of something that needs operands to bind at least so tightly."""
         written = self.write(style)
         if self.binds(style) >= least:
@@ -223,7 +177,7 @@ class Symbol(Formula):
         return self.latex if style.latex else self.text
 
     def binds(self, style: Style) -> int:
-        return _binding_of_number(self.value, style) if style.numbers else ATOM
+        return style.binding(self.value) if style.numbers else ATOM
 
     @property
     def key(self) -> Any:
@@ -245,16 +199,11 @@ class Number(Formula):
         return style.number(self.value)
 
     def binds(self, style: Style) -> int:
-        return _binding_of_number(self.value, style)
+        return style.binding(self.value)
 
     @property
     def key(self) -> Any:
         return ("number", self.value)
-
-
-def _binding_of_number(x: float, style: Style) -> int:
-    written = style.number(x)
-    return SUM if written.startswith("-") else PRODUCT if "times" in written else ATOM
 
 
 class Sum(Formula):
@@ -295,13 +244,13 @@ class Sum(Formula):
             if term is None:
                 parts.append(r"+ \dots" if style.latex else "+ …")
             elif not parts:
-                parts.append(term._inside(style, PRODUCT) if isinstance(term, Sum) else term.write(style))
+                parts.append(term.inside(style, PRODUCT) if isinstance(term, Sum) else term.write(style))
             elif isinstance(term, Negative):
-                parts.append(f"- {term.operand._inside(style, PRODUCT)}")
+                parts.append(f"- {term.operand.inside(style, PRODUCT)}")
             elif isinstance(term, Number) and term.value < 0:
                 parts.append(f"- {style.number(-term.value)}")
             else:
-                parts.append(f"+ {term._inside(style, PRODUCT)}")
+                parts.append(f"+ {term.inside(style, PRODUCT)}")
         return parts
 
     @property
@@ -330,7 +279,7 @@ class Negative(Formula):
         return self.operand.magnitude
 
     def write(self, style: Style) -> str:
-        return f"-{self.operand._inside(style, PRODUCT)}"
+        return f"-{self.operand.inside(style, PRODUCT)}"
 
     @property
     def key(self) -> Any:
@@ -362,10 +311,10 @@ class Product(Formula):
 
     def write(self, style: Style) -> str:
         if not style.latex:
-            return " · ".join([factor._inside(style, PRODUCT) for factor in self.factors])
+            return " · ".join([factor.inside(style, PRODUCT) for factor in self.factors])
         parts: list[str] = []
         for factor in self.factors:
-            written = factor._inside(style, PRODUCT)
+            written = factor.inside(style, PRODUCT)
             if parts:
                 # two numbers side by side would be read as one
                 digit = written[:1].isdigit() or style.numbers
@@ -402,7 +351,7 @@ class Quotient(Formula):
     def write(self, style: Style) -> str:
         if style.latex:
             return rf"\frac{{{self.numerator.write(style)}}}{{{self.denominator.write(style)}}}"
-        return f"{self.numerator._inside(style, SIGN)}/{self.denominator._inside(style, SIGN)}"
+        return f"{self.numerator.inside(style, SIGN)}/{self.denominator.inside(style, SIGN)}"
 
     def binds(self, style: Style) -> int:
         return ATOM if style.latex else PRODUCT
@@ -412,82 +361,39 @@ class Quotient(Formula):
         return ("quotient", self.numerator.key, self.denominator.key)
 
 
-class Applied(Formula):
-    """An operation of the table applied to formulas, written as the table says."""
+class Power(Formula):
+    """A constant power, of the exponent that is a number."""
 
-    __slots__ = ("_operands", "constants", "operation")
+    __slots__ = ("base", "exponent")
+    precedence = CONSTANT_POWER.precedence
 
-    def __init__(
-        self, operation: Operation, operands: Sequence[Formula], constants: Sequence[float] = ()
-    ) -> None:
-        self.operation = operation
-        self._operands = tuple(operands)
-        self.constants = tuple(constants)
+    def __init__(self, base: Formula, exponent: float) -> None:
+        self.base = base
+        self.exponent = exponent
 
     @property
     def operands(self) -> tuple[Formula, ...]:
-        return self._operands
+        return (self.base,)
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
-        operands = [operand.evaluate(run, leaf) for operand in self.operands]
-        return run(self.operation, operands, self.constants)
+        return run(CONSTANT_POWER, [self.base.evaluate(run, leaf)], (self.exponent,))
 
     def write(self, style: Style) -> str:
-        op = self.operation
-        if op is CONSTANT_POWER:
-            return self._power(style)
-        template = op.latex if style.latex else op.text
-        if "…" in template:  # any number of operands
-            template = template.replace("…", ", ".join(f"{{{i}}}" for i in range(len(self.operands))))
-            if style.latex:
-                template = rf"\operatorname{{{{{op.name}}}}}\left({template.split('(', 1)[1]}".replace(
-                    "_", r"\_"
-                )
-        if not style.latex and "**" not in template:
-            template = template.replace("*", " · ")
-        if op is SIGMOID:
-            letter = style.sigmoid[not style.latex]
-            template = rf"{letter}\left({{0}}\right)" if style.latex else f"{letter}({{0}})"
-        written = [
-            operand._inside(style, self._least(template, i)) for i, operand in enumerate(self.operands)
-        ]
-        if op.name == "where":  # a condition after "if" needs no brackets
-            brackets = (r"\left[", r"\right]") if style.latex else ("[", "]")
-            written[0] = written[0].removeprefix(brackets[0]).removesuffix(brackets[1])
-        written.extend([style.number(constant) for constant in self.constants])
-        return template.format(*written)
-
-    def _power(self, style: Style) -> str:
-        base = self.operands[0]
-        written = base._inside(style, ATOM)
-        if isinstance(base, Symbol) and not style.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
+        written = self.base.inside(style, ATOM)
+        if isinstance(self.base, Symbol) and not style.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
             written = (
                 rf"\left({written}\right)" if style.latex else f"({written})"
             )  # it has a superscript already
-        exponent = style.number(self.constants[0])
+        exponent = style.number(self.exponent)
         if style.latex:
             return f"{{{written}}}^{{{exponent}}}"
         if exponent.isdigit():
             return written + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
         return f"{written}**({exponent})" if exponent.startswith("-") else f"{written}**{exponent}"
 
-    def _least(self, template: str, i: int) -> int:
-        """How tightly operand i must bind not to need parentheses."""
-        op = self.operation
-        if op in (POWER, CONSTANT_POWER) and i == 0:
-            return ATOM
-        slot = template.find(f"{{{i}}}")
-        before = template[:slot]
-        if op.precedence == ATOM or before.endswith(("(", "{", "|", ", ")):
-            return SUM
-        return min(op.precedence + 1, ATOM)
-
-    def binds(self, style: Style) -> int:
-        return self.operation.precedence
-
     @property
     def key(self) -> Any:
-        return (self.operation.name, *[operand.key for operand in self.operands], *self.constants)
+        return (CONSTANT_POWER.name, self.base.key, self.exponent)
 
 
 def formula(x: Formula | float) -> Formula:
@@ -547,10 +453,7 @@ def _powers(factors: Sequence[Formula]) -> list[Formula]:
     counted: dict[Any, list[Formula]] = {}
     for factor in factors:
         counted.setdefault(factor.key, []).append(factor)
-    return [
-        alike[0] if len(alike) == 1 else Applied(CONSTANT_POWER, alike[:1], [float(len(alike))])
-        for alike in counted.values()
-    ]
+    return [alike[0] if len(alike) == 1 else Power(alike[0], float(len(alike))) for alike in counted.values()]
 
 
 def negate(x: Formula) -> Formula:
@@ -577,89 +480,9 @@ def divide(numerator: Formula, denominator: Formula) -> Formula:
     return Quotient(numerator, denominator)
 
 
-def apply(op: Operation, operands: Iterable[Formula | float], constants: Sequence[float] = ()) -> Formula:
-    """The operation on formulas."""
-    formulas = [formula(operand) for operand in operands]
-    if op in _ARITHMETIC:
-        result: Formula = op.value(FORMULAS, *formulas)
-        return result
-    if op is CONSTANT_POWER:
-        if constants[0] == 1.0:
-            return formulas[0]
-        if constants[0] == 0.0:
-            return Number(1.0)
-        if constants[0] == -1.0:
-            return divide(Number(1.0), formulas[0])
-    if all(isinstance(operand, Number) for operand in formulas):
-        return Number(Applied(op, formulas, constants).value)
-    return Applied(op, formulas, constants)
-
-
-class _Formulas:
-    """The namespace that writes rules down: each function of the table makes a formula.
-
-    ``where`` on a test for equality takes the branch of the general case: only at a = b would the other hold,
-    and whoever prints the formula compares its number with the true one.
-    """
-
-    name = "formulas"
-
-    def __getattr__(self, name: str) -> Callable[..., Formula]:
-        op = TABLE.get("constant_power" if name == "pow" else name)
-        if op is None:
-            raise AttributeError(f"no operation {name!r} in the table")
-        if op.inline:
-            return partial(op.value, self)
-        chosen = op
-        n = chosen.arity
-
-        def function(*operands: Any) -> Formula:
-            if n is None:
-                return apply(chosen, operands)
-            return apply(chosen, operands[:n], [float(constant) for constant in operands[n:]])
-
-        return function
-
-    def pow(self, x: Any, y: Any) -> Formula:
-        if isinstance(y, Formula):
-            return apply(POWER, (x, y))
-        return apply(CONSTANT_POWER, (x,), (float(y),))
-
-    def choose(self, index: Any, values: Sequence[Any]) -> Formula:
-        return apply(TABLE["take"], (index, *values))
-
-    def where(self, condition: Any, x: Any, y: Any) -> Formula:
-        if isinstance(condition, Number):
-            return formula(x if condition.value else y)
-        if _is_exceptional(condition):
-            return formula(y)
-        if isinstance(condition, Applied) and condition.operation.name == "not_equal":
-            return formula(x)
-        x, y = _given(formula(x), condition, True), _given(formula(y), condition, False)
-        if x.key == ("number", 1.0) and y.key == ("number", 0.0):
-            return formula(condition)
-        return Applied(TABLE["where"], (formula(condition), x, y))
-
-
-def _is_exceptional(condition: Any) -> bool:
-    """Whether a condition is an equation, or several at once: it fails in the general case."""
-    if isinstance(condition, Product):
-        return any(_is_exceptional(factor) for factor in condition.factors)
-    return isinstance(condition, Applied) and condition.operation.name == "equal"
-
-
-def _given(branch: Formula, condition: Formula, holds: bool) -> Formula:
-    """The branch with each ``where`` on the same condition decided."""
-    if isinstance(branch, Applied):
-        if branch.operation.name == "where" and branch.operands[0].key == condition.key:
-            return branch.operands[1 if holds else 2]
-        return apply(
-            branch.operation, [_given(x, condition, holds) for x in branch.operands], branch.constants
-        )
-    if isinstance(branch, Product):
-        return multiply(*[_given(x, condition, holds) for x in branch.factors])
-    return branch
-
-
-#: Pass it to an operation's value or partials together with Formulas.
-FORMULAS: Final = _Formulas()
+def rational(c: float) -> Formula:
+    """c as a fraction, where it is one of small numbers but for rounding."""
+    near = Fraction(c).limit_denominator(1000)
+    if not math.isclose(float(near), c, rel_tol=1e-9):
+        return Number(c)
+    return divide(Number(float(near.numerator)), Number(float(near.denominator)))
