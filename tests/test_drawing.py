@@ -16,10 +16,12 @@ import pytest
 import autobp
 from autobp import MLP, Layer, Neuron, Value
 from autobp.drawing import LayoutError, draw, picture
-from autobp.drawing.layers import find_layers
 from autobp.drawing.program import statements
 from autobp.drawing.style import THEMES, Style, mix
 from autobp.engine import topological_order
+from autobp.ops import EXP
+from autobp.reading.graph import record
+from autobp.reading.neurons import find_neurons
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -339,24 +341,27 @@ def test_labels_tell_the_same_neurons_as_a_trace(activation, bias, penalty):
     net = MLP(3, [4, 2, 1], activation=activation if isinstance(activation, str) else [*activation, "relu"],
               bias=bias, seed=3)  # fmt: skip
     _, trace, cost = network_cost(net, penalty)
-    order = topological_order(cost)
-    found = {(n.layer, n.index): n for n in find_layers(order).neurons}
-    known = {(n.layer, n.index): n for n in find_layers(order, trace).neurons}
+    graph = record([cost])
+    by_label, by_trace = find_neurons(graph), find_neurons(graph, trace)
+    found = {(n.layer, n.index): n for n in by_label.neurons}
+    known = {(n.layer, n.index): n for n in by_trace.neurons}
+    inside = [dict(zip(f.neurons, map(set, f.inside), strict=True)) for f in (by_label, by_trace)]
     assert found.keys() == known.keys() == {(1, j) for j in (1, 2, 3, 4)} | {(2, 1), (2, 2), (3, 1)}
     for key, neuron in found.items():
-        assert neuron.z is known[key].z is trace.z[key[0]][key[1] - 1]
-        assert set(neuron.inside) == set(known[key].inside) or neuron.a is None
+        assert neuron.z == known[key].z == graph.number(trace.z[key[0]][key[1] - 1])
+        assert inside[0][neuron] == inside[1][known[key]] or neuron.a is None
         if neuron.a is not None:
-            assert neuron.a is trace.a[key[0]][key[1] - 1]
+            assert neuron.a == graph.number(trace.a[key[0]][key[1] - 1])
 
 
 def test_softmax_neurons_share_their_sum():
     net = MLP(2, [3], activation="softmax", seed=1)
     trace = net.trace([1.0, -1.0])
     cost = autobp.sum(a.log() for a in trace.output)
-    layers = find_layers(topological_order(cost), trace)
-    assert [neuron.a for neuron in layers.neurons] == trace.output
-    assert sum(node.operation is not None and node.operation.name == "exp" for node in layers.shared[1]) == 3
+    graph = record([cost])
+    found = find_neurons(graph, trace)
+    assert [graph.nodes[neuron.a] for neuron in found.neurons] == trace.output
+    assert sum(graph.operations[number] is EXP for number in found.shared[1]) == 3
 
 
 def test_every_arrow_of_a_softmax_points_forward():
@@ -375,7 +380,7 @@ def test_every_arrow_of_a_softmax_points_forward():
 
 def test_a_scaled_weight_is_no_neuron():
     w = [Value(1.0, label="W1[1,1]"), Value(2.0, label="W1[1,2]")]
-    assert find_layers(topological_order(w[0] * 2.0 + w[1] * w[1])).neurons == []
+    assert find_neurons(record([w[0] * 2.0 + w[1] * w[1]])).neurons == []
 
 
 # ----------------------------------------------------------------------- too large to draw

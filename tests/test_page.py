@@ -748,7 +748,7 @@ def test_a_page_that_cannot_compute_says_why_and_shows_what_there_is(tmp_path, m
     finally:
         del ops.TABLE["odd_for_page"]
 
-    monkeypatch.setattr("autobp.html_page._MOST_NUMBERS", 10)
+    monkeypatch.setattr("autobp.html_page.of_program._MOST_NUMBERS", 10)
     path = page(step, tmp_path / "page.html", data=data)
     script = "const cost = document.querySelector('#facts .alone').textContent.split(': ')[1];"
     help_, cost = in_browser(path, f"{script} return [byId('help').textContent, cost];", tmp_path)

@@ -13,8 +13,9 @@ from autobp.drawing.program import draw_program
 from autobp.drawing.scalars import down_to, draw_scalars
 from autobp.drawing.style import Style
 from autobp.drawing.summary import draw_summary
-from autobp.engine import Value, topological_order
+from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron, Trace
+from autobp.reading.graph import record
 
 
 def draw(
@@ -93,8 +94,8 @@ def draw(
         raise TypeError(
             f"cannot draw {what!r}: give a Value, a network (MLP, Layer, Neuron) or a compiled step"
         )
-    order = topological_order(what)
+    graph = record([what])
     highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
-    if len(order if depth is None else down_to(order, depth)) > max_nodes:
-        return draw_summary(order, style, highlight=highlighted, trace=trace, max_groups=max_nodes)
-    return draw_scalars(order, style, depth=depth, highlight=highlighted, trace=trace)
+    if (len(graph) if depth is None else len(down_to(graph, depth))) > max_nodes:
+        return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes)
+    return draw_scalars(graph, style, depth=depth, highlight=highlighted, trace=trace)

@@ -8,106 +8,162 @@ from itertools import count
 
 from graphviz import escape
 
-from autobp.drawing.layers import Layers, NeuronInGraph, find_layers
 from autobp.drawing.picture import Picture
 from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, printable
 from autobp.engine import Value
 from autobp.nn import Trace
+from autobp.reading.graph import Graph
+from autobp.reading.layers import NeuronInGraph
+from autobp.reading.neurons import Neurons, find_neurons
+
+#: What nodes are in a network, by number: "z1[2]" or "a1[2]".
+Marks = dict[int, list[str]]
 
 
 def draw_scalars(
-    order: list[Value],
+    graph: Graph,
     style: Style,
     *,
     depth: int | None = None,
     highlight: Sequence[Value] = (),
     trace: Trace | None = None,
-    box: Callable[[Value, str], dict[str, str]] | None = None,
+    box: Callable[[int, str], dict[str, str]] | None = None,
 ) -> Picture:
-    """Every node of a graph, given in topological order, down to a depth below the root.
+    """Every node of a graph, down to a depth below the root.
 
     Args:
-        box: the attributes of a node, from the Value and its name; left out, a table of its numbers.
+        box: the attributes of a node, from its number and its name; left out, a table of its numbers.
 
     Raises:
         ValueError: a highlighted Value is no part of the graph.
     """
-    root = order[-1]
-    picture = new_picture(style)
-    colours = style.colours
-    layers = find_layers(order, trace)
-    marks = marks_of(layers, trace)
-    if any(not node.is_leaf for nodes in layers.shared.values() for node in nodes):
-        # a softmax leaves its neurons and comes back: laid out each by itself, it would have arrows backwards
-        picture.attr(newrank="true")
-    shown = order if depth is None else down_to(order, depth)
-    names = {node: f"n{i}" for i, node in enumerate(order)}
-    visible = set(shown)
-    lit, n_paths = nodes_on_paths(order, highlight)
-    largest = largest_of(_coloured(node, style) for node in shown)
+    return _Drawing(graph, style, depth, highlight, trace, box).picture
 
-    caption = []
-    if len(shown) < len(order):
-        caption.append(
-            f"{len(shown):,} of {counted(len(order), 'node')}, down to depth {depth}; "
-            f"{counted(len(order) - len(shown), 'node')} folded into …"
-        )
-    for value in highlight:
-        caption.append(
-            f"∂{name_of(root, marks) or 'root'}/∂{name_of(value, marks) or names[value]} = "
-            f"{style.number(value.grad)}, a sum over {counted(n_paths[value], 'path')}"
-        )
-    if caption:
-        put_caption(picture, caption, style)
 
-    def put(graph: Picture, nodes: Iterable[Value]) -> None:
-        for node in nodes:
-            if node in visible:
-                attributes = {"tooltip": _tooltip(node, marks)}
-                if box is None:
-                    attributes["label"] = _node_label(node, marks, style, largest, lit=node in lit)
-                else:
-                    attributes.update(box(node, name_of(node, marks)))
-                graph.node(names[node], id=names[node], **attributes)
+class _Drawing:
+    """The picture of a graph's nodes, of which those down to a depth are shown."""
 
-    inside = {node for neuron in layers.neurons for node in neuron.inside}
-    inside.update(node for nodes in layers.shared.values() for node in nodes)
-    clusters = count()
-    if any(node in visible for node in layers.inputs):
-        with picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
-            panel(outer, "inputs", style)
-            outer.attr(rank="same")
-            put(outer, layers.inputs)
-        inside.update(layers.inputs)
-    for number in layers.numbers():
-        with picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
-            panel(outer, f"layer {number}", style)
-            for neuron in layers.neurons:
-                if neuron.layer == number and any(node in visible for node in neuron.inside):
-                    with outer.subgraph(name=f"cluster_{next(clusters)}") as inner:
-                        inner.attr(label=_neuron_title(neuron), fillcolor=colours.inner_panel)
-                        put(inner, neuron.inside)
-            put(outer, layers.shared.get(number, ()))
-    put(picture, (node for node in order if node not in inside))
+    def __init__(
+        self,
+        graph: Graph,
+        style: Style,
+        depth: int | None,
+        highlight: Sequence[Value],
+        trace: Trace | None,
+        box: Callable[[int, str], dict[str, str]] | None,
+    ) -> None:
+        self.graph = graph
+        self.style = style
+        self.shown = list(range(len(graph))) if depth is None else down_to(graph, depth)
+        self.visible = set(self.shown)
+        self.box = box
+        self.neurons = find_neurons(graph, trace)
+        self.marks = marks_of(graph, self.neurons, trace)
+        self.lit, n_paths = nodes_on_paths(graph, highlight)
+        self.largest = largest_of(_coloured(graph.nodes[number], style) for number in self.shown)
+        self.picture = new_picture(style)
+        if any(not graph.is_leaf(number) for numbers in self.neurons.shared.values() for number in numbers):
+            # a softmax leaves its neurons and comes back: laid out each by itself, it has arrows backwards
+            self.picture.attr(newrank="true")
+        caption = self._caption(depth, n_paths)
+        if caption:
+            put_caption(self.picture, caption, style)
+        self._put_panels()
+        self._put_edges()
 
-    for node in shown:
-        hidden = 0
-        for slot, (parent, partial) in enumerate(_operands(node)):
-            if parent not in visible:
-                hidden += 1
+    def _caption(self, depth: int | None, n_paths: dict[int, int]) -> list[str]:
+        """What was left out, and the derivatives whose paths stand out."""
+        graph, n_all, n_shown = self.graph, len(self.graph), len(self.shown)
+        caption = []
+        if n_shown < n_all:
+            caption.append(
+                f"{n_shown:,} of {counted(n_all, 'node')}, down to depth {depth}; "
+                f"{counted(n_all - n_shown, 'node')} folded into …"
+            )
+        top = name_of(graph, graph.root, self.marks) or "root"
+        for number, n in n_paths.items():
+            bottom = name_of(graph, number, self.marks) or f"n{number}"
+            shown = self.style.number(gradient(graph.nodes[number]))
+            caption.append(f"∂{top}/∂{bottom} = {shown}, a sum over {counted(n, 'path')}")
+        return caption
+
+    def _put(self, graph: Picture, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if number not in self.visible:
                 continue
-            on_path = node in lit and parent in lit
-            attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
-            if "partials" in style.show or on_path:
-                attributes["label"] = " " + ("?" if partial is None else style.number(partial)) + " "
-                attributes["fontcolor"] = colours.highlight if on_path else colours.muted
-            picture.edge(names[parent], names[node], id=f"{names[node]}_{slot}", **attributes)
-        if hidden:
-            stub = f"{names[node]}_below"
-            tip = counted(hidden, "operand")
-            picture.node(stub, "…", shape="plaintext", fontcolor=colours.muted, tooltip=tip)
-            picture.edge(stub, names[node], style="dashed")
-    return picture
+            attributes = {"tooltip": self._tooltip(number)}
+            if self.box is None:
+                attributes["label"] = self._label(number)
+            else:
+                attributes.update(self.box(number, name_of(self.graph, number, self.marks)))
+            graph.node(f"n{number}", id=f"n{number}", **attributes)
+
+    def _put_panels(self) -> None:
+        """The nodes, those of inputs, layers and neurons in boxes."""
+        found, style = self.neurons, self.style
+        clusters = count()
+        inside = {number for numbers in found.inside for number in numbers}
+        inside.update(number for numbers in found.shared.values() for number in numbers)
+        if any(number in self.visible for number in found.inputs):
+            with self.picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
+                panel(outer, "inputs", style)
+                outer.attr(rank="same")
+                self._put(outer, found.inputs)
+            inside.update(found.inputs)
+        for layer in found.layers():
+            with self.picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
+                panel(outer, f"layer {layer}", style)
+                for neuron, numbers in zip(found.neurons, found.inside, strict=True):
+                    if neuron.layer == layer and any(number in self.visible for number in numbers):
+                        with outer.subgraph(name=f"cluster_{next(clusters)}") as inner:
+                            title = _neuron_title(self.graph, neuron)
+                            inner.attr(label=title, fillcolor=style.colours.inner_panel)
+                            self._put(inner, numbers)
+                self._put(outer, found.shared.get(layer, ()))
+        self._put(self.picture, (number for number in range(len(self.graph)) if number not in inside))
+
+    def _put_edges(self) -> None:
+        """An arrow from each operand, and a stub for those that are not shown."""
+        colours = self.style.colours
+        for number in self.shown:
+            hidden = 0
+            partials = _partials(self.graph.nodes[number])
+            for slot, (parent, partial) in enumerate(zip(self.graph.parents[number], partials, strict=True)):
+                if parent not in self.visible:
+                    hidden += 1
+                    continue
+                on_path = number in self.lit and parent in self.lit
+                attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
+                if "partials" in self.style.show or on_path:
+                    attributes["label"] = " " + ("?" if partial is None else self.style.number(partial)) + " "
+                    attributes["fontcolor"] = colours.highlight if on_path else colours.muted
+                self.picture.edge(f"n{parent}", f"n{number}", id=f"n{number}_{slot}", **attributes)
+            if hidden:
+                stub = f"n{number}_below"
+                tip = counted(hidden, "operand")
+                self.picture.node(stub, "…", shape="plaintext", fontcolor=colours.muted, tooltip=tip)
+                self.picture.edge(stub, f"n{number}", style="dashed")
+
+    def _label(self, number: int) -> str:
+        """A table of a node's operation, name and numbers."""
+        node, style = self.graph.nodes[number], self.style
+        name = escape_html(name_of(self.graph, number, self.marks))
+        symbol = escape_html(printable(symbol_of(node)))
+        rows = [head_row(symbol, name)] if symbol or name else []
+        if "data" in style.show:
+            rows.append(number_row("data", style.number(node.data)))
+        if "grad" in style.show:
+            title = "δ = grad" if is_z(number, self.marks) else "grad"
+            rows.append(number_row(title, style.number(gradient(node))))
+        if not rows:
+            rows.append("<tr><td>&nbsp;</td></tr>")
+        fill = style.tint(_coloured(node, style), self.largest)
+        return box_of(rows, fill, style, lit=number in self.lit, leaf=node.is_leaf)
+
+    def _tooltip(self, number: int) -> str:
+        node = self.graph.nodes[number]
+        name = name_of(self.graph, number, self.marks) or ("input" if node.is_leaf else symbol_of(node))
+        return str(escape(f"{name}: data {node.data!r}, grad {gradient(node)!r}"))
 
 
 def new_picture(style: Style, engine: str = "dot") -> Picture:
@@ -137,54 +193,38 @@ def put_caption(picture: Picture, lines: Sequence[str], style: Style) -> None:
     picture.attr(label=f"<{text}>", labelloc="t", labeljust="l", fontcolor=style.colours.muted)
 
 
-def name_of(node: Value, marks: dict[Value, list[str]]) -> str:
+def name_of(graph: Graph, number: int, marks: Marks) -> str:
     """A node's label, with what it is in a neuron: "z1[2]", "h = a1[2]"; "" where it has neither."""
-    names = [printable(node.label)] if node.label else []
-    names += [mark for mark in marks.get(node, []) if mark != node.label]
+    label = graph.label(number)
+    names = [printable(label)] if label else []
+    names += [mark for mark in marks.get(number, []) if mark != label]
     return " = ".join(names)
 
 
-def marks_of(layers: Layers, trace: Trace | None = None) -> dict[Value, list[str]]:
+def marks_of(graph: Graph, neurons: Neurons, trace: Trace | None = None) -> Marks:
     """What nodes are in a network: "z1[2]", "a1[2]", and "x[2]" for an input of the trace without a label."""
-    marks: dict[Value, list[str]] = defaultdict(list)
+    marks: Marks = defaultdict(list)
     for i, x in enumerate(trace.a[0] if trace else (), start=1):
-        if not x.label:
-            marks[x].append(f"x[{i}]")
-    for neuron in layers.neurons:
+        number = graph.number(x)
+        if number is not None and not x.label:
+            marks[number].append(f"x[{i}]")
+    for neuron in neurons.neurons:
         marks[neuron.z].append(f"z{neuron.name}")
         if neuron.a is not None:
             marks[neuron.a].append(f"a{neuron.name}")
     return marks
 
 
-def _neuron_title(neuron: NeuronInGraph) -> str:
-    op = None if neuron.a is None or neuron.a is neuron.z else neuron.a.operation
+def is_z(number: int, marks: Marks) -> bool:
+    """Whether a node is some neuron's z, so that its gradient is δ."""
+    return any(mark.startswith("z") for mark in marks.get(number, ()))
+
+
+def _neuron_title(graph: Graph, neuron: NeuronInGraph) -> str:
+    op = None if neuron.a is None or neuron.a == neuron.z else graph.operations[neuron.a]
     if op is None or op.arity != 1:
         return f"neuron {neuron.index}"
     return f"neuron {neuron.index} · {op.symbol}"
-
-
-def _node_label(
-    node: Value, marks: dict[Value, list[str]], style: Style, largest: float, *, lit: bool
-) -> str:
-    colours = style.colours
-    name = escape_html(name_of(node, marks))
-    symbol = escape_html(printable(node._op))
-    rows = [head_row(symbol, name)] if symbol or name else []
-    is_z = any(mark.startswith("z") for mark in marks.get(node, ()))
-    if "data" in style.show:
-        rows.append(number_row("data", style.number(node.data)))
-    if "grad" in style.show:
-        rows.append(number_row("δ = grad" if is_z else "grad", style.number(gradient(node))))
-    if not rows:
-        rows.append("<tr><td>&nbsp;</td></tr>")
-    fill = style.tint(_coloured(node, style), largest)
-    border = f'border="{3 if lit else 1}" color="{colours.highlight if lit else colours.line}"'
-    shape = "" if node.is_leaf else ' style="rounded"'
-    return (
-        f'<<table {border}{shape} bgcolor="{fill}" cellborder="0" cellspacing="1" cellpadding="3">'
-        f"{''.join(rows)}</table>>"
-    )
 
 
 def head_row(symbol: str, name: str) -> str:
@@ -202,9 +242,20 @@ def number_row(name: str, number: str) -> str:
     )
 
 
-def _tooltip(node: Value, marks: dict[Value, list[str]]) -> str:
-    name = name_of(node, marks) or ("input" if node.is_leaf else node._op)
-    return str(escape(f"{name}: data {node.data!r}, grad {gradient(node)!r}"))
+def box_of(rows: Sequence[str], fill: str, style: Style, *, lit: bool, leaf: bool) -> str:
+    """A node's table of those rows: round where it was computed, with a thick line where it stands out."""
+    colours = style.colours
+    border = f'border="{3 if lit else 1}" color="{colours.highlight if lit else colours.line}"'
+    shape = "" if leaf else ' style="rounded"'
+    return (
+        f'<<table {border}{shape} bgcolor="{fill}" cellborder="0" cellspacing="1" cellpadding="3">'
+        f"{''.join(rows)}</table>>"
+    )
+
+
+def symbol_of(node: Value) -> str:
+    """What a drawing shows for a node's operation; "" for a leaf without one of its own."""
+    return node._op
 
 
 def gradient(node: Value) -> float:
@@ -216,45 +267,43 @@ def _coloured(node: Value, style: Style) -> float:
     return {"data": node.data, "grad": gradient(node), "none": 0.0}[style.colour]
 
 
-def _operands(node: Value) -> list[tuple[Value, float | None]]:
-    partials: Sequence[float | None] = node.partials
-    if len(partials) != len(node.parents):  # made by hand, with a _backward that knows the derivatives
-        partials = [None] * len(node.parents)
-    return list(zip(node.parents, partials, strict=True))
+def _partials(node: Value) -> Sequence[float | None]:
+    """The local derivatives; None for each where a node made by hand has a _backward that knows them."""
+    partials = node.partials
+    return partials if len(partials) == len(node.parents) else [None] * len(node.parents)
 
 
-def down_to(order: list[Value], depth: int) -> list[Value]:
-    """The nodes at most depth edges from the root, the last in order, in topological order."""
-    near = {order[-1]}
-    ring = [order[-1]]
+def down_to(graph: Graph, depth: int) -> list[int]:
+    """The nodes at most depth edges from the root, in order."""
+    near = {graph.root}
+    ring = [graph.root]
     for _ in range(depth):
-        ring = list({parent for node in ring for parent in node.parents if parent not in near})
+        ring = list({parent for number in ring for parent in graph.parents[number] if parent not in near})
         near.update(ring)
-    return [node for node in order if node in near]
+    return sorted(near)
 
 
-def nodes_on_paths(order: list[Value], ends: Sequence[Value]) -> tuple[set[Value], dict[Value, int]]:
+def nodes_on_paths(graph: Graph, ends: Sequence[Value]) -> tuple[set[int], dict[int, int]]:
     """The nodes on a path from one of the ends to the root, and the number of such paths for each end.
-
-    Args:
-        order: the graph in topological order, the root last.
-        ends: some of its nodes.
 
     Raises:
         ValueError: an end is not in the graph.
     """
-    n_paths: dict[Value, int] = dict.fromkeys(order, 0)
+    starts = []
     for end in ends:
-        if end not in n_paths:
+        number = graph.number(end)
+        if number is None:
             raise ValueError(f"cannot highlight {end!r}: the drawn value does not depend on it")
-    if not ends:
+        starts.append(number)
+    if not starts:
         return set(), {}
-    n_paths[order[-1]] = 1
-    for node in reversed(order):
-        for parent in node.parents:
-            n_paths[parent] += n_paths[node]
-    lit = set(ends)
-    for node in order:
-        if any(parent in lit for parent in node.parents):
-            lit.add(node)
-    return lit, {end: n_paths[end] for end in ends}
+    n_paths = [0] * len(graph)
+    n_paths[graph.root] = 1
+    for number in range(graph.root, -1, -1):
+        for parent in graph.parents[number]:
+            n_paths[parent] += n_paths[number]
+    lit = set(starts)
+    for number in range(len(graph)):
+        if any(parent in lit for parent in graph.parents[number]):
+            lit.add(number)
+    return lit, {start: n_paths[start] for start in starts}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from autobp.drawing.picture import Picture, lay_out
+
+MOST_NODES: Final = 1000  # to lay out one by one; also about as many as anybody can read
 
 
 @dataclass
@@ -52,3 +54,24 @@ def read_layout(picture: Picture) -> Layout:
         start, *rest = [f"{x} {y}" for x, y in map(point, curve)]
         edges[found["id"]] = "M{}C{}L{} {}".format(start, " ".join(rest), *point(tip))
     return Layout(width, height, boxes, clusters, edges)
+
+
+def view_of(layout: Layout, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The view of a picture that was laid out, with what can be chosen in it.
+
+    A view says where everything stands, in points, y downwards: titled boxes; marks that only stand there;
+    edges as paths, each for an operand or for a weight; and items that can be chosen, with texts (class, x,
+    y, content) and numbers (class, x, y, node, "data" or "grad", prefix).
+    """
+    edges = []
+    for edge, path in layout.edges.items():
+        head, slot = edge[1:].split("_")
+        edges.append({"head": int(head), "slot": int(slot), "path": path})
+    return {
+        "width": layout.width,
+        "height": layout.height,
+        "clusters": layout.clusters,
+        "marks": [],
+        "edges": edges,
+        "items": sorted(items, key=lambda item: int(item["node"])),
+    }

@@ -1,0 +1,78 @@
+"""The page of a Value's graph: every node, as draw() has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobp.drawing.scalars import Marks, draw_scalars, is_z, marks_of, name_of, symbol_of
+from autobp.drawing.style import Style, printable
+from autobp.engine import Value
+from autobp.html_page.document import Document
+from autobp.html_page.layout import MOST_NODES, read_layout, view_of
+from autobp.html_page.scalar_model import SCRIPTS, node_name, rules_of, scalar_nodes
+from autobp.nn import Trace
+from autobp.reading.graph import Graph, record
+from autobp.reading.neurons import find_neurons
+
+
+def graph_page(root: Value, trace: Trace | None, direction: str) -> Document:
+    """The document of a graph.
+
+    Raises ValueError where it is too large, or has nodes made by hand.
+    """
+    graph = record([root])
+    if len(graph) > MOST_NODES:
+        raise ValueError(
+            f"a page shows every node, and {len(graph):,} are too many to read (at most {MOST_NODES:,}): "
+            "draw() summarises such a graph; or make the page of the network, page(net, path, trace=…, of=…)"
+        )
+    marks = marks_of(graph, find_neurons(graph, trace), trace)
+    leaves = [number for number in range(len(graph)) if graph.is_leaf(number)]
+    # what has no name is a constant
+    free = {number for number in leaves if graph.label(number) or number in marks} or set(leaves)
+    model = {
+        "root": graph.root,
+        "nodes": scalar_nodes(graph, marks, free),
+        "view": _view(graph, marks, direction, trace),
+    }
+    heading = f"How {name_of(graph, graph.root, marks) or 'the result'} is computed"
+    return Document(heading, model, rules_of(graph), SCRIPTS)
+
+
+def _view(graph: Graph, marks: Marks, direction: str, trace: Trace | None) -> dict[str, Any]:
+    def symbol(number: int) -> str:
+        return "" if graph.is_leaf(number) else printable(symbol_of(graph.nodes[number]))
+
+    def box(number: int, name: str) -> dict[str, str]:
+        name = node_name(graph, marks, number)
+        if not graph.is_leaf(number) and name == f"v{number + 1}":
+            name = "v1"
+        width = max(120.0, 7.2 * (len(name) + len(symbol(number))) + 28)
+        size = {"width": f"{width / 72:.4f}", "height": "0.78"}
+        return {"shape": "box", "fixedsize": "true", **size, "label": ""}
+
+    style = Style(direction, (), ".4g", "light", "none")
+    picture = draw_scalars(graph, style, trace=trace, box=box)
+    picture.attr(ranksep="0.7")  # room for a local derivative beside each edge
+    layout = read_layout(picture)
+    items = []
+    for name, at in layout.boxes.items():
+        number = int(name[1:])
+        title = node_name(graph, marks, number)
+        grad = "δ = grad" if is_z(number, marks) else "grad"
+        items.append(_item(number, at, title, symbol(number), grad, is_leaf=graph.is_leaf(number)))
+    return view_of(layout, items)
+
+
+def _item(
+    number: int, at: list[float], title: str, symbol: str, grad: str, *, is_leaf: bool
+) -> dict[str, Any]:
+    """A node's box, with its name, its operation and its numbers."""
+    x, y, width, height = at
+    left, right, top = x - width / 2 + 6, x + width / 2 - 6, y - height / 2
+    texts: list[list[Any]] = [["symbol", left, top + 15, symbol], ["right", right, top + 15, title]]
+    if is_leaf:
+        texts = [["middle", x, top + 15, title]]
+    texts += [["what", left, top + 32, "data"], ["what", left, top + 48, grad]]
+    numbers = [["right", right, top + 32, number, "data", ""], ["right", right, top + 48, number, "grad", ""]]
+    return {"node": number, "tint": number, "shape": "box", "at": at, "texts": texts, "numbers": numbers}
