@@ -45,8 +45,6 @@ def _view(graph: Graph, marks: Marks, direction: str, trace: Trace | None) -> di
 
     def box(number: int, name: str) -> dict[str, str]:
         name = node_name(graph, marks, number)
-        if not graph.is_leaf(number) and name == f"v{number + 1}":
-            name = "v1"
         width = max(120.0, 7.2 * (len(name) + len(symbol(number))) + 28)
         size = {"width": f"{width / 72:.4f}", "height": "0.78"}
         return {"shape": "box", "fixedsize": "true", **size, "label": ""}
