@@ -13,20 +13,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_compile_random import Program as RandomProgram
+from test_edges_document import function_of, point_of, rows
+from test_edges_document import numbers as numbers_in
+from witnesses import agree
 
 import autobp
 from autobp import MLP, Value, ops
 from autobp.drawing.program import constants, statements, variables
-from autobp.engine import apply, topological_order
+from autobp.engine import apply, ieee, topological_order
 from autobp.html_page import page
 from autobp.html_page.javascript import JAVASCRIPT, Expression, literal, rules
+from autobp.html_page.scalar_model import rules_of, scalar_nodes
 from autobp.html_page.translation import translate
+from autobp.reading.graph import record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).resolve().parent.parent
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page in")
+NODE = shutil.which("node")
+needs_node = pytest.mark.skipif(NODE is None, reason="no Node.js to run the page's passes in")
 needs_axe = pytest.mark.skipif(
     not AXE.exists(), reason="no axe-core: npm install --no-save axe-core, or set AXE_CORE"
 )
@@ -133,6 +140,46 @@ def every_operation(seed=0):
     return root
 
 
+#: Infinities and NaN, which JSON lacks, as the page's numbers are told: by text.
+DECODE = "const decode = (x) => (typeof x === 'string' ? { inf: Infinity, '-inf': -Infinity }[x] ?? NaN : x);"
+
+
+def in_node(models):
+    """The data and grad that the page's passes compute for each (model, rules)."""
+    folder = Path(autobp.html_page.__file__).parent
+    elementary, passes = [(folder / f"{name}.js").read_text("utf-8") for name in ("elementary", "passes")]
+    runs = "".join(
+        f"""out.push((() => {{
+        const model = {json.dumps(_as_text(model))}, nodes = model.nodes, root = model.root;
+        {table}{passes}
+        compute();
+        return {{ data: data.map(String), grad: grad.map(String) }}; }})());"""
+        for model, table in models
+    )
+    script = f"{DECODE}{elementary}const out = []; {runs} console.log(JSON.stringify(out));"
+    done = subprocess.run(
+        [NODE, "-"], input=script, capture_output=True, text=True, encoding="utf-8", check=True
+    )
+    words = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+    return [
+        {key: [words[x] if x in words else float(x) for x in column] for key, column in found.items()}
+        for found in json.loads(done.stdout)
+    ]
+
+
+def _as_text(x):
+    if isinstance(x, float) and not math.isfinite(x):
+        return str(x)
+    if isinstance(x, dict):
+        return {key: _as_text(value) for key, value in x.items()}
+    return [_as_text(value) for value in x] if isinstance(x, list | tuple) else x
+
+
+def scalar_model_of(root):
+    graph = record([root])
+    return {"root": graph.root, "nodes": scalar_nodes(graph, {}, ())}, rules_of(graph)
+
+
 # ---------------------------------------------------------------------------------------- rules as JavaScript
 
 
@@ -233,6 +280,72 @@ def test_dragged_numbers_give_what_the_engine_gives_for_them(tmp_path):
     assert [float(x) for x in found["grad"]] == pytest.approx(
         [node.grad for node in order], rel=1e-13, abs=1e-15
     )
+
+
+@needs_node
+def test_the_page_has_the_derivatives_of_the_table_of_edges():
+    cases = [row.values[:4] for row in rows()]
+    models, leaves = [], []
+    for expression, point, _, _ in cases:
+        names, x = point_of(point)
+        leaves.append([Value(number) for number in x])
+        with ieee():
+            root = function_of(expression, names, vars(autobp))(*leaves[-1])
+        models.append((root, record([root])))
+    answers = in_node([scalar_model_of(root) for root, _ in models])
+    for (expression, point, value, first), (_, graph), own, answer in zip(
+        cases, models, leaves, answers, strict=True
+    ):
+        assert agree(answer["data"][graph.root], *numbers_in(value.split("else ")[-1])), (expression, point)
+        for leaf, expected in zip(own, numbers_in(first), strict=True):
+            number = graph.number(leaf)
+            assert agree(0.0 if number is None else answer["grad"][number], expected), (expression, point)
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: autobp.maximum(v, 0.0).sqrt(),
+        lambda v: autobp.where(autobp.greater(v, 0.0), v, 0.0).sqrt(),
+        lambda v: autobp.take([v, 0.0], 1).sqrt(),
+        lambda v: autobp.relu(v).log(),
+        lambda v: autobp.relu(v).sqrt() + v * 3.0,
+        lambda v: autobp.where(autobp.greater(v, 0.0), v.sqrt(), 0.0),
+    ],
+)
+def test_what_was_not_selected_gets_nothing_on_the_page_either(make):
+    v = Value(-1.0, label="v")
+    with ieee():
+        root = make(v)
+    root.backward()
+    (answer,) = in_node([scalar_model_of(root)])
+    assert agree(answer["grad"][record([root]).number(v)], v.grad)
+
+
+@needs_browser
+def test_an_infinite_gradient_that_stops_is_told_as_not_selected(tmp_path):
+    below = Value(-1.0, label="v") * 2.0
+    below.label = "below"
+    path = page(autobp.relu(below).sqrt(), tmp_path / "page.html")
+    found = in_browser(path, """go(nodes.findIndex(({ name }) => name === "below"));
+        const rows = [...document.querySelectorAll("#facts td")].map((cell) => cell.textContent);
+        byId("back").click();
+        const last = byId("status").textContent;
+        return { rows, last, gradient: grad[chosen] };""", tmp_path)  # fmt: skip
+    assert found["gradient"] == 0
+    assert "0 (not selected)" in found["rows"]
+    assert found["last"].endswith("passes 0 (not selected) to below")
+
+
+@needs_browser
+@pytest.mark.parametrize("label", ["W1[1,2]", "W1[1, 2]", "w^(1)_{1,2}", "θ1[1,2]"])
+def test_weights_are_listed_after_inputs_however_they_are_labelled(label, tmp_path):
+    w, x = Value(2.0, label=label), Value(3.0, label="x[1]")
+    found = in_browser(page(w * x, tmp_path / "page.html"), """
+        return [...document.querySelectorAll("#leaves label")].map((shown) => shown.textContent);
+        """, tmp_path)  # fmt: skip
+    assert found == ["x[1]", label]
 
 
 @needs_browser

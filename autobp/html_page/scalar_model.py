@@ -11,27 +11,43 @@ from autobp.drawing.style import printable
 from autobp.engine import BY_HAND
 from autobp.html_page.javascript import rules
 from autobp.reading.graph import Graph
+from autobp.reading.labels import element, parameter
 
-SCRIPTS: Final = ("elementary.js", "scalars.js")
+SCRIPTS: Final = ("elementary.js", "passes.js", "scalars.js")
 
 
 def scalar_nodes(graph: Graph, marks: Marks, free: Collection[int]) -> list[dict[str, Any]]:
-    """For each node its name and data; where it is computed, its operands by number, rule and notation."""
+    """For each node its name and data; where it is computed, its operands by number, rule and notation.
+
+    ``selects`` tells the script that a partial of 0 stops even an infinite gradient; ``parameter``, to list a
+    leaf after the inputs.
+    """
     nodes = []
     for number, value in enumerate(graph.values):
         described: dict[str, Any] = {"name": node_name(graph, marks, number), "data": value}
-        if graph.is_leaf(number):
+        operation, label = graph.operations[number], graph.label(number)
+        if operation is None:
             described["free"] = number in free
+            if _is_parameter(label):
+                described["parameter"] = True
         else:
             described |= {
                 "operands": graph.parents[number],
                 "rule": _key(graph, number),
                 "written": _written(graph, number),
             }
+            if operation.selects:
+                described["selects"] = True
         if is_z(number, marks):
             described["delta"] = True
         nodes.append(described)
     return nodes
+
+
+def _is_parameter(label: str) -> bool:
+    """Whether a label is a weight's or a bias's, also of a layer without a number: ``W[1,2]``."""
+    known = element(label)
+    return parameter(label) is not None or (known.array in ("W", "b") and known.indices != ())
 
 
 def node_name(graph: Graph, marks: Marks, number: int) -> str:

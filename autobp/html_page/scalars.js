@@ -1,38 +1,4 @@
-// A graph of scalars, in topological order; RULES has the value and partials of each operation in it.
-
-// ------------------------------------------------------------------------------------------- the passes
-
-const original = nodes.map((node) => decode(node.data));
-const data = [...original];
-const partials = nodes.map(() => []);
-const grad = nodes.map(() => 0);
-const computed = [];
-nodes.forEach((node, i) => node.operands && computed.push(i));
-const rank = new Map(computed.map((i, k) => [i, k]));
-const nForward = computed.length;
-const nSteps = 2 * nForward + 1; // every operation forward, the seed, every operation backward
-let step = nSteps;
-
-const isKnown = (i) => !rank.has(i) || rank.get(i) < step;
-// whether node i has passed its gradient on to its operands
-const hasPassed = (i) => rank.has(i) && step - nForward - 1 >= nForward - rank.get(i);
-
-function compute() {
-  for (const i of computed) {
-    const operands = nodes[i].operands.map((operand) => data[operand]);
-    const rule = RULES[nodes[i].rule];
-    data[i] = rule.value(...operands);
-    partials[i] = rule.partials(data[i], ...operands);
-  }
-  grad.fill(0);
-  if (step > nForward) grad[root] = 1;
-  for (let k = nForward - 1; k >= 0 && hasPassed(computed[k]); k--) {
-    const i = computed[k];
-    nodes[i].operands.forEach((operand, slot) => {
-      grad[operand] += partials[i][slot] * grad[i];
-    });
-  }
-}
+// The page of a graph of scalars: its numbers in the picture, what the chosen node is, and the step that was taken.
 
 const dataText = (i) => (isKnown(i) ? written(data[i]) : "…");
 const gradText = (i) => (step > nForward ? written(grad[i]) : "…");
@@ -52,11 +18,13 @@ function told() {
   }
   if (step === nForward + 1) return `Backward begins: ∂${nodes[root].name}/∂${nodes[root].name} = 1`;
   const i = current();
-  const terms = nodes[i].operands.map(
-    (operand, slot) => `${factor(grad[i])} · ${factor(partials[i][slot])} to ${nodes[operand].name}`,
-  );
+  const terms = nodes[i].operands.map((operand, slot) => `${product(i, slot)} to ${nodes[operand].name}`);
   return `Backward ${step - nForward - 1} of ${nForward}: ${nodes[i].name} passes ${terms.join(", ")}`;
 }
+
+// what node i passes on, as a product; but of an infinite gradient, nothing to what was not selected
+const product = (i, slot) =>
+  isStopped(i, slot) && !Number.isFinite(grad[i]) ? "0 (not selected)" : `${factor(grad[i])} · ${factor(partials[i][slot])}`;
 
 const nameOf = (i) => nodes[i].name;
 
@@ -133,7 +101,7 @@ function explain() {
   } else if (step > nForward) {
     const rows = users[chosen].map(({ user, slot }) =>
       hasPassed(user)
-        ? [link(user), `${factor(grad[user])} · ${factor(partials[user][slot])}`, written(grad[user] * partials[user][slot])]
+        ? [link(user), product(user, slot), written(passedOn(user, slot))]
         : [link(user), "not yet", "…"],
     );
     facts.push(
@@ -164,7 +132,7 @@ function set(i, value) {
 }
 
 // inputs before weights and biases, each in the order of their indices
-const isWeight = (i) => /^[Wb]\d*\[/.test(nodes[i].name);
+const isWeight = (i) => nodes[i].parameter === true;
 const byName = (i, k) =>
   isWeight(i) - isWeight(k) || nodes[i].name.localeCompare(nodes[k].name, "en", { numeric: true, sensitivity: "base" });
 const free = [...nodes.keys()].filter((i) => nodes[i].free);
