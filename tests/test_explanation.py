@@ -13,11 +13,12 @@ import random
 import mpmath
 import pytest
 import sympy as sp
-from witnesses import WITNESSES
+from test_edges_document import function_of, numbers, point_of, rows
+from witnesses import WITNESSES, agree
 
 import autobp
 from autobp import MLP, Value, costs
-from autobp.engine import topological_order
+from autobp.engine import ieee, topological_order
 from autobp.explanation import explain
 from autobp.explanation.formula import Number
 from autobp.explanation.notation import NOTATIONS
@@ -796,3 +797,77 @@ def test_the_command(capsys):
         assert f"\n∂J/∂{wrt} in a network of 2 layers\n" in capsys.readouterr().out
     assert main(["explain", "3", "2", "1", "--wrt", "W7[1,1]"]) == 2
     assert "no Value in the graph has the label 'W7[1,1]'" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------- at edges
+
+
+@pytest.mark.parametrize(
+    ("expression", "point", "first"), [(r.values[0], r.values[1], r.values[3]) for r in rows()]
+)
+def test_it_has_the_derivatives_of_the_table_of_edges(expression, point, first):
+    names, x = point_of(point)
+    leaves = [Value(number, label=name) for number, name in zip(x, names, strict=True)]
+    with ieee():
+        root = function_of(expression, names, vars(autobp))(*leaves)
+    for leaf, expected in zip(leaves, numbers(first), strict=True):
+        found = explain(root, leaf)
+        assert agree(found.value, expected)
+        assert found.text
+        assert found.latex
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda v: autobp.relu(v).sqrt(),
+        lambda v: autobp.maximum(v, 0.0).sqrt(),
+        lambda v: autobp.where(autobp.greater(v, 0.0), v, 0.0).sqrt(),
+        lambda v: autobp.take([v, 0.0], 1).sqrt(),
+        lambda v: autobp.relu(v).sqrt() + 3.0 * v,
+    ],
+)
+def test_what_was_not_selected_counts_0_and_the_sheet_says_so(make):
+    v = Value(-1.0, label="v")
+    with ieee():
+        root = make(v)
+    root.backward()
+    found = explain(root, v)
+    assert found.value == v.grad
+    together = found.sections[-1]
+    says = "what an operation did not select counts 0, even of an infinite derivative"
+    assert together.title == f"Together: {says}"
+    assert together.steps[0].right[-1][0].value == v.grad
+    assert "nan" not in found.text
+
+
+def test_what_was_not_selected_counts_0_where_there_are_too_many_paths():
+    v = Value(-1.0, label="v")
+    with ieee():
+        u = autobp.relu(v).sqrt()
+        root = u + autobp.sum([(u + k) * v for k in range(10)])
+    root.backward()
+    found = explain(root, v)
+    assert found.value == v.grad
+    assert "what an operation did not select counts 0" in found.sections[-1].title
+    assert found.sections[-1].steps[-1].right[-1][0].value == v.grad
+
+
+def test_a_branch_that_was_computed_and_not_taken_still_gives_nan():
+    v = Value(0.0, label="v")
+    with ieee():
+        root = autobp.where(autobp.greater(v, 0.0), v.sqrt(), 0.0 * v)
+    found = explain(root, v)
+    assert math.isnan(found.value)
+    assert "did not select" not in found.text
+
+
+def test_a_network_whose_relu_is_closed_under_a_root_has_derivative_0():
+    net = MLP(2, [2, 1], activation=["relu", "linear"], seed=1)
+    for neuron in net.layers[0].neurons:
+        neuron.b.data = -50.0
+    with ieee():
+        J = net([0.5, 0.25]).sqrt()  # 0 + 0·w: the hidden layer is closed, so is what lies under the root
+    J.backward()
+    w = net.layers[0].neurons[0].w[0]
+    assert explain(J, w).value == w.grad == 0.0

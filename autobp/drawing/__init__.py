@@ -94,7 +94,19 @@ def draw(
         raise TypeError(
             f"cannot draw {what!r}: give a Value, a network (MLP, Layer, Neuron) or a compiled step"
         )
-    graph = record([what])
+    return _draw_graph(what, style, highlight, depth, trace, max_nodes)
+
+
+def _draw_graph(
+    root: Value,
+    style: Style,
+    highlight: Value | Sequence[Value],
+    depth: int | None,
+    trace: Trace | None,
+    max_nodes: int,
+) -> Picture:
+    """A graph node by node, or where it is too large summarised."""
+    graph = record([root])
     highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
     if (len(graph) if depth is None else len(down_to(graph, depth))) > max_nodes:
         return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes)

@@ -115,25 +115,12 @@ def plan_network(
         if target.index
         for source, weight in _incoming(columns[layer], biases[layer], neurons[target.index - 1])
     ]
-    labels = _edge_labels([edge.weight for edge in edges], style)
-    longest = max((len(line) for label in labels for line in label), default=0) * _CHARACTER + 8
-    height = max(map(len, labels), default=0) * _LINE + 3
-    horizontal = style.direction in ("LR", "RL")
-    extent = (longest, height) if horizontal else (height, longest)  # of a label, along and across the layers
-    most = max((len(column) + 1) * len(targets) for column, targets in pairwise(columns))
-    if not any(labels) or most * extent[1] > _MOST_ACROSS:
-        labels = []
+    labels, extent = _labels(edges, columns, style)
     radius = max(_radius(unit.lines) for column in columns for unit in column)
     shares = _place(columns, biases, radius, extent if labels else None)
     layer_of = {unit.id: layer for layer, column in enumerate(columns) for unit in column}
     for i, (edge, label) in enumerate(zip(edges, labels, strict=False)):
-        share = shares[layer_of[edge.target.id]]
-        edge.label = Unit(
-            f"w{i}",
-            label,
-            along=edge.target.along + (edge.source.along - edge.target.along) * share,
-            across=edge.target.across + (edge.source.across - edge.target.across) * share,
-        )
+        edge.label = _on_edge(edge, shares[layer_of[edge.target.id]], Unit(f"w{i}", label))
     tops = [column[0].across - radius for column in columns] + [bias.across - 14 for bias in biases if bias]
     titles = [
         Unit(f"title{layer}", _title(net, layer), along=column[0].along, across=min(tops) - 24)
@@ -142,6 +129,26 @@ def plan_network(
     texts = _names(columns[0], [[str(name)] for name in names], sizes[0], "names", style, -radius)
     texts += _names(columns[-1], _class_lines(classes, sizes[-1]), sizes[-1], "classes", style, radius)
     return Plan(columns, biases, edges, titles, texts, radius)
+
+
+def _labels(
+    edges: Sequence[Edge], columns: Sequence[Sequence[Unit]], style: Style
+) -> tuple[list[list[str]], tuple[float, float]]:
+    """The lines on each edge, none where there is no room for them; and how far a label reaches, along the
+    layers and across."""
+    labels = _edge_labels([edge.weight for edge in edges], style)
+    longest = max((len(line) for label in labels for line in label), default=0) * _CHARACTER + 8
+    height = max(map(len, labels), default=0) * _LINE + 3
+    extent = (longest, height) if style.direction in ("LR", "RL") else (height, longest)
+    most = max((len(column) + 1) * len(targets) for column, targets in pairwise(columns))
+    return [] if not any(labels) or most * extent[1] > _MOST_ACROSS else labels, extent
+
+
+def _on_edge(edge: Edge, share: float, label: Unit) -> Unit:
+    """The label, put on its edge at a share of the way from the target."""
+    label.along = edge.target.along + (edge.source.along - edge.target.along) * share
+    label.across = edge.target.across + (edge.source.across - edge.target.across) * share
+    return label
 
 
 def draw_network(
@@ -197,16 +204,20 @@ def draw_network(
     for title in plan.titles:
         _text(picture, title, style, muted=True)
     if style.colour != "none" and largest:
-        what = "weight" if style.colour == "data" else "gradient"
-        legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
-        picture.attr(
-            # Graphviz crashes on freeing a label with an empty line
-            label=escape(f" \n{legend} (at most {style.number(largest)})"),
-            labelloc="b",
-            fontsize="9",
-            fontcolor=colours.muted,
-        )
+        _put_legend(picture, largest, style)
     return picture
+
+
+def _put_legend(picture: Picture, largest: float, style: Style) -> None:
+    what = "weight" if style.colour == "data" else "gradient"
+    legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
+    picture.attr(
+        # Graphviz crashes on freeing a label with an empty line
+        label=escape(f" \n{legend} (at most {style.number(largest)})"),
+        labelloc="b",
+        fontsize="9",
+        fontcolor=style.colours.muted,
+    )
 
 
 def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
