@@ -1,4 +1,10 @@
-"""Pictures of a graph of scalars, of a network, and of a compiled program."""
+"""Pictures of a graph of scalars, of a network, and of a compiled program.
+
+What flows in: the flat graph and its neurons, from :mod:`autobp.reading`; a network itself; or a compiled
+step. Each is drawn by a module of its own (``scalars``, ``summary`` where the graph is too large,
+``network``, ``program``) in one ``style``. What flows out: a :class:`Picture`, Graphviz's language, laid out
+where it is shown.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,11 @@ The labels only say which layer a parameter belongs to; what z and a are is read
 a network written by hand is recognised too, and one that merely looks like it is not: every number in a
 derivation is computed from the formula that is printed, and a derivation by layers that did not give the
 gradient of the graph would be replaced by the one node by node.
+
+What flows in: the flat graph, its network and its targets, from :mod:`autobp.reading`. It is put on a sheet
+(``sheet``, ``network_sheet``), where nodes have names (``names``, ``notation``) and the table's rules make
+formulas (``formula``, ``rules``); ``by_layers`` and ``by_nodes`` write equations there (``equations``). What
+flows out: an :class:`Explanation`, sections of equations as text and as LaTeX.
 """
 
 from __future__ import annotations
@@ -21,11 +26,11 @@ from typing import Final
 from autobp.engine import Value
 from autobp.explanation.by_layers import by_layers
 from autobp.explanation.by_nodes import by_nodes
+from autobp.explanation.equations import Equation, Section, shortened
 from autobp.explanation.formula import Symbol
 from autobp.explanation.names import derivative_name, label_name
 from autobp.explanation.notation import Notation, named
 from autobp.explanation.sheet import Sheet
-from autobp.explanation.steps import Section, Step, shortened
 from autobp.explanation.style import Style
 from autobp.reading.graph import Graph, record
 
@@ -55,7 +60,7 @@ class Explanation:
     most: int = 8
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[Equation, ...]:
         """Every step, those included that printing leaves out."""
         return tuple(step for section in self.sections for step in section.steps)
 
@@ -178,7 +183,7 @@ def _labelled(graph: Graph, label: str) -> Value:
 def _independent(value: Value, target: Value, style: Style) -> Explanation:
     top, bottom = label_name(value.label or "J"), label_name(target.label or "w")
     text, latex = derivative_name(top, bottom)
-    step = Step(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)
+    step = Equation(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)
     why = f"{top[0]} was computed without {bottom[0]}"
     return Explanation(
         0.0, text, f"${latex}$", (Section(why, "The value does not depend on it", (step,)),), style

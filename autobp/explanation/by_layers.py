@@ -5,6 +5,7 @@ The derivative by a z is its δ, and that by an input the sum of the δ that it 
 
 from __future__ import annotations
 
+from autobp.explanation.equations import Equation, Section, equal, sum_of
 from autobp.explanation.formula import multiply
 from autobp.explanation.gradients import by_parameter, by_quantity, chain_sum, over_samples, sum_over_samples
 from autobp.explanation.hidden_errors import hidden_errors
@@ -12,7 +13,6 @@ from autobp.explanation.network_sheet import LONGEST_FORMULA, NetworkSheet, NotS
 from autobp.explanation.notation import Name, Notation
 from autobp.explanation.output_errors import OutputErrors
 from autobp.explanation.sheet import Sheet
-from autobp.explanation.steps import Section, Step, equal, sum_of
 from autobp.reading.network import find_network
 
 
@@ -48,8 +48,8 @@ def _heading(on: NetworkSheet) -> Name:
 def _chain_rule(on: NetworkSheet) -> Section:
     steps = []
     if on.left_of_sample is not on.left:
-        steps.append(Step(on.left, ((sum_over_samples(on, False), False),), on.left.value, False))
-    steps.append(Step(on.left_of_sample, ((chain_sum(on), False),), on.left_of_sample.value, False))
+        steps.append(Equation(on.left, ((sum_over_samples(on, False), False),), on.left.value, False))
+    steps.append(Equation(on.left_of_sample, ((chain_sum(on), False),), on.left_of_sample.value, False))
     title = "The chain rule" if on.m == 1 else "The chain rule, for one sample; the numbers are the first's"
     return Section(title, title, tuple(steps))
 
@@ -72,7 +72,7 @@ def _forward(on: NetworkSheet, output: OutputErrors) -> Section:
                 steps.append(equal(on.output(neuron), written))
     if on.network.softmax:
         steps += [
-            Step(on.output(neuron), ((output.softmax_symbol(k), False),), graph.values[neuron.output])
+            Equation(on.output(neuron), ((output.softmax_symbol(k), False),), graph.values[neuron.output])
             for k, neuron in on.network.outputs.items()
         ]
     cost = sheet.names.pop(on.sample.cost)

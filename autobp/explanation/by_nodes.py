@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Final
 
+from autobp.explanation.equations import Equation, Equations, Section, equal, sum_of
 from autobp.explanation.formula import Formula, Number, Symbol, add, multiply
 from autobp.explanation.names import derivative_name, label_name, name_of
 from autobp.explanation.notation import Name
 from autobp.explanation.sheet import Sheet
-from autobp.explanation.steps import Section, Step, Steps, equal, sum_of
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
 _LONGEST_PATHS: Final = 40  # edges in all of them together
@@ -27,14 +27,14 @@ def by_nodes(sheet: Sheet, target: int) -> tuple[Name, list[Section]]:
     left = sheet.by(root, target, (names[root], names[target]), sheet.adjoint[target])
     heading = left.text, f"${left.latex}$"
     if root == target:
-        return heading, [Section("A quantity by itself", "A quantity by itself", (Step(left, (), 1.0),))]
+        return heading, [Section("A quantity by itself", "A quantity by itself", (Equation(left, (), 1.0),))]
 
-    def forward(n: int) -> Step:
+    def forward(n: int) -> Equation:
         i = on_path[n + 1]
         written = sheet.written(i, 12)
-        return Step(names[i], (), sheet.graph.values[i]) if written is None else equal(names[i], written)
+        return Equation(names[i], (), sheet.graph.values[i]) if written is None else equal(names[i], written)
 
-    sections = [Section("The graph", "The graph", Steps(len(on_path) - 1, forward))]
+    sections = [Section("The graph", "The graph", Equations(len(on_path) - 1, forward))]
     paths = _few_paths(sheet, target, depends)
     sections += _adjoints(sheet, on_path) if paths is None else _path_sum(sheet, paths, left)
     return heading, sections
@@ -156,7 +156,7 @@ def _path_sum(sheet: Sheet, paths: Sequence[Sequence[int]], left: Symbol) -> lis
         Section(
             title,
             f"The chain rule: {how.lower()} to the result",
-            (Step(left, ((chain, False),), left.value, False),),
+            (Equation(left, ((chain, False),), left.value, False),),
         ),
         Section("Each factor", "Each factor", factors),
         Section(together, together, (equal(left, chain, (chain, True), simplified, (simplified, True)),)),
@@ -172,7 +172,7 @@ def _adjoints(sheet: Sheet, on_path: Sequence[int]) -> list[Section]:
             return Number(1.0)
         return sheet.by(root, i, (sheet.names[root], sheet.names[i]), sheet.adjoint[i])
 
-    def step(n: int) -> Step:
+    def step(n: int) -> Equation:
         i = on_path[-2 - n]
         symbols = [multiply(of_root(c), _local_symbol(sheet, c, i, held)) for c in consumers[i]]
         counting = [c for c in consumers[i] if not sheet.is_stopped(c, i)]
@@ -185,4 +185,4 @@ def _adjoints(sheet: Sheet, on_path: Sequence[int]) -> list[Section]:
     )
     if any(sheet.is_stopped(c, i) for i in on_path for c in consumers[i]):
         title += f"; {_NOT_SELECTED}"
-    return [Section(title, title, Steps(len(on_path) - 1, step))]
+    return [Section(title, title, Equations(len(on_path) - 1, step))]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autobp.explanation.equations import Equation, Section, equal, same, sum_of
 from autobp.explanation.formula import Formula, Number, Product, Quotient, Symbol, divide, multiply
 from autobp.explanation.names import derivative_name, derivative_of, name_of
 from autobp.explanation.network_sheet import LONGEST_FORMULA, MOST_PATHS, NetworkSheet, require, titled
-from autobp.explanation.steps import Section, Step, equal, same, sum_of
 
 
 def chain_sum(on: NetworkSheet) -> Formula:
@@ -36,7 +36,7 @@ def by_parameter(on: NetworkSheet) -> list[Section]:
     of_z, by_w, left = on.of_cost(on.own.z), on.z_by_parameter(), on.left_of_sample
     gradient = on.ordered(error.symbol, on.factor)
     is_bias = isinstance(on.factor, Number) and on.factor.value == 1.0
-    steps = [Step(by_w, (), 1.0) if is_bias else equal(by_w, on.factor)]
+    steps = [Equation(by_w, (), 1.0) if is_bias else equal(by_w, on.factor)]
     steps.append(equal(left, multiply(of_z, by_w), gradient))
     require(gradient, left.value)
     what = "bias" if on.network.i is None else "weight"
@@ -178,7 +178,7 @@ def _penalty(on: NetworkSheet) -> Formula | None:
     return sum_of(terms) if terms else None
 
 
-def _accumulated(on: NetworkSheet) -> list[Step]:
+def _accumulated(on: NetworkSheet) -> list[Equation]:
     """Δ, the sum over the samples, then its mean."""
     layer, i = on.network.layer, on.network.i or 0
     summed = sum_of(_terms(on, True))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autobp.explanation.equations import Equation, Section, equal, sum_of
 from autobp.explanation.formula import Formula, Symbol, multiply
 from autobp.explanation.network_sheet import MOST_PATHS, LayerError, NetworkSheet, NotSo, require, titled
-from autobp.explanation.steps import Section, Step, equal, sum_of
 from autobp.reading.layers import NeuronInGraph
 
 
@@ -13,7 +13,7 @@ def hidden_errors(on: NetworkSheet) -> list[Section]:
     sections = []
     for t in range(len(on.layers) - 2, -1, -1):
         layer = on.network.layer + t
-        steps: list[Step] = []
+        steps: list[Equation] = []
         for j, neuron in on.layers[t].items():
             steps += _hidden_error(on, t, j, neuron)
         below, above = on.notation.error(layer), on.notation.error(layer + 1)
@@ -28,7 +28,7 @@ def hidden_errors(on: NetworkSheet) -> list[Section]:
     return sections
 
 
-def _hidden_error(on: NetworkSheet, t: int, j: int, neuron: NeuronInGraph) -> list[Step]:
+def _hidden_error(on: NetworkSheet, t: int, j: int, neuron: NeuronInGraph) -> list[Equation]:
     """δ of one neuron, and where few lead up from it the local derivatives that it is made of."""
     layer = neuron.layer
     joined = {
@@ -60,7 +60,9 @@ def _hidden_error(on: NetworkSheet, t: int, j: int, neuron: NeuronInGraph) -> li
     return [*steps, equal(delta, *forms)]
 
 
-def _factors(on: NetworkSheet, joined: dict[int, NeuronInGraph], j: int, neuron: NeuronInGraph) -> list[Step]:
+def _factors(
+    on: NetworkSheet, joined: dict[int, NeuronInGraph], j: int, neuron: NeuronInGraph
+) -> list[Equation]:
     """∂z/∂a, or ∂z/∂z, of the neurons above."""
     steps = []
     for above in joined.values():

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from autobp.engine import BY_HAND
+from autobp.explanation.equations import Equation, agrees, equal
 from autobp.explanation.formula import Formula, Number, Symbol, multiply
 from autobp.explanation.notation import Name, Notation
 from autobp.explanation.sheet import Sheet
-from autobp.explanation.steps import Step, agrees, equal
 from autobp.ops import SIGMOID
 from autobp.reading.labels import parameter
 from autobp.reading.layers import NeuronInGraph
@@ -205,7 +205,7 @@ class NetworkSheet:
             self._slopes[neuron.z] = Symbol(*name, derived.value, meaning), derived
         return self._slopes[neuron.z]
 
-    def slope_step(self, neuron: NeuronInGraph) -> Step:
+    def slope_step(self, neuron: NeuronInGraph) -> Equation:
         """∂a/∂z = σ'(z) = …"""
         derived = self.slope(neuron)
         forms = [derived] if self.notation.derivative == "expanded" else [self.prime(neuron), derived]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
+from autobp.explanation.equations import Equation, Section, equal, same, sum_of
 from autobp.explanation.formula import Formula, Number, Symbol, add, divide, multiply, negate, rational
 from autobp.explanation.names import derivative_name, name_of
 from autobp.explanation.network_sheet import LONGEST_FORMULA, LayerError, NetworkSheet, require, titled
 from autobp.explanation.rules import apply
-from autobp.explanation.steps import Section, Step, equal, same, sum_of
 from autobp.ops import LOG, SIGMOID
 from autobp.reading.layers import NeuronInGraph
 from autobp.reading.targets import Target, softmax_targets, target_of
@@ -47,9 +47,9 @@ class OutputErrors:
         what = titled(on.notation.equation("BP1"), "the error of the output layer")
         return f"{what}, {error[0]} = {text}", f"{what}, ${error[1]} = {latex}$"
 
-    def _steps(self) -> list[Step]:
+    def _steps(self) -> list[Equation]:
         on, layer = self.on, self.on.network.depth
-        steps: list[Step] = []
+        steps: list[Equation] = []
         for k, neuron in on.layers[-1].items():
             delta = on.delta(layer, k, neuron)
             if on.network.softmax:
@@ -71,7 +71,7 @@ class OutputErrors:
 
     # ------------------------------------------------------------------------------ outputs one at a time
 
-    def _of_linear(self, k: int, neuron: NeuronInGraph, delta: Symbol) -> Step:
+    def _of_linear(self, k: int, neuron: NeuronInGraph, delta: Symbol) -> Equation:
         """δ = ∂C/∂z, of an output without an activation."""
         on = self.on
         derived, target = self._cost_by_output(neuron, k)
@@ -84,7 +84,7 @@ class OutputErrors:
         require(simple, delta.value)
         return equal(delta, on.of_cost(neuron.z), derived, simple)
 
-    def _of_activation(self, k: int, neuron: NeuronInGraph, delta: Symbol) -> list[Step]:
+    def _of_activation(self, k: int, neuron: NeuronInGraph, delta: Symbol) -> list[Equation]:
         """δ = ∂C/∂a σ'(z)."""
         on = self.on
         derived, target = self._cost_by_output(neuron, k)
@@ -129,7 +129,7 @@ class OutputErrors:
 
     # --------------------------------------------------------------------------------------- all together
 
-    def _costs_by_outputs(self) -> list[Step]:
+    def _costs_by_outputs(self) -> list[Equation]:
         """∂C/∂a of every output, for a softmax, in which each z changes them all."""
         self.by_output: dict[int, Formula] = {}
         steps = []
@@ -138,7 +138,7 @@ class OutputErrors:
             steps.append(equal(self.on.of_cost(neuron.output), self.by_output[k]))
         return steps
 
-    def _of_softmax(self, j: int, neuron: NeuronInGraph, delta: Symbol) -> list[Step]:
+    def _of_softmax(self, j: int, neuron: NeuronInGraph, delta: Symbol) -> list[Equation]:
         """δ_j = Σ_k ∂C/∂a_k ∂a_k/∂z_j, and a_j - y_j where that is what it comes to."""
         on = self.on
         a_j = on.output(on.network.outputs[j])

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from autobp.engine import BY_HAND
+from autobp.explanation.equations import same
 from autobp.explanation.formula import Formula, Number, Symbol, add, formula, multiply
 from autobp.explanation.names import derivative_of, label_name
 from autobp.explanation.notation import Name
 from autobp.explanation.rules import FORMULAS, apply
-from autobp.explanation.steps import same
 from autobp.ops import ADD
 from autobp.reading.chain import Differentiated
 from autobp.reading.graph import Graph

@@ -1,4 +1,12 @@
-"""A graph, a network or a program as one HTML page to click through, with no server, nothing to install."""
+"""A graph, a network or a program as one HTML page to click through, with no server, nothing to install.
+
+What flows in: the flat graph from :mod:`autobp.reading`, a network's plan from :mod:`autobp.drawing`, or a
+compiled step. ``of_graph``, ``of_network`` and ``of_program`` make a model of it: nodes to choose, where they
+stand (``places``), and the operation table's rules in JavaScript. What flows out: a ``document``, the model
+with the scripts that read it: ``stage.js`` is every page's; ``passes.js`` carries out a graph's passes by the
+chain rule as :mod:`autobp.reading.chain` has it, and ``scalars.js`` shows them; ``arrays.js`` and
+``program.js`` are a program's.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +61,7 @@ def page(
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
             program, else LR.
 
-    Returns:
-        The path.
+    Returns the path.
 
     Raises:
         TypeError: ``what`` is none of these.

@@ -8,7 +8,7 @@ from autobp.drawing.scalars import Marks, draw_scalars, is_z, marks_of, name_of,
 from autobp.drawing.style import Style, printable
 from autobp.engine import Value
 from autobp.html_page.document import Document
-from autobp.html_page.layout import MOST_NODES, read_layout, view_of
+from autobp.html_page.places import MOST_NODES, find_places, view_of
 from autobp.html_page.scalar_model import SCRIPTS, node_name, rules_of, scalar_nodes
 from autobp.nn import Trace
 from autobp.reading.graph import Graph, record
@@ -52,14 +52,14 @@ def _view(graph: Graph, marks: Marks, direction: str, trace: Trace | None) -> di
     style = Style(direction, (), ".4g", "light", "none")
     picture = draw_scalars(graph, style, trace=trace, box=box)
     picture.attr(ranksep="0.7")  # room for a local derivative beside each edge
-    layout = read_layout(picture)
+    places = find_places(picture)
     items = []
-    for name, at in layout.boxes.items():
+    for name, at in places.boxes.items():
         number = int(name[1:])
         title = node_name(graph, marks, number)
         grad = "δ = grad" if is_z(number, marks) else "grad"
         items.append(_item(number, at, title, symbol(number), grad, is_leaf=graph.is_leaf(number)))
-    return view_of(layout, items)
+    return view_of(places, items)
 
 
 def _item(

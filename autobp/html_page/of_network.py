@@ -58,7 +58,7 @@ def network_page(
 
 
 class _View:
-    """The view of a plan, as layout.view_of() describes it."""
+    """The view of a plan, as places.view_of() describes it."""
 
     def __init__(self, plan: Plan, trace: Trace, graph: Graph, direction: str) -> None:
         self.plan = plan

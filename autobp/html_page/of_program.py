@@ -21,7 +21,7 @@ from autobp.drawing.program import (
 )
 from autobp.drawing.style import Style
 from autobp.html_page.document import Document
-from autobp.html_page.layout import MOST_NODES, read_layout, view_of
+from autobp.html_page.places import MOST_NODES, find_places, view_of
 from autobp.html_page.translation import translate
 
 _MOST_NUMBERS = 500_000  # in a program's arrays, to be computed anew while one is dragged
@@ -117,9 +117,9 @@ def _first_numbers(numbers: Any) -> dict[str, Any]:
 def _program_view(
     found: list[Statement], picture: Picture, shape_of: dict[str, str], *, with_numbers: bool
 ) -> dict[str, Any]:
-    layout = read_layout(picture)
+    places = find_places(picture)
     items: list[dict[str, Any]] = []
-    for name, at in layout.boxes.items():
+    for name, at in places.boxes.items():
         statement = found[int(name[1:])]
         x, y, width, height = at
         left, right, top = x - width / 2 + 8, x + width / 2 - 8, y - height / 2
@@ -138,4 +138,4 @@ def _program_view(
                 "numbers": numbers if with_numbers else [],
             }
         )
-    return view_of(layout, items)
+    return view_of(places, items)

@@ -52,10 +52,11 @@ class Differentiated:
     def is_stopped(self, consumer: int, parent: int) -> bool:
         """Whether the product of adjoint and partial along an edge is not 0, but counts as 0: the consumer
         did not select the parent, and its adjoint is infinite or undefined."""
+        if math.isfinite(self.adjoint[consumer]):
+            return False
         pairs = zip(self.graph.parents[consumer], self.partials[consumer], strict=True)
         operation = self.graph.operations[consumer]
-        passed = [not passes_nothing(operation, partial) for i, partial in pairs if i == parent]
-        return not any(passed) and not math.isfinite(self.adjoint[consumer])
+        return all(passes_nothing(operation, partial) for i, partial in pairs if i == parent)
 
 
 def total(terms: Iterable[float]) -> float:

@@ -12,7 +12,7 @@ MOST_NODES: Final = 1000  # to lay out one by one; also about as many as anybody
 
 
 @dataclass
-class Layout:
+class Places:
     """A picture as it was laid out.
 
     Attributes:
@@ -29,7 +29,7 @@ class Layout:
     edges: dict[str, str]
 
 
-def read_layout(picture: Picture) -> Layout:
+def find_places(picture: Picture) -> Places:
     """Lay a picture out with dot and read where its parts are. Every edge must have an id."""
     laid_out = json.loads(lay_out(picture.source, "dot", "json0"))
     _, _, width, height = map(float, laid_out["bb"].split(","))
@@ -53,10 +53,10 @@ def read_layout(picture: Picture) -> Layout:
         tip, *curve = found["pos"].removeprefix("e,").split(" ")
         start, *rest = [f"{x} {y}" for x, y in map(point, curve)]
         edges[found["id"]] = "M{}C{}L{} {}".format(start, " ".join(rest), *point(tip))
-    return Layout(width, height, boxes, clusters, edges)
+    return Places(width, height, boxes, clusters, edges)
 
 
-def view_of(layout: Layout, items: list[dict[str, Any]]) -> dict[str, Any]:
+def view_of(places: Places, items: list[dict[str, Any]]) -> dict[str, Any]:
     """The view of a picture that was laid out, with what can be chosen in it.
 
     A view says where everything stands, in points, y downwards: titled boxes; marks that only stand there;
@@ -64,13 +64,13 @@ def view_of(layout: Layout, items: list[dict[str, Any]]) -> dict[str, Any]:
     y, content) and numbers (class, x, y, node, "data" or "grad", prefix).
     """
     edges = []
-    for edge, path in layout.edges.items():
+    for edge, path in places.edges.items():
         head, slot = edge[1:].split("_")
         edges.append({"head": int(head), "slot": int(slot), "path": path})
     return {
-        "width": layout.width,
-        "height": layout.height,
-        "clusters": layout.clusters,
+        "width": places.width,
+        "height": places.height,
+        "clusters": places.clusters,
         "marks": [],
         "edges": edges,
         "items": sorted(items, key=lambda item: int(item["node"])),

@@ -1,4 +1,4 @@
-"""The lines of a derivation: steps, each a chain of equal formulas, in sections."""
+"""The steps of a derivation: equations, each a chain of equal formulas, in sections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autobp.explanation.style import Style
 
 
 @dataclass(frozen=True)
-class Step:
+class Equation:
     """One line of a derivation: several ways of writing one quantity, each equal to the one before.
 
     Attributes:
@@ -45,10 +45,10 @@ class Step:
         return [line for i, line in enumerate(written) if i == 0 or line != written[i - 1]]
 
 
-class Steps(Sequence[Step]):
-    """Steps that are made when they are asked for: of a hundred thousand only a few are printed."""
+class Equations(Sequence[Equation]):
+    """Equations that are made when they are asked for: of a hundred thousand only a few are printed."""
 
-    def __init__(self, n: int, make: Callable[[int], Step]) -> None:
+    def __init__(self, n: int, make: Callable[[int], Equation]) -> None:
         self._n = n
         self._make = make
 
@@ -56,10 +56,10 @@ class Steps(Sequence[Step]):
         return self._n
 
     @overload
-    def __getitem__(self, index: int) -> Step: ...
+    def __getitem__(self, index: int) -> Equation: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Step]: ...
-    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+    def __getitem__(self, index: slice) -> Sequence[Equation]: ...
+    def __getitem__(self, index: int | slice) -> Equation | Sequence[Equation]:
         if isinstance(index, slice):
             return [self._make(i) for i in range(*index.indices(self._n))]
         return self._make(range(self._n)[index])
@@ -67,7 +67,7 @@ class Steps(Sequence[Step]):
 
 @dataclass(frozen=True)
 class Section:
-    """Steps that belong together.
+    """Equations that belong together, the steps of a derivation.
 
     Attributes:
         title: what they are, in text.
@@ -77,10 +77,10 @@ class Section:
 
     title: str
     latex_title: str
-    steps: Sequence[Step]
+    steps: Sequence[Equation]
 
 
-def shortened(steps: Sequence[Step], most: int) -> Iterator[Step | int]:
+def shortened(steps: Sequence[Equation], most: int) -> Iterator[Equation | int]:
     """The steps, or the first and the last of them with the number of those between."""
     if len(steps) <= most:
         yield from steps
@@ -90,7 +90,7 @@ def shortened(steps: Sequence[Step], most: int) -> Iterator[Step | int]:
     yield steps[-1]
 
 
-def equal(left: Formula, *right: Formula | tuple[Formula, bool], value: float | None = None) -> Step:
+def equal(left: Formula, *right: Formula | tuple[Formula, bool], value: float | None = None) -> Equation:
     """A step: each formula in symbols, then the last of them in numbers, then the number.
 
     A formula that cannot be computed at this graph's numbers is left out: 0/0, say, where an output is 1.
@@ -100,7 +100,7 @@ def equal(left: Formula, *right: Formula | tuple[Formula, bool], value: float | 
     parts = [part for part in parts if agrees(part[0], number)]
     if parts and not any(numbers for _, numbers in parts):
         parts.append((parts[-1][0], True))
-    return Step(left, tuple(parts), number)
+    return Equation(left, tuple(parts), number)
 
 
 def sum_of(terms: Sequence[Formula], short: Name | None = None) -> Formula:
