@@ -25,7 +25,7 @@ from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.ops import ADD, MAXIMUM, MINIMUM, MULTIPLY, SUBTRACT
 from autobp.reading.graph import Graph
-from autobp.reading.labels import element, layer_of_array, parameter
+from autobp.reading.labels import element, holds_biases, layer_of_array
 from autobp.reading.neurons import Neurons, find_neurons
 
 _MOST_GROUPS = 60  # more boxes than these are no summary
@@ -158,14 +158,8 @@ def _kind(
     operation = graph.operations[node]
     if operation is None:
         label = graph.label(node)
-        return "", name(label), _is_bias(label), uses.get(node)
+        return "", name(label), holds_biases(label), uses.get(node)
     return operation.name, graph.constants[node], roles.get(node)
-
-
-def _is_bias(label: str) -> bool:
-    """Whether a label is a bias's, also where it is in the matrix of the weights."""
-    own = parameter(label)
-    return own is not None and own.i is None
 
 
 def _array(label: str) -> str:
@@ -341,10 +335,9 @@ class _Labels:
 
 
 def _kind_of_leaf(label: str) -> str:
-    array = _array(label)
-    if layer_of_array(array) is None:
+    if layer_of_array(_array(label)) is None:
         return "number"
-    return "bias" if _is_bias(label) or array[0] in "Bb" else "weight"
+    return "bias" if holds_biases(label) else "weight"
 
 
 def _array_name(labels: Sequence[str]) -> str:

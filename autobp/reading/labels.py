@@ -15,10 +15,14 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-_LAYER: Final = r"\^?[\[({]?(\d+)[\])}]?_?"
-_WEIGHT: Final = re.compile(rf"(W|w|θ|Θ|theta|Theta){_LAYER}[\[({{](\d+)\s*,\s*(\d+)[\])}}]")
-_BIAS: Final = re.compile(rf"(B|b){_LAYER}[\[({{](\d+)[\])}}]")
 _COLUMN_0_IS_BIAS: Final = ("θ", "Θ", "theta", "Theta")
+_WEIGHTS: Final = ("W", "w", *_COLUMN_0_IS_BIAS)
+_BIASES: Final = ("B", "b")
+
+_LAYER: Final = r"\^?[\[({]?(\d+)[\])}]?_?"
+_WEIGHT: Final = re.compile(rf"({'|'.join(_WEIGHTS)}){_LAYER}[\[({{](\d+)\s*,\s*(\d+)[\])}}]")
+_BIAS: Final = re.compile(rf"({'|'.join(_BIASES)}){_LAYER}[\[({{](\d+)[\])}}]")
+_ARRAY: Final = re.compile(rf"({'|'.join(_WEIGHTS + _BIASES)})(\d+)")
 _ELEMENT: Final = re.compile(r"(.*?)\[(\d+(?:,\s*\d+)*)\]")
 
 
@@ -79,5 +83,11 @@ def array_name(label: str) -> str:
 
 def layer_of_array(array: str) -> int | None:
     """The number of the layer whose weights or biases an array holds: 1 for "W1" and "b1"; else None."""
-    match = re.fullmatch(r"(?:W|w|θ|Θ|theta|Theta|B|b)(\d+)", array)
-    return int(match[1]) if match else None
+    match = _ARRAY.fullmatch(array)
+    return int(match[2]) if match else None
+
+
+def holds_biases(label: str) -> bool:
+    """Whether a label is an element of an array of biases, or of their column in a matrix of weights."""
+    own, match = parameter(label), _ARRAY.fullmatch(element(label).array)
+    return (own is not None and own.i is None) or (match is not None and match[1] in _BIASES)
