@@ -871,3 +871,10 @@ def test_a_network_whose_relu_is_closed_under_a_root_has_derivative_0():
     J.backward()
     w = net.layers[0].neurons[0].w[0]
     assert explain(J, w).value == w.grad == 0.0
+
+
+@pytest.mark.parametrize("label", ["W1[2,3]", "w^(1)_{2,3}", "θ1(2,3)", "Theta^[1]_[2,3]"])
+def test_a_weights_label_is_a_letter_with_indices_in_latex(label):
+    w = Value(0.5, label=label)
+    letter = {"W": "W", "w": "w", "θ": r"\theta", "T": r"\Theta"}[label[0]]
+    assert rf"\frac{{\partial J}}{{\partial {letter}^{{(1)}}_{{2,3}}}}" in explain(w.exp(), w).latex

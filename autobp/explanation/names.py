@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from autobp.explanation.formula import Formula, Symbol
 from autobp.explanation.notation import Name
+from autobp.reading.labels import element, parameter
 
 _INDEXED: Final = re.compile(r"([^\W\d_]+)(\d+)\[(\d+(?:,\s*\d+)*)\]")
 _NUMBERED: Final = re.compile(r"([^\W\d_]+)_?(\d+)")
@@ -43,6 +44,10 @@ def label_name(label: str) -> Name:
     match = _NUMBERED.fullmatch(label)
     if match:
         return label, f"{_letters(match[1])}_{{{match[2]}}}"
+    if parameter(label) is not None:  # as LaTeX has it already, or in other brackets
+        known = element(label)
+        letter, indices = known.array.rstrip("0123456789"), ",".join(map(str, known.indices))
+        return label, f"{_letters(letter)}^{{({known.array.removeprefix(letter)})}}_{{{indices}}}"
     if _PLAIN.fullmatch(label):
         return label, _letters(label)
     shown = label if label.isprintable() else repr(label)[1:-1]
