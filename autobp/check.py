@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of one layer, by both ways.
+    """One quantity of one layer, by both ways: true where they agree.
 
     Attributes:
         equation: "forward", "cost", "BP1", "BP2", "BP3" or "BP4".
@@ -48,6 +48,9 @@ class Row:
         """Whether the largest difference is at most 1e-12 of the witness's largest entry."""
         return self.relative <= TOLERANCE
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     @property
     def where(self) -> tuple[int, ...]:
         """The index of the largest difference."""
@@ -58,7 +61,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`compare` found. ``str(report)`` is a table, and says what differs and where.
+    """What :func:`compare` found: true where every equation agrees.
+
+    ``str(report)`` is a table, and says what differs and where.
 
     Attributes:
         rows: one for each equation and layer, in the order in which they are computed.
@@ -78,6 +83,9 @@ class Report:
     def ok(self) -> bool:
         """Whether every equation agrees."""
         return all(row.ok for row in self.rows)
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     @property
     def first_failure(self) -> Row | None:

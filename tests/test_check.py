@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import MLP, check, costs, matrix, predict
+from autobp import MLP, check, costs, gradient_check, matrix, predict
 from autobp.nn import ACTIVATIONS
 
 rng = np.random.default_rng(1)
@@ -37,6 +37,35 @@ def test_graph_and_matrices_agree_in_every_equation(cost, output, hidden, l2, bi
     assert equations.count("BP3") == (3 if bias else 0)
     assert equations.count("BP4") == 3
     assert "All" in str(report)
+
+
+def test_a_report_is_true_only_where_all_agrees():
+    net = MLP(4, [3], "sigmoid", seed=0)
+    right = check.compare(net, X, ONE_HOT)
+    assert right
+    assert all(right.rows)
+
+    def my_backprop(W, b, X, Y, **options):
+        found = matrix.backprop(W, b, X, Y, **options)
+        return [-dW for dW in found.dW], found.db
+
+    wrong = check.compare(net, X, ONE_HOT, against=my_backprop)
+    assert not wrong
+    assert not wrong.first_failure
+    with pytest.raises(AssertionError):
+        assert wrong, "a test that asserts the report must fail"
+
+
+@pytest.mark.parametrize("room", [check, gradient_check])
+def test_whatever_says_ok_is_as_true_as_it_says(room):
+    verdicts = [kind for kind in vars(room).values() if isinstance(kind, type) and has_ok(kind)]
+    assert verdicts
+    for kind in verdicts:
+        assert "__bool__" in vars(kind), kind
+
+
+def has_ok(kind):
+    return hasattr(kind, "ok") or "ok" in getattr(kind, "__dataclass_fields__", ())
 
 
 def test_gradients_that_were_there_stay():
