@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autobp import costs
 from autobp.arguments import closest
 
 Array = NDArray[np.float64]
@@ -75,8 +76,9 @@ class Dataset:
     def cost(self) -> str:
         """The name of the cost that suits the targets, for a network whose output layer is linear."""
         if not self.classes:
-            return "quadratic"
-        return "binary_cross_entropy_with_logits" if len(self.classes) == 2 else "softmax_cross_entropy"
+            return costs.quadratic.name
+        two = len(self.classes) == 2
+        return (costs.binary_cross_entropy_with_logits if two else costs.softmax_cross_entropy).name
 
     def images(self, X: ArrayLike) -> Array:
         """Inputs, (m, n), as images, (m, height, width). ValueError where the inputs are no images."""
