@@ -15,7 +15,7 @@ from autobp import costs as costs
 from autobp import functions as functions
 from autobp import nn as nn
 from autobp import optim as optim
-from autobp.engine import COMPILED
+from autobp.build import BUILD
 from autobp.engine import Value as Value
 from autobp.functions import *  # noqa: F403
 from autobp.nn import MLP as MLP
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: whether the core was compiled when it was installed; if not, the same source runs as it is
-__compiled__ = COMPILED
+#: true where the core was compiled when it was installed; if not, it says why: ``autobp.__compiled__.reason``
+__compiled__ = BUILD
 
 # Imported at first use, by name: so `import autobp` takes little longer than NumPy, and libraries that
 # learning and checking do not need are left alone until something does.
@@ -111,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"Any", "COMPILED", "TYPE_CHECKING", "import_module"})
+    return sorted({*globals(), *_LAZY} - {"Any", "BUILD", "TYPE_CHECKING", "import_module"})

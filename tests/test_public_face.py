@@ -30,7 +30,7 @@ def test_a_star_import_hides_no_builtin_and_not_compile():
 def test_a_star_import_brings_all_but_what_it_says_it_leaves_out():
     public = {name for name in vars(autobp) | autobp._LAZY if not name.startswith("_")}
     modules = {name for name in public if f"autobp.{name}" in sys.modules}
-    helpers = {"Any", "COMPILED", "TYPE_CHECKING", "import_module"}
+    helpers = {"Any", "BUILD", "TYPE_CHECKING", "import_module"}
     assert public - modules - set(autobp.__all__) - helpers == LEFT_OUT
     assert set(functions.__all__) - set(autobp.__all__) == LEFT_OUT - {"compile"}
     assert set(dir(builtins)) >= LEFT_OUT
@@ -140,7 +140,8 @@ picture: bytes = draw(net).pipe(format="svg")
 optimizer = optim.Adam(net.parameters(), lr=0.1)
 assert_type(fit(net, data.X, data.Y, optimizer=optimizer), History)
 version: str = autobp.__version__
-built: bool = bool(autobp.__compiled__)
+assert_type(bool(autobp.__compiled__), bool)
+assert_type(autobp.__compiled__.reason, str)
 
 
 @costs.define(targets=costs.PROBABILITIES)
