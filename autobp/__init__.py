@@ -111,4 +111,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"Any", "BUILD", "TYPE_CHECKING", "import_module"})
+    helpers = {"Any", "BUILD", "TYPE_CHECKING", "import_module"}
+    return sorted({*globals(), *_LAZY, *functions.__all__} - helpers)

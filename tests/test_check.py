@@ -68,6 +68,22 @@ def has_ok(kind):
     return hasattr(kind, "ok") or "ok" in getattr(kind, "__dataclass_fields__", ())
 
 
+def test_a_cost_may_be_any_function_of_one_samples_outputs_and_targets():
+    def quartic(a, y):
+        return autobp.sum([(a_k - y_k) ** 4 for a_k, y_k in zip(a, y, strict=True)])
+
+    net = MLP(4, [3, 3], ["tanh", "sigmoid"], seed=0)
+    report = check.compare(net, X, ONE_HOT, cost=quartic, l2=0.2)
+    assert report, str(report)
+    head = "The scalar graph against BP1-BP4 in matrices, C_x and ∂C_x/∂a by the cost's own graph: network 4"
+    assert str(report).startswith(head)
+    by_formulas = (lambda a, y: ((a - y) ** 4).sum(axis=-1), lambda a, y: 4 * (a - y) ** 3)
+    names = ["tanh", "sigmoid"]
+    truth = matrix.backprop(net.W, net.b, X, ONE_HOT, activations=names, cost=by_formulas, l2=0.2)
+    first = next(row for row in report.rows if row.quantity == "dW1")
+    assert first.graph == pytest.approx(truth.dW[0], rel=1e-12)
+
+
 def test_gradients_that_were_there_stay():
     net = MLP(4, [3], "sigmoid", seed=0)
     for i, p in enumerate(net.parameters()):

@@ -201,6 +201,9 @@ def test_a_registered_cost_is_a_cost_like_any_other(log_cosh):
     assert "log_cosh" in dir(costs)
     assert "Σ_k log cosh" in pydoc.render_doc(log_cosh)
     assert copy.deepcopy(log_cosh) is pickle.loads(pickle.dumps(log_cosh)) is log_cosh
+    unknown = costs.Cost("unknown", log_cosh.term, threshold=2.0)
+    assert copy.copy(unknown).threshold == 2.0
+    assert copy.copy(unknown).name not in costs.COSTS
     with pytest.raises(ValueError, match="did you mean 'log_cosh', Σ log cosh"):
         costs.named("ln-cosh")
     with pytest.raises(ValueError, match="log_cosh: targets are probabilities, from 0 to 1; got 2"):
