@@ -1,7 +1,8 @@
 """Build script: compiles the core with mypyc where it can; the metadata is in setup.cfg.
 
 The compiled modules are plain Python and run uncompiled just as well, only slower. So an install without a C
-compiler succeeds, and says what it did; ``autobp.__compiled__`` tells later. An editable install is never
+compiler, or with a mypyc whose C code this script does not know, succeeds; it says why nothing was compiled,
+and records that beside the modules, for ``autobp.__compiled__.reason``. An editable install is never
 compiled, so that it is never stale: it runs the source as it stands.
 
 The environment variable AUTOBP_COMPILE decides instead: with 0 nothing is compiled, and with 1 a build that
@@ -19,8 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
+from setuptools.command.build_py import build_py
 
 MODULES = ["autobp/ops.py", "autobp/engine.py", "autobp/nn.py"]
+
+#: The releases of mypy whose mypyc writes C code that this script knows how to change; as in pyproject.toml.
+KNOWN_MYPYC = "2.4"
 
 #: mypy reads the modules without NumPy's types, so that the result does not depend on whether it is there.
 MYPY_CONFIGURATION = """\
@@ -35,13 +40,16 @@ follow_imports = skip
 def obstacle() -> str:
     """Why nothing will be compiled; empty where nothing is in the way."""
     if os.environ.get("AUTOBP_COMPILE") == "0":
-        return "AUTOBP_COMPILE is 0"
+        return "AUTOBP_COMPILE was 0"
     if sys.implementation.name != "cpython":
         return f"mypyc compiles for CPython, and this is {sys.implementation.name}"
     try:
         import mypyc.build  # noqa: F401
+        from mypy.version import __version__ as version
     except ImportError:
         return "mypyc is not installed"
+    if not version.startswith(f"{KNOWN_MYPYC}."):
+        return f"this is mypyc {version}, and setup.py knows the C code of {KNOWN_MYPYC} alone"
     return c_compiler_error()
 
 
@@ -57,7 +65,7 @@ def c_compiler_error() -> str:
             build.ensure_finalized()
             build.run()
         except Exception as error:  # compilers fail in many ways, each with exceptions of its own
-            return f"no working C compiler: {error}"
+            return f"no working C compiler: {' '.join(str(error).split())}"
     return ""
 
 
@@ -71,7 +79,9 @@ def compiled_modules() -> list[Extension]:
         try:
             extensions = mypycify([f"--config-file={configuration}", *MODULES])
         except SystemExit:
-            raise RuntimeError("mypyc refuses the source, see above") from None
+            raise RuntimeError("mypyc refused the source; the build's output has what it said") from None
+        except Exception as error:
+            raise RuntimeError(f"mypyc failed: {type(error).__name__}: {error}") from error
     n_deallocators = 0
     for source in {source for extension in extensions for source in extension.sources}:
         c, n = without_trashcan(Path(source).read_text(encoding="utf-8"), "Value")
@@ -143,22 +153,40 @@ def c_string(text: str) -> str:
     )
 
 
-def extensions() -> list[Extension]:
+def extensions() -> tuple[list[Extension], str]:
+    """The extension modules of this run, and why there are none, where some were to be built."""
     if not {"bdist_wheel", "build", "build_ext", "install"} & set(sys.argv):
-        return []
+        return [], ""
     if {"--inplace", "-i"} & set(sys.argv):
         raise SystemExit("compiled files beside the source would go stale; use build --build-lib FOLDER")
     reason = obstacle()
     if not reason:
         print("autobp: compiling " + ", ".join(MODULES), file=sys.stderr)
         try:
-            return compiled_modules()
+            return compiled_modules(), ""
         except RuntimeError as error:
             reason = str(error)
     if os.environ.get("AUTOBP_COMPILE") == "1":
         raise SystemExit(f"autobp: AUTOBP_COMPILE is 1, but nothing can be compiled: {reason}")
     print(f"autobp: not compiled ({reason}); it runs as plain Python, and slower", file=sys.stderr)
-    return []
+    return [], reason
 
 
-setup(ext_modules=extensions())
+def recording(reason: str) -> type[build_py]:
+    """The command that copies the modules, with the reason for which they are not compiled beside them."""
+
+    class BuildWithRecord(build_py):
+        def run(self) -> None:
+            super().run()
+            record = Path(self.build_lib, "autobp", "not_compiled.txt")
+            if reason:
+                record.write_text(f"{reason}\n", encoding="utf-8")
+            else:
+                record.unlink(missing_ok=True)  # of an earlier build
+
+    return BuildWithRecord
+
+
+if __name__ == "__main__":
+    modules, why_not = extensions()
+    setup(ext_modules=modules, cmdclass={"build_py": recording(why_not)})

@@ -1,12 +1,21 @@
-"""autobp: write scalars, see every derivative, run at matrix speed."""
+"""autobp: write scalars, see every derivative, run at matrix speed.
+
+``from autobp import *`` brings all of ``autobp.__all__``: Value, networks, costs, training, derivatives,
+drawing and the functions of operations. It leaves out what would hide a builtin, ``autobp.abs``,
+``autobp.compile`` and ``autobp.sum``: these go by their full names. (Python's own ``abs`` and ``sum`` work on
+Values too.)
+"""
+
+# ruff: noqa: F405, RUF022 (operations' names come by a star, and stand apart from the others)
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autobp import costs as costs
+from autobp import functions as functions
 from autobp import nn as nn
 from autobp import optim as optim
-from autobp.engine import COMPILED
+from autobp.build import BUILD
 from autobp.engine import Value as Value
 from autobp.functions import *  # noqa: F403
 from autobp.nn import MLP as MLP
@@ -41,8 +50,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: whether the core was compiled when it was installed; if not, the same source runs as it is
-__compiled__ = COMPILED
+#: true where the core was compiled when it was installed; if not, it says why: ``autobp.__compiled__.reason``
+__compiled__ = BUILD
 
 # Imported at first use, by name: so `import autobp` takes little longer than NumPy, and libraries that
 # learning and checking do not need are left alone until something does.
@@ -72,13 +81,35 @@ _LAZY = {
 }
 
 
+# Written out, since type checkers read it: mypy does not follow functions.__all__ from here.
+__all__ = [
+    "History", "Layer", "MLP", "Module", "Neuron", "Value", "accuracy", "check", "check_grad",
+    "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
+    "value_and_grad", "vjp",
+    # operations, and what is built of them; abs and sum, like compile, would hide a builtin
+    "acos", "asin", "atan", "cos", "cosh", "dot", "elu", "equal", "erf", "erfc", "exp", "expm1",
+    "function", "gelu", "greater", "greater_equal", "leaky_relu", "less", "less_equal", "log",
+    "log1p", "logsumexp", "maximum", "mean", "minimum", "not_equal", "relu", "sigmoid", "sign",
+    "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "stop_gradient", "take", "tan", "tanh",
+    "where", "xlogy",
+]  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_LAZY[name])
-    found = globals()[name] = module if module.__name__ == f"autobp.{name}" else getattr(module, name)
-    return found
+    if name in _LAZY:
+        module = import_module(_LAZY[name])
+        found = globals()[name] = module if module.__name__ == f"autobp.{name}" else getattr(module, name)
+        return found
+    registered = getattr(functions, "__getattr__", None)  # operations that were not there at import
+    if registered is not None:
+        try:
+            return registered(name)
+        except AttributeError:
+            pass
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"Any", "COMPILED", "TYPE_CHECKING", "import_module"})
+    helpers = {"Any", "BUILD", "TYPE_CHECKING", "import_module"}
+    return sorted({*globals(), *_LAZY, *functions.__all__} - helpers)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from autobp.datasets import Dataset
+    from autobp.plots import Snapshots
+
     Array = NDArray[np.float64]
 
 
@@ -90,9 +93,9 @@ def _add_network(command: argparse.ArgumentParser, activation: str = "sigmoid") 
         help=f"one for all layers or one for each: {', '.join(nn.ACTIVATIONS)} (default: {activation})",
     )  # fmt: skip
     command.add_argument(
-        "-c", "--cost", type=_one_of("cost", costs.COSTS, costs.ELSEWHERE), metavar="COST",
-        help=f"{', '.join(costs.COSTS)} (default: binary_cross_entropy where the outputs are probabilities, "
-        "sigmoid or softmax, else quadratic)",
+        "-c", "--cost", type=_one_of("cost", costs.COSTS, costs.elsewhere()), metavar="COST",
+        help=f"{', '.join(costs.COSTS)} (default: {costs.suiting('sigmoid').name} where the outputs are "
+        f"probabilities, {' or '.join(costs.PROBABILISTIC)}, else {costs.suiting('linear').name})",
     )  # fmt: skip
     command.add_argument("--l2", type=_at_least_zero, default=0.0, metavar="λ",
                          help="the λ of the penalty λ/(2m) Σ w² (default: 0)")  # fmt: skip
@@ -122,8 +125,7 @@ def _random_network(options: argparse.Namespace) -> nn.MLP:
 def _cost_of(net: nn.MLP, options: argparse.Namespace) -> str:
     """The cost asked for, or the one that suits the output."""
     chosen: str | None = options.cost
-    probabilities = net.activations[-1] in ("sigmoid", "softmax")
-    return chosen or ("binary_cross_entropy" if probabilities else "quadratic")
+    return chosen or costs.suiting(net.activations[-1]).name
 
 
 def _random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array, Array]:
@@ -132,10 +134,7 @@ def _random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array
 
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(m, n))
-    if cost == "softmax_cross_entropy":
-        return X, np.eye(k)[rng.integers(k, size=m)]
-    Y = rng.integers(2, size=(m, k)).astype(np.float64)
-    return X, 2 * Y - 1 if cost == "hinge" else Y
+    return X, costs.COSTS[cost].random_targets(m, k, rng)
 
 
 def _add_check(commands: Any) -> None:
@@ -331,45 +330,11 @@ def _train(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     print(data)
     print(f"network {'-'.join(map(str, net.sizes))}, {len(net.parameters())} parameters, cost {data.cost}")
-    held_out = (data.X_test, data.Y_test) if len(data.X_test) else None
     frames = plots.Snapshots(net) if data.classes and data.X.shape[1] == 2 else None
-    threshold = 0.0 if len(data.classes) == 2 else 0.5  # the output is linear
-    started = time.perf_counter()
-    history = autobp.fit(
-        net, data.X, data.Y, cost=data.cost, epochs=options.epochs, batch_size=options.batch_size,
-        optimizer=options.optimizer, lr=options.lr, l2=options.l2, seed=options.seed, validation=held_out,
-        progress=not options.quiet, compiled=not options.eager, on_epoch=frames,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    if history.interrupted:
-        print(f"interrupted after {len(history.cost)} epochs; the network keeps what it had learned")
-    if history.cost:
-        print(f"cost {history.cost[0]:.4g} after the first epoch, {history.cost[-1]:.4g} after the last, "
-              f"in {seconds:.1f} s")  # fmt: skip
-    if data.classes and held_out is not None:
-        right = autobp.accuracy(net, *held_out, threshold=threshold)
-        print(f"held-out accuracy {100 * right:.1f} %")
-    if not data.classes:
-        where, samples = ("held-out", held_out) if held_out else ("on these samples", (data.X, data.Y))
-        error = autobp.rmse(net, *samples) * data.target_scale
-        print(f"{where} R² {autobp.r_squared(net, *samples):.3f}, RMSE {error:.4g} in units of {data.target}")
-
+    history = _fit(net, data, options, frames)
+    _judge(net, data)
     net.save(options.out / "network.npz")
-    if history.cost:
-        plots.learning_curve(history, gradients=True).savefig(options.out / "learning_curve.svg")
-    if frames is not None:
-        boundary = plots.decision_boundary(
-            frames, data.X, data.Y, threshold=threshold, classes=data.classes, names=data.names
-        )
-        boundary.savefig(options.out / "decision_boundary.svg")
-    if len(data.classes) > 2 and held_out is not None:
-        images = None if data.image_shape is None else data.images(data.X_test)
-        matrix = plots.confusion_matrix(net, *held_out, classes=data.classes, images=images)
-        matrix.savefig(options.out / "confusion_matrix.svg")
-    trace, loss = _cost_on(net, data.cost, data.X[0], data.Y[0])
-    drawing = autobp.draw(net, trace=trace, names=data.names, classes=data.classes)
-    _write(options.out / "network.svg", drawing.pipe(format="svg"))
-    _write(options.out / "graph.svg", autobp.draw(loss, trace=trace, direction="TB").pipe(format="svg"))
+    _picture(net, data, history, frames, options.out)
     written = sorted(path.name for path in options.out.iterdir())
     print(f"wrote {', '.join(written)} into {options.out}/")
     if not options.n_checked:
@@ -378,7 +343,71 @@ def _train(options: argparse.Namespace) -> int:
     report = check.compare(net, data.X[:n], data.Y[:n], cost=data.cost, l2=options.l2)
     print()
     print(report)
-    return 0 if report.ok else 1
+    return 0 if report else 1
+
+
+def _fit(
+    net: nn.MLP, data: Dataset, options: argparse.Namespace, frames: Snapshots | None
+) -> autobp.History:
+    """Train, and say what became of the cost."""
+    started = time.perf_counter()
+    history = autobp.fit(
+        net, data.X, data.Y, cost=data.cost, epochs=options.epochs, batch_size=options.batch_size,
+        optimizer=options.optimizer, lr=options.lr, l2=options.l2, seed=options.seed,
+        validation=(data.X_test, data.Y_test) if len(data.X_test) else None,
+        progress=not options.quiet, compiled=not options.eager, on_epoch=frames,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    if history.interrupted:
+        print(f"interrupted after {len(history.cost)} epochs; the network keeps what it had learned")
+    if history.cost:
+        print(f"cost {history.cost[0]:.4g} after the first epoch, {history.cost[-1]:.4g} after the last, "
+              f"in {seconds:.1f} s")  # fmt: skip
+    return history
+
+
+def _judge(net: nn.MLP, data: Dataset) -> None:
+    """Say how good the network is, on the samples held out where there are some."""
+    held_out = len(data.X_test) > 0
+    if data.classes and held_out:
+        right = autobp.accuracy(net, data.X_test, data.Y_test, threshold=_threshold(data))
+        print(f"held-out accuracy {100 * right:.1f} %")
+    if not data.classes:
+        where, samples = (
+            ("held-out", (data.X_test, data.Y_test)) if held_out else ("on these samples", (data.X, data.Y))
+        )
+        error = autobp.rmse(net, *samples) * data.target_scale
+        print(f"{where} R² {autobp.r_squared(net, *samples):.3f}, RMSE {error:.4g} in units of {data.target}")
+
+
+def _picture(
+    net: nn.MLP, data: Dataset, history: autobp.History, frames: Snapshots | None, folder: Path
+) -> None:
+    """Write the pictures of a training into the folder."""
+    from autobp import plots
+
+    if history.cost:
+        plots.learning_curve(history, gradients=True).savefig(folder / "learning_curve.svg")
+    if frames is not None:
+        boundary = plots.decision_boundary(
+            frames, data.X, data.Y, threshold=_threshold(data), classes=data.classes, names=data.names
+        )
+        boundary.savefig(folder / "decision_boundary.svg")
+    if len(data.classes) > 2 and len(data.X_test):
+        images = None if data.image_shape is None else data.images(data.X_test)
+        confusion = plots.confusion_matrix(
+            net, data.X_test, data.Y_test, classes=data.classes, images=images
+        )
+        confusion.savefig(folder / "confusion_matrix.svg")
+    trace, loss = _cost_on(net, data.cost, data.X[0], data.Y[0])
+    drawing = autobp.draw(net, trace=trace, names=data.names, classes=data.classes)
+    _write(folder / "network.svg", drawing.pipe(format="svg"))
+    _write(folder / "graph.svg", autobp.draw(loss, trace=trace, direction="TB").pipe(format="svg"))
+
+
+def _threshold(data: Dataset) -> float | None:
+    """The output above which the network's answer is the second of two classes; None for more than two."""
+    return costs.COSTS[data.cost].threshold
 
 
 # ------------------------------------------------------------------------------------ arguments and files

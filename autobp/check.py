@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs, matrix
 from autobp.arguments import numbers
+from autobp.engine import Value
 from autobp.functions import mean
 from autobp.nn import MLP
 
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of one layer, by both ways.
+    """One quantity of one layer, by both ways: true where they agree.
 
     Attributes:
         equation: "forward", "cost", "BP1", "BP2", "BP3" or "BP4".
@@ -48,6 +49,9 @@ class Row:
         """Whether the largest difference is at most 1e-12 of the witness's largest entry."""
         return self.relative <= TOLERANCE
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     @property
     def where(self) -> tuple[int, ...]:
         """The index of the largest difference."""
@@ -58,7 +62,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`compare` found. ``str(report)`` is a table, and says what differs and where.
+    """What :func:`compare` found: true where every equation agrees.
+
+    ``str(report)`` is a table, and says what differs and where.
 
     Attributes:
         rows: one for each equation and layer, in the order in which they are computed.
@@ -78,6 +84,9 @@ class Report:
     def ok(self) -> bool:
         """Whether every equation agrees."""
         return all(row.ok for row in self.rows)
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     @property
     def first_failure(self) -> Row | None:
@@ -122,7 +131,7 @@ def compare(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    cost: str = "quadratic",
+    cost: str | Callable[[Any, Any], Value] = "quadratic",
     l2: float = 0.0,
     against: Callable[..., Any] | None = None,
 ) -> Report:
@@ -132,7 +141,9 @@ def compare(
         net: a network whose activations are given by name.
         X: the inputs, (m, n), a sample in each row.
         Y: the targets, (m, K).
-        cost: a name in ``costs.COSTS``.
+        cost: a name in ``costs.COSTS``, or a function of one sample's outputs and targets. Of a cost that
+            neither :mod:`autobp.matrix` nor its record has in matrices, the witness takes C_x and ∂C_x/∂a
+            from the graph of the cost alone, and the report says so.
         l2: λ of the penalty λ/(2m) Σ w², at least 0.
         against: a function to put to the test instead of :func:`autobp.matrix.backprop`, called as
             ``against(W, b, X, Y, activations=…, cost=…, l2=…)`` with W a list of (n_out, n_in) arrays and b
@@ -150,14 +161,15 @@ def compare(
     """
     X = numbers("X", X)
     Y = numbers("Y", Y, costs.TEXT_TARGETS)
-    costs.named(cost)
+    cost_of = costs.named(cost)
+    in_matrices, by_graph = _in_matrices(cost, cost_of, net, Y)
     names = []
     for activation in net.activations:
         if not isinstance(activation, str):
             raise ValueError(f"{activation!r} is a function; the matrix formulas know activations by name")
         names.append(activation)
-    witness = matrix.backprop(net.W, net.b, X, Y, activations=names, cost=cost, l2=l2)
-    graph = _by_graph(net, X, Y, cost, l2)
+    witness = matrix.backprop(net.W, net.b, X, Y, activations=names, cost=in_matrices, l2=l2)
+    graph = _by_graph(net, X, Y, cost_of, l2)
     depth, m = len(net.layers), len(X)
     if against is None:
         rows = [_row("cost", "C", graph["cost"], np.array(witness.cost))]
@@ -166,11 +178,12 @@ def compare(
             rows.append(_row("forward", f"a{layer}", graph["a"][layer], witness.a[layer]))
         rows += _gradient_rows(graph, list(witness.delta[1:]), list(witness.dW), list(witness.db))
         causes = _rounding(rows, witness.a[-1], Y)
-        return Report(tuple(rows), "BP1-BP4 in matrices", tuple(net.sizes), m, tuple(causes))
+        return Report(tuple(rows), f"BP1-BP4 in matrices{by_graph}", tuple(net.sizes), m, tuple(causes))
 
     name = getattr(against, "__name__", type(against).__name__)
-    first, transposed = _result_of(against, name, net, X, Y, names, cost, l2)
-    second, _ = _result_of(against, name, net, X, Y, names, cost, l2)
+    theirs = cost_of.name if isinstance(cost_of, costs.Cost) else cost
+    first, transposed = _result_of(against, name, net, X, Y, names, theirs, l2)
+    second, _ = _result_of(against, name, net, X, Y, names, theirs, l2)
     rows = _gradient_rows(graph, *first)
     if all(row.ok for row in rows):
         rows = _gradient_rows(graph, *second)
@@ -181,21 +194,52 @@ def compare(
     return Report(tuple(rows), name, tuple(net.sizes), m, tuple(causes))
 
 
-def _by_graph(net: MLP, X: Array, Y: Array, cost: str, l2: float) -> dict[str, Any]:
+_OfOutputs = Callable[[Any, Any], Value]
+
+
+def _in_matrices(
+    cost: str | _OfOutputs, cost_of: _OfOutputs, net: MLP, Y: Array
+) -> tuple[str | tuple[Callable[[Array, Array], Array], Callable[[Array, Array], Array]], str]:
+    """The cost as :func:`autobp.matrix.backprop` takes it, and what to tell of that."""
+    if isinstance(cost, costs.Cost) and costs.COSTS.get(cost.name) is cost:
+        cost = cost.name
+    if isinstance(cost, str) and cost in matrix.COSTS:
+        return cost, ""  # whose formulas share nothing with the graph's
+    if isinstance(cost_of, costs.Cost):
+        cost_of.check_output(net.activations[-1])
+        cost_of.check_targets(Y.tolist())
+        if cost_of.matrices is not None:
+            return cost_of.matrices, ""
+
+    def cost_and_derivative(a: Array, y: Array) -> tuple[float, list[float]]:
+        outputs = [Value(a_k) for a_k in a.tolist()]
+        cost_x = cost_of(outputs, y.tolist())
+        cost_x.backward()
+        return cost_x.data, [a_k.grad for a_k in outputs]
+
+    def cost_x(a: Array, y: Array) -> Array:
+        return np.array([cost_and_derivative(*row)[0] for row in zip(a, y, strict=True)])
+
+    def nabla_a(a: Array, y: Array) -> Array:
+        return np.array([cost_and_derivative(*row)[1] for row in zip(a, y, strict=True)])
+
+    return (cost_x, nabla_a), ", C_x and ∂C_x/∂a by the cost's own graph"
+
+
+def _by_graph(net: MLP, X: Array, Y: Array, cost_of: _OfOutputs, l2: float) -> dict[str, Any]:
     """Everything the graph knows of the mean cost, as arrays; δ is each sample's own."""
     parameters = net.parameters()
     before = [parameter.grad for parameter in parameters]
     try:
-        return _walked_back(net, X, Y, cost, l2)
+        return _walked_back(net, X, Y, cost_of, l2)
     finally:
         for parameter, grad in zip(parameters, before, strict=True):
             parameter.grad = grad
 
 
-def _walked_back(net: MLP, X: Array, Y: Array, cost: str, l2: float) -> dict[str, Any]:
+def _walked_back(net: MLP, X: Array, Y: Array, cost_of: _OfOutputs, l2: float) -> dict[str, Any]:
     net.zero_grad()
     traces = [net.trace(x) for x in X]
-    cost_of = costs.named(cost)
     C = mean([cost_of(trace.output, list(y)) for trace, y in zip(traces, Y, strict=True)])
     if l2:
         C = C + costs.l2(net, l2, len(X))
@@ -265,7 +309,7 @@ def _result_of(
     X: Array,
     Y: Array,
     activations: list[str],
-    cost: str,
+    cost: str | _OfOutputs,
     l2: float,
 ) -> tuple[_Gradients, list[str]]:
     """(delta, dW, db) as the function gives them, with their shapes checked, and what is transposed."""

@@ -22,7 +22,7 @@ _COMPLEX_STEP = 1e-20  # no difference is taken, so nothing cancels however smal
 
 @dataclass(frozen=True)
 class Component:
-    """One component of a checked gradient.
+    """One component of a checked gradient: true where it agrees.
 
     Attributes:
         name: where in the argument it stands, such as ``x[0][1]``.
@@ -41,6 +41,9 @@ class Component:
     method: str
     ok: bool
     reason: str
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     def __str__(self) -> str:
         line = (

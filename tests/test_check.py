@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import MLP, check, costs, matrix, predict
+from autobp import MLP, check, costs, gradient_check, matrix, predict
 from autobp.nn import ACTIVATIONS
 
 rng = np.random.default_rng(1)
@@ -37,6 +37,51 @@ def test_graph_and_matrices_agree_in_every_equation(cost, output, hidden, l2, bi
     assert equations.count("BP3") == (3 if bias else 0)
     assert equations.count("BP4") == 3
     assert "All" in str(report)
+
+
+def test_a_report_is_true_only_where_all_agrees():
+    net = MLP(4, [3], "sigmoid", seed=0)
+    right = check.compare(net, X, ONE_HOT)
+    assert right
+    assert all(right.rows)
+
+    def my_backprop(W, b, X, Y, **options):
+        found = matrix.backprop(W, b, X, Y, **options)
+        return [-dW for dW in found.dW], found.db
+
+    wrong = check.compare(net, X, ONE_HOT, against=my_backprop)
+    assert not wrong
+    assert not wrong.first_failure
+    with pytest.raises(AssertionError):
+        assert wrong, "a test that asserts the report must fail"
+
+
+@pytest.mark.parametrize("room", [check, gradient_check])
+def test_whatever_says_ok_is_as_true_as_it_says(room):
+    verdicts = [kind for kind in vars(room).values() if isinstance(kind, type) and has_ok(kind)]
+    assert verdicts
+    for kind in verdicts:
+        assert "__bool__" in vars(kind), kind
+
+
+def has_ok(kind):
+    return hasattr(kind, "ok") or "ok" in getattr(kind, "__dataclass_fields__", ())
+
+
+def test_a_cost_may_be_any_function_of_one_samples_outputs_and_targets():
+    def quartic(a, y):
+        return autobp.sum([(a_k - y_k) ** 4 for a_k, y_k in zip(a, y, strict=True)])
+
+    net = MLP(4, [3, 3], ["tanh", "sigmoid"], seed=0)
+    report = check.compare(net, X, ONE_HOT, cost=quartic, l2=0.2)
+    assert report, str(report)
+    head = "The scalar graph against BP1-BP4 in matrices, C_x and ∂C_x/∂a by the cost's own graph: network 4"
+    assert str(report).startswith(head)
+    by_formulas = (lambda a, y: ((a - y) ** 4).sum(axis=-1), lambda a, y: 4 * (a - y) ** 3)
+    names = ["tanh", "sigmoid"]
+    truth = matrix.backprop(net.W, net.b, X, ONE_HOT, activations=names, cost=by_formulas, l2=0.2)
+    first = next(row for row in report.rows if row.quantity == "dW1")
+    assert first.graph == pytest.approx(truth.dW[0], rel=1e-12)
 
 
 def test_gradients_that_were_there_stay():

@@ -1,11 +1,20 @@
 """The costs against the definitions, in NumPy and in PyTorch."""
 
+import ast
+import copy
+import doctest
+import inspect
 import math
+import pickle
+import pydoc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autobp import MLP, Value, costs
+import autobp
+from autobp import MLP, Value, check, costs, fit
+from autobp.__main__ import main
 
 rng = np.random.default_rng(0)
 
@@ -162,3 +171,157 @@ def test_a_class_that_there_is_not_is_told():
 def test_targets_of_numpys_bool_are_checked_like_numbers():
     with pytest.raises(ValueError, match="-1 or 1"):
         costs.hinge([Value(0.5)], np.array([False]))
+
+
+# -- costs as records -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def log_cosh(monkeypatch):
+    """A cost of somebody's own, registered for one test."""
+    monkeypatch.setattr(costs, "COSTS", dict(costs.COSTS))
+
+    @costs.define(targets=costs.PROBABILITIES, threshold=0.5, elsewhere={"lncosh": ", Σ log cosh"})
+    def log_cosh(a, y):
+        """Σ_k log cosh(a_k - y_k)."""
+        return autobp.log(autobp.cosh(a - y))
+
+    return log_cosh
+
+
+def in_matrices():
+    return (lambda a, y: np.log(np.cosh(a - y)).sum(axis=-1), lambda a, y: np.tanh(a - y))
+
+
+def test_a_registered_cost_is_a_cost_like_any_other(log_cosh):
+    assert log_cosh([Value(1.0), Value(0.5)], [0.0, 1.0]).data == pytest.approx(
+        math.log(math.cosh(1.0)) + math.log(math.cosh(0.5))
+    )
+    assert costs.log_cosh is costs.named("log_cosh") is costs.COSTS["log_cosh"] is log_cosh
+    assert "log_cosh" in dir(costs)
+    assert "Σ_k log cosh" in pydoc.render_doc(log_cosh)
+    assert copy.deepcopy(log_cosh) is pickle.loads(pickle.dumps(log_cosh)) is log_cosh
+    unknown = costs.Cost("unknown", log_cosh.term, threshold=2.0)
+    assert copy.copy(unknown).threshold == 2.0
+    assert copy.copy(unknown).name not in costs.COSTS
+    with pytest.raises(ValueError, match="did you mean 'log_cosh', Σ log cosh"):
+        costs.named("ln-cosh")
+    with pytest.raises(ValueError, match="log_cosh: targets are probabilities, from 0 to 1; got 2"):
+        log_cosh(Value(0.5), 2)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_fit_takes_a_registered_cost_by_name_and_reads_its_record(log_cosh, compiled):
+    X, T = rng.normal(size=(20, 3)), rng.integers(2, size=(20, 2)).astype(float)
+    by_name, by_function = [MLP(3, [4, 2], "tanh", seed=0) for _ in range(2)]
+    options = {"epochs": 3, "seed": 0, "progress": False, "compiled": compiled}
+    history = fit(by_name, X, T, cost="log_cosh", **options)
+    fit(by_function, X, T, cost=lambda a, y: log_cosh(a, y), **options)
+    assert history.cost[-1] < history.cost[0]
+    assert np.array_equal(by_name.W[0], by_function.W[0])
+    with pytest.raises(ValueError, match="log_cosh: targets are probabilities"):
+        fit(by_name, X, 3 * T, cost="log_cosh", **options)
+    with pytest.raises(ValueError, match="a column for each output"):
+        fit(by_name, X, T[:, 0], cost="log_cosh", **options)
+
+
+def test_compare_takes_a_registered_cost_by_name(log_cosh):
+    net = MLP(3, [4, 2], "tanh", seed=0)
+    X, T = rng.normal(size=(5, 3)), rng.integers(2, size=(5, 2)).astype(float)
+    report = check.compare(net, X, T, cost="log_cosh", l2=0.3)
+    assert report, str(report)
+    assert "∂C_x/∂a by the cost's own graph" in str(report)
+    with pytest.raises(ValueError, match="log_cosh: targets are probabilities"):
+        check.compare(net, X, 3 * T, cost="log_cosh")
+
+    seen = []
+
+    def against(W, b, X, Y, activations, cost, l2):
+        seen.append(cost)
+        found = autobp.matrix.backprop(W, b, X, Y, activations=activations, cost=in_matrices(), l2=l2)
+        return found.dW, found.db
+
+    assert check.compare(net, X, T, cost="log_cosh", against=against)
+    assert seen == ["log_cosh"] * 2
+
+
+def test_a_record_with_matrices_gives_compare_a_witness_of_its_own(log_cosh):
+    net = MLP(3, [4, 2], "tanh", seed=0)
+    X, T = rng.normal(size=(5, 3)), rng.integers(2, size=(5, 2)).astype(float)
+    C, nabla = in_matrices()
+    for derivative, right in [(nabla, True), (lambda a, y: 2 * nabla(a, y), False)]:
+        record = costs.Cost("log_cosh", log_cosh.term, matrices=(C, derivative))
+        report = check.compare(net, X, T, cost=record)
+        assert bool(report) is right
+        assert "own graph" not in str(report)
+
+
+def test_a_cost_on_logits_says_so_to_whoever_uses_it(log_cosh):
+    record = costs.register(
+        costs.Cost("of_logits", lambda z, y: (z.sigmoid() - y) ** 2, outputs="logits", applies="sigmoid")
+    )
+    net = MLP(3, [1], "sigmoid", seed=0)
+    for use in (fit, check.compare):
+        with pytest.raises(ValueError, match="of_logits takes logits and applies sigmoid itself"):
+            use(net, np.ones((2, 3)), np.ones((2, 1)), cost="of_logits")
+    assert repr(record) == "<cost of_logits of logits>"
+
+
+@pytest.mark.parametrize("what", ["check", "explain", "draw"])
+def test_the_command_takes_a_registered_cost_by_name(log_cosh, what, capsys, tmp_path):
+    options = ["-o", str(tmp_path / "net.svg")] if what == "draw" else []
+    assert main([what, "2", "2", "1", "-c", "log_cosh", *options]) == 0
+    assert "own graph" in capsys.readouterr().out or what != "check"
+
+
+def test_random_targets_are_such_as_the_cost_takes():
+    for cost in costs.COSTS.values():
+        drawn = cost.random_targets(50, 3, np.random.default_rng(0))
+        assert drawn.shape == (50, 3)
+        cost.check_targets(drawn.tolist())
+        assert len(np.unique(drawn)) == 2
+
+
+def test_names_that_are_taken_are_refused(log_cosh):
+    for name in ("log_cosh", "quadratic", "l2", "named"):
+        with pytest.raises(ValueError, match="taken"):
+            costs.register(costs.Cost(name, log_cosh.term))
+    with pytest.raises(ValueError, match="a Python name"):
+        costs.register(costs.Cost("log-cosh", log_cosh.term))
+    again = costs.register(costs.Cost("log_cosh", log_cosh.term), replace=True)
+    assert costs.named("log_cosh") is again
+    for name in ("l2", "named"):
+        with pytest.raises(ValueError, match="taken"):
+            costs.register(costs.Cost(name, log_cosh.term), replace=True)
+
+
+@pytest.mark.parametrize("cost", costs.COSTS.values(), ids=str)
+def test_help_and_introspection_show_the_cost(cost):
+    assert cost.__name__ == cost.__qualname__ == cost.name
+    assert cost.__module__ == "autobp.costs"
+    assert cost.__doc__.startswith(("½", "-Σ", "Σ", ":func:"))
+    assert cost.__doc__.splitlines()[0] in pydoc.render_doc(cost)
+    assert list(inspect.signature(cost).parameters) == ["outputs", "targets"]
+    with pytest.raises(AttributeError):
+        cost.name = "another"
+
+
+def test_a_replaced_logits_form_is_a_cost_of_the_table():
+    for cost in costs.COSTS.values():
+        assert not cost.on_logits or costs.COSTS[cost.on_logits].outputs == "logits"
+        assert bool(cost.applies) == (cost.outputs == "logits")
+
+
+def test_no_module_asks_how_a_cost_is_spelled():
+    package = Path(autobp.__file__).parent
+    spelled = {*costs.COSTS, "cross_entropy"}
+    for path in package.rglob("*.py"):
+        if "matrix" not in (path.stem, path.parent.name):  # the witness knows its own costs, by name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Compare | ast.Dict | ast.Set | ast.List | ast.Tuple):
+                    inside = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                    assert not inside & spelled, f"{path}, line {node.lineno}"
+
+
+def test_the_examples_in_docstrings_hold(log_cosh):
+    assert doctest.testmod(costs).failed == 0

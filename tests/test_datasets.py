@@ -151,7 +151,9 @@ def test_a_collected_set_without_scikit_learn_says_what_to_install(monkeypatch):
 
 def test_the_example_in_the_docstring():
     pytest.importorskip("sklearn")
-    assert doctest.testmod(datasets).failed == 0
+    found = doctest.testmod(datasets)
+    assert found.failed == 0
+    assert found.attempted
 
 
 # -- CSV files --------------------------------------------------------------------------------------------

@@ -593,8 +593,13 @@ def test_a_layer_without_bias_has_no_theta():
 
 
 def test_module_knows_only_numpy_and_the_standard_library():
-    tree = ast.parse(Path(matrix.__file__).read_text(encoding="utf-8"))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    imported |= {"." * node.level + (node.module or "") for node in froms}
-    assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names) | {"numpy"}
+    modules = sorted(Path(matrix.__file__).parent.glob("*.py"))
+    assert len(modules) >= 5
+    for module in modules:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+        imported = {alias.name for node in imports for alias in node.names}
+        froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        imported |= {"." * node.level + (node.module or "") for node in froms}
+        imported = {name for name in imported if not name.startswith("autobp.matrix.")}
+        assert {name.split(".")[0] for name in imported} <= set(sys.stdlib_module_names) | {"numpy"}

@@ -5,8 +5,10 @@ pip and its network; ask for them with ``-m packaging``.
 """
 
 import ast
+import importlib.util
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 import pytest
 
 import autobp
+from autobp import build
 
 ROOT = Path(__file__).parents[1]
 COMPILED_MODULES = ["engine", "nn", "ops"]
@@ -28,13 +31,108 @@ C_COMPILER = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC"
 
 @pytest.mark.skipif("AUTOBP_EXPECT_COMPILED" not in os.environ, reason="AUTOBP_EXPECT_COMPILED is not set")
 def test_the_suite_runs_on_the_build_that_it_is_meant_for():
-    assert autobp.__compiled__ is (os.environ["AUTOBP_EXPECT_COMPILED"] == "1")
+    assert bool(autobp.__compiled__) is (os.environ["AUTOBP_EXPECT_COMPILED"] == "1")
 
 
 def test_compiled_says_whether_the_modules_are_extension_modules():
     for name in COMPILED_MODULES:
         module = sys.modules[f"autobp.{name}"]
-        assert module.__file__.endswith(".py") is not autobp.__compiled__
+        assert module.__file__.endswith(".py") is not bool(autobp.__compiled__)
+
+
+# ------------------------------------------------------------------------------------- why not compiled
+
+
+def test_a_build_that_is_not_compiled_says_why(monkeypatch, tmp_path):
+    monkeypatch.setattr(build, "RECORD", tmp_path / "not_compiled.txt")
+    assert "this is the source itself" in build.Build(False).reason
+    (tmp_path / "engine.py").touch()
+    assert "this is the source itself" in build.Build(False).reason
+    (tmp_path / "engine.cpython-39-x86_64-linux-gnu.so").touch()
+    assert "another interpreter than this one: engine.cpython-39" in build.Build(False).reason
+    (tmp_path / "not_compiled.txt").write_text("no working C compiler: cc not found\n")
+    found = build.Build(False)
+    assert found.reason == "no working C compiler: cc not found"
+    assert repr(found) == str(found) == "not compiled: no working C compiler: cc not found"
+    assert not found
+    assert build.Build(True)
+    assert build.Build(True).reason == ""
+    assert str(build.Build(True)) == "compiled by mypyc"
+
+
+def test_compiled_and_its_reason_agree():
+    assert isinstance(autobp.__compiled__, build.Build)
+    assert bool(autobp.__compiled__) is (autobp.__compiled__.reason == "")
+
+
+@pytest.fixture
+def setup_script(monkeypatch):
+    """setup.py as a module, in the folder it runs in, about to build."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["setup.py", "build"])
+    monkeypatch.delenv("AUTOBP_COMPILE", raising=False)
+    spec = importlib.util.spec_from_file_location("setup_script", ROOT / "setup.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    monkeypatch.setattr(script, "c_compiler_error", lambda: "")
+    return script
+
+
+def test_mypyc_is_pinned_to_the_releases_that_setup_py_knows(setup_script):
+    requires = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.findall(r'"mypy ([^"]*)"', requires) == [f"== {setup_script.KNOWN_MYPYC}.*"]
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"),
+    [
+        ("version", "this is mypyc 99.0.1, and setup.py knows the C code of "),
+        ("refusal", "mypyc refused the source"),
+        ("crash", "mypyc failed: KeyError: 'no such node'"),
+        ("missing", "mypyc is not installed"),
+        ("interpreter", "mypyc compiles for CPython, and this is pypy"),
+        ("environment", "AUTOBP_COMPILE was 0"),
+        ("compiler", "no working C compiler: cc"),
+    ],
+)
+def test_whatever_keeps_mypyc_from_compiling_is_a_reason_and_no_crash(
+    setup_script, monkeypatch, capsys, obstacle, reason
+):
+    pytest.importorskip("mypyc")
+    import mypy.version
+    import mypyc.build
+
+    def crash(arguments):
+        raise KeyError("no such node")
+
+    known = f"{setup_script.KNOWN_MYPYC}.0"
+    monkeypatch.setattr(mypy.version, "__version__", "99.0.1" if obstacle == "version" else known)
+    monkeypatch.setattr(mypyc.build, "mypycify", crash if obstacle == "crash" else lambda _: sys.exit(1))
+    if obstacle == "missing":
+        monkeypatch.setitem(sys.modules, "mypyc.build", None)
+    if obstacle == "interpreter":
+        monkeypatch.setattr(sys.implementation, "name", "pypy")
+    if obstacle == "environment":
+        monkeypatch.setenv("AUTOBP_COMPILE", "0")
+    if obstacle == "compiler":
+        monkeypatch.setattr(setup_script, "c_compiler_error", lambda: "no working C compiler: cc")
+    modules, told = setup_script.extensions()
+    assert modules == []
+    assert told.startswith(reason)
+    assert f"not compiled ({reason}" in capsys.readouterr().err
+    if obstacle != "environment":
+        monkeypatch.setenv("AUTOBP_COMPILE", "1")
+        with pytest.raises(SystemExit, match="AUTOBP_COMPILE is 1, but nothing can be compiled"):
+            setup_script.extensions()
+
+
+def test_a_build_records_its_reason_for_those_who_import_it(tmp_path):
+    source = copy_of_the_source(tmp_path)
+    command = [sys.executable, "setup.py", "-q", "build", "--build-lib", tmp_path / "lib"]
+    run(*command, cwd=source, AUTOBP_COMPILE="0")
+    code = "import autobp; print(bool(autobp.__compiled__), autobp.__compiled__.reason)"
+    said = run(sys.executable, "-c", code, cwd=tmp_path / "lib", PYTHONPATH="")
+    assert said.strip() == "False AUTOBP_COMPILE was 0"
 
 
 def source_of(name):
@@ -90,7 +188,7 @@ y = pickle.loads(pickle.dumps(x * x + x.tanh()))
 y.backward()
 loss = MLP(2, [3, 1], seed=1)([0.5, -1.0])
 loss.backward()
-print(autobp.__compiled__, autobp.engine.__file__)
+print(bool(autobp.__compiled__), autobp.engine.__file__, autobp.__compiled__.reason, sep="\\n")
 """
 
 
@@ -118,12 +216,12 @@ def run(*command, cwd, **environment):
 
 
 def installed(distribution, tmp_path, *options, **environment):
-    """Whether the core is compiled, and where it lies, in a fresh environment with that distribution."""
+    """Whether the core is compiled, where it lies, and why not, in a fresh environment."""
     python = fresh_environment(tmp_path / "environment")
     run(python, "-m", "pip", "install", "-q", *options, distribution, cwd=tmp_path, **environment)
-    compiled, file = run(python, "-c", CHECK, cwd=tmp_path).split(maxsplit=1)
+    compiled, file, reason = run(python, "-c", CHECK, cwd=tmp_path).splitlines()
     run(python, "-m", "pip", "check", cwd=tmp_path)
-    return compiled == "True", Path(file.strip())
+    return compiled == "True", Path(file), reason
 
 
 needs_c_compiler = pytest.mark.skipif(C_COMPILER is None, reason="there is no C compiler")
@@ -151,8 +249,9 @@ def test_a_wheel_is_compiled_and_installs(distributions, tmp_path):
     assert "autobp/py.typed" in names
     assert "autobp/engine.py" in names, "the source comes along, to be read"
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "examples"))]
-    compiled, file = installed(wheel, tmp_path)
+    compiled, file, reason = installed(wheel, tmp_path)
     assert compiled
+    assert reason == ""
     assert file.suffix in (".so", ".pyd")
 
 
@@ -163,7 +262,7 @@ def test_a_source_distribution_holds_the_tests_and_installs_compiled(distributio
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "LICENSE", "README.md", "tests/test_engine.py", "benchmarks/__main__.py"} <= names
-    compiled, _ = installed(sdist, tmp_path)
+    compiled, *_ = installed(sdist, tmp_path)
     assert compiled
 
 
@@ -178,15 +277,17 @@ def test_without_a_c_compiler_the_install_succeeds_uncompiled_and_says_so(tmp_pa
     assert "not compiled (no working C compiler" in said
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.endswith("py3-none-any.whl")
-    compiled, file = installed(wheel, tmp_path)
+    compiled, file, reason = installed(wheel, tmp_path)
     assert not compiled
+    assert reason.startswith("no working C compiler: ")
     assert file.name == "engine.py"
 
 
 @pytest.mark.packaging
 def test_an_editable_install_runs_the_source(tmp_path):
     source = copy_of_the_source(tmp_path)
-    compiled, file = installed(source, tmp_path, "-e")
+    compiled, file, reason = installed(source, tmp_path, "-e")
     assert not compiled
+    assert "editable install" in reason
     assert file == source / "autobp" / "engine.py"
     assert not [path for path in source.rglob("*") if path.suffix in (".so", ".pyd")]

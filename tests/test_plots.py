@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from autobp import MLP, History, datasets, fit, plots, predict
+from autobp.plots.plane import spread_out
 
 pytest.importorskip("matplotlib")
 
@@ -238,7 +239,7 @@ def test_step_by_step_has_a_panel_for_each_epoch_chosen():
 @pytest.mark.parametrize("panels", [2, 3, 6, 9])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 10, 60, 1000])
 def test_panels_begin_before_training_end_on_the_last_epoch_and_come_closer_early(epochs, panels):
-    chosen = plots._spread_out(range(epochs + 1), panels)
+    chosen = spread_out(range(epochs + 1), panels)
     assert chosen[0] == 0
     assert chosen[-1] == epochs
     assert len(chosen) == min(panels, epochs + 1)
@@ -439,4 +440,6 @@ def test_without_matplotlib_every_picture_says_what_to_install(monkeypatch):
 
 
 def test_the_example_in_the_docstring():
-    assert doctest.testmod(plots).failed == 0
+    found = doctest.testmod(sys.modules["autobp.plots.plane"])
+    assert found.failed == 0
+    assert found.attempted

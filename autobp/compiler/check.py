@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autobp.compiler.emit import Writer
-from autobp.compiler.program import Indices
+from autobp.compiler.ir import Array, Indices
 from autobp.compiler.trace import describe
 from autobp.reading.graph import Graph
 
@@ -21,15 +21,19 @@ class CheckedWriter(Writer):
 
     inline = False
 
-    def checked_lines(self, statements: list[Statement]) -> list[str]:
-        """The statements with a call ``finite(name, number)`` after each; adds to ``statements``."""
+    def checked_lines(self, statements: list[Statement], scalars: Mapping[Array, Indices]) -> list[str]:
+        """The statements with a call ``finite(name, number)`` after each; adds to ``statements``.
+
+        Args:
+            scalars: the scalar nodes of arrays, by position.
+        """
         lines = []
         for line, array in zip(self.lines, self.steps, strict=True):
             lines.append(line)
             name = line.partition(" = ")[0]
             if array is not None and name.isidentifier() and "np.empty(" not in line:
                 lines.append(f"finite({name}, {len(statements)})")
-                statements.append((line, array.nodes))
+                statements.append((line, scalars.get(array)))
         return lines
 
 

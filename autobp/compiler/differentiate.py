@@ -21,7 +21,8 @@ from autobp.compiler.expression import (
     times,
     used_slots,
 )
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
+    Absent,
     Array,
     Assemble,
     Choose,
@@ -32,6 +33,7 @@ from autobp.compiler.program import (
     Map,
     MatMul,
     OneHot,
+    Place,
     Product,
     Reduce,
     Repeat,
@@ -39,9 +41,11 @@ from autobp.compiler.program import (
     RowDot,
     Segments,
     Spread,
+    Sum,
     SumTo,
     Theta,
     View,
+    in_order,
 )
 from autobp.ops import DIVIDE, EXP, lookup
 
@@ -60,26 +64,7 @@ class Adjoint:
 
 _MOST_TERMS = 12  # of a sum in one statement
 
-_Piece = tuple[View | Gather | None, Adjoint]
-
-
-def in_order(outputs: Sequence[Array]) -> list[Array]:
-    """All arrays that some arrays depend on, operands first."""
-    order: list[Array] = []
-    state: dict[int, int] = {}
-    stack = list(reversed(outputs))
-    while stack:
-        array = stack[-1]
-        mark = state.get(id(array), 0)
-        if mark:
-            stack.pop()
-            if mark == 1:
-                state[id(array)] = 2
-                order.append(array)
-            continue
-        state[id(array)] = 1
-        stack.extend([x for x in reversed(array.operands) if id(x) not in state])
-    return order
+_Piece = tuple[Place | None, Adjoint]
 
 
 def differentiate(output: Array, theta: Theta) -> tuple[Array, dict[int, Array]]:
@@ -118,13 +103,13 @@ class _Reverse:
     def gradient(self) -> Array:
         pieces = self.pieces.get(id(self.theta))
         if pieces is None:
-            return Assemble([], [], [], True, self.theta.shape, False)
+            return Assemble((), (), (), True, self.theta.shape, False)
         if all(place is None for place, _ in pieces):
             whole = materialise(self.combine(pieces, self.theta))
-            return Assemble([whole], [None], [False], False, self.theta.shape, False)
+            return Assemble((whole,), (None,), (False,), False, self.theta.shape, False)
         return self.assemble(pieces, self.theta)
 
-    def give(self, array: Array, adjoint: Adjoint, place: View | Gather | None = None) -> None:
+    def give(self, array: Array, adjoint: Adjoint, place: Place | None = None) -> None:
         if id(array) in self.active:
             self.pieces.setdefault(id(array), []).append((place, adjoint))
 
@@ -178,7 +163,7 @@ class _Reverse:
         pieces = [*parts, *wholes] if covered.all() else [*wholes, *parts]
         covered[:] = False
         arrays: list[Array] = []
-        places: list[View | Gather | None] = []
+        places: list[Place | None] = []
         added: list[bool] = []
         zeros = False
         for place, adjoint in pieces:
@@ -204,13 +189,15 @@ class _Reverse:
             places.append(place)
         zeros = zeros or not bool(covered.all())
         batched = any(piece.batched for piece in arrays)
-        return Assemble(arrays, places, added, zeros, array.shape, batched)
+        return Assemble(tuple(arrays), tuple(places), tuple(added), zeros, array.shape, batched)
 
     # ---------------------------------------------------------------------------------------- the rules
 
     def propagate(self, array: Array, g: Adjoint) -> None:
         if isinstance(array, Map):
             self.through_map(array, g)
+        elif isinstance(array, Sum):
+            self.through_sum(array, g)
         elif isinstance(array, MatMul):
             rows, columns = array.operands
             delta = full(materialise(g), array)
@@ -283,16 +270,16 @@ class _Reverse:
             return replace(g, scale=g.scale * float(rest))
         return replace(g, array=elementwise(operands, rest))
 
+    def through_sum(self, array: Sum, g: Adjoint) -> None:
+        if g.array is not None and sum(id(x) in self.active for x in array.operands) > 1:
+            g = Adjoint(array=materialise(g))
+            assert g.array is not None
+            self.adjoints[id(array)] = g.array
+        for sign, x in zip(array.signs, array.operands, strict=True):
+            if id(x) in self.active:
+                self.give(x, sum_to(replace(g, scale=g.scale * sign), array.shape, array.batched, x))
+
     def through_map(self, array: Map, g: Adjoint) -> None:
-        if array.operation is None:
-            if g.array is not None and sum(id(x) in self.active for x in array.operands) > 1:
-                g = Adjoint(array=materialise(g))
-                assert g.array is not None
-                self.adjoints[id(array)] = g.array
-            for sign, x in zip(array.signs, array.operands, strict=True):
-                if id(x) in self.active:
-                    self.give(x, sum_to(replace(g, scale=g.scale * sign), array.shape, array.batched, x))
-            return
         if array.operation is EXP and (through := self.through_softmax(array, g)):
             self.give(array.operands[0], sum_to(through, array.shape, array.batched, array.operands[0]))
             return
@@ -308,10 +295,10 @@ class _Reverse:
         for x, partial in zip(array.operands, partials, strict=True):
             if id(x) not in self.active or (not isinstance(partial, Expression) and partial == 0.0):
                 continue
-            arrays = [array, *array.operands]
+            arrays: list[Array] = [array, *array.operands]
             if isinstance(partial, Expression) and partial.name == "op" and _is_of(partial, 1):
                 # a derivative that is an operation itself (softplus' = sigmoid) is an array of its own
-                arrays = [Map([array.operands[0]], array.shape, lookup(partial.arguments[0]))]
+                arrays = [Map((array.operands[0],), array.shape, lookup(partial.arguments[0]))]
                 partial = Expression("slot", 0)
             product = self.scaled(g, partial, arrays)
             self.give(x, sum_to(product, array.shape, array.batched, x))
@@ -326,7 +313,7 @@ class _Reverse:
         total = g.array.operands[divisor.arguments[0]]
         if not isinstance(total, Reduce) or total.operands[0] is not exponentials:
             return None
-        softmax: Array = Map([exponentials, total], exponentials.shape, DIVIDE)
+        softmax: Array = Map((exponentials, total), exponentials.shape, DIVIDE)
         if not isinstance(numerator, Expression):
             return replace(g, scale=g.scale * numerator, array=softmax)
         if numerator.name != "slot":
@@ -368,7 +355,7 @@ def materialise(adjoint: Adjoint) -> Array:
     for _ in range(abs(adjoint.samples)):
         factor = Expression("*" if adjoint.samples > 0 else "/", factor, Expression("m"))
     if adjoint.array is None:
-        return Elementwise([], factor if isinstance(factor, Expression) else Expression("number", factor))
+        return Elementwise((), factor if isinstance(factor, Expression) else Expression("number", factor))
     if not isinstance(factor, Expression) and factor == 1.0:
         return adjoint.array
     return elementwise([adjoint.array], times(Expression("slot", 0), factor))
@@ -379,7 +366,7 @@ def elementwise(arrays: Sequence[Array], expression: Expression) -> Array:
     if expression.name == "slot" and len(arrays) == 1:
         return arrays[0]
     rank = max(len(x.shape) for x in arrays)
-    return Elementwise([padded(x, rank) for x in arrays], expression)
+    return Elementwise(tuple([padded(x, rank) for x in arrays]), expression)
 
 
 def padded(array: Array, rank: int) -> Array:
@@ -447,4 +434,4 @@ def add_up(piece: Array, indices: Indices, unique: Indices, counts: Indices) -> 
         summed = Reduce(Reshape(flat, (len(unique), k)))
     else:
         summed = Segments(flat, np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64), "add")
-    return summed, Gather(Array([], unique.shape, piece.batched), unique)
+    return summed, Gather(Absent(unique.shape, piece.batched), unique)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.differentiate import in_order
 from autobp.compiler.expression import COMPARISONS, UFUNCS, Expression, rule_of, value_of
-from autobp.compiler.layout import slicing
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
+    Absent,
     Array,
     Assemble,
     Choose,
@@ -26,17 +25,21 @@ from autobp.compiler.program import (
     MatMul,
     OneHot,
     Product,
+    Program,
     Reduce,
     Repeat,
     Reshape,
     RowDot,
     Segments,
     Spread,
+    Sum,
     SumTo,
+    Term,
     Theta,
+    Total,
     View,
 )
-from autobp.compiler.total import Term
+from autobp.compiler.layout import slicing
 from autobp.ops import TABLE, lookup
 
 #: Source text and how tightly it binds: comparison, sum, product, sign, power, atom.
@@ -295,15 +298,15 @@ def comparison(expression: Expression, of: Any) -> Text:
     return f"{wrap(of(x), _SUM)} {COMPARISONS[expression.name]} {wrap(of(y), _SUM)}", _COMPARISON
 
 
-def map_expression(array: Map) -> Any:
-    """The formula of a Map over its operands, constants of one value written in."""
+def map_expression(array: Map | Sum) -> Any:
+    """The formula of a Map or a Sum over its operands, constants of one value written in."""
     operands: list[Any] = []
     for i, x in enumerate(array.operands):
         if isinstance(x, Constant) and x.size == 1 and len(array.operands) > 1:
             operands.append(float(x.values.flat[0]))
         else:
             operands.append(Expression("slot", i))
-    if array.operation is not None:
+    if isinstance(array, Map):
         made = value_of(array.operation, operands, array.constants)
         return made if isinstance(made, Expression) else Expression("number", made)
     total: Any = None
@@ -323,6 +326,11 @@ def map_expression(array: Map) -> Any:
     return total if isinstance(total, Expression) else Expression("number", total)
 
 
+def expression_of(array: Map | Sum | Elementwise) -> Any:
+    """The formula of an array over the elements of its operands."""
+    return array.expression if isinstance(array, Elementwise) else map_expression(array)
+
+
 class Writer:
     """Writes one function: the arrays that some results need, as statements.
 
@@ -333,20 +341,21 @@ class Writer:
 
     inline = True  # whether short expressions are written where they are used
 
-    def __init__(self, module: Module, results: Sequence[Array], input_names: Sequence[str]) -> None:
+    def __init__(self, module: Module, program: Program) -> None:
         self.module = module
-        self.input_names = input_names
-        self.order = in_order(results)
+        self.names = program.names
+        self.order = program.arrays
+        self.results = program.results
         self.lines: list[str] = []
         self.steps: list[Array | None] = []  # the array each line sets
         self.texts: dict[int, Text] = {}
         self.numbers: dict[str, int] = {}  # the next to try, by prefix
-        self.taken = {*RESERVED, *input_names}
+        self.taken = {*RESERVED, *[self.names[x] for x in program.inputs]}
         self.uses: dict[int, int] = {}
         for array in self.order:
             for x in array.operands:
                 self.uses[id(x)] = self.uses.get(id(x), 0) + self.occurrences(array, x)
-        for result in results:
+        for result in self.results:
             self.uses[id(result)] = self.uses.get(id(result), 0) + 1
         self.write_all()
 
@@ -357,15 +366,15 @@ class Writer:
 
     def occurrences(self, array: Array, operand: Array) -> int:
         """How often the text of an operand stands in the text of an array."""
-        if isinstance(array, Map | Elementwise):
-            expression = map_expression(array) if isinstance(array, Map) else array.expression
+        if isinstance(array, Map | Sum | Elementwise):
+            expression = expression_of(array)
             mine = [i for i, x in enumerate(array.operands) if x is operand]
             return max(1, sum(_count(expression, i) for i in mine)) if mine else 0
         return 1
 
     def name_for(self, array: Array) -> str:
         """A variable's name that is not taken: the array's own, or t1, t2 …"""
-        name = array.name
+        name = self.names.get(array, "")
         if not name or name in self.taken:
             prefix = f"{name}_" if name else "t"
             k = self.numbers.get(prefix, 2 if name else 1)
@@ -383,11 +392,13 @@ class Writer:
         self.texts[id(array)] = (name, _ATOM)
 
     def write(self, array: Array) -> None:
+        if isinstance(array, Total):
+            return  # it is written last, where the results are returned
         if isinstance(array, Theta):
             self.texts[id(array)] = ("theta", _ATOM)
             return
         if isinstance(array, Input):
-            self.texts[id(array)] = (self.input_names[array.number], _ATOM)
+            self.texts[id(array)] = (self.names[array], _ATOM)
             return
         if isinstance(array, Constant):
             value = array.values
@@ -405,7 +416,7 @@ class Writer:
         text = self.text_of(array)
         inline = self.inline or isinstance(array, View | Reshape | Fill)
         short = inline and len(text[0]) <= _LONGEST and self.uses.get(id(array), 0) <= 1
-        if array.name or not short:
+        if array in self.names or not short:
             self.assign(array, text[0])
         else:
             self.texts[id(array)] = text
@@ -425,7 +436,7 @@ class Writer:
         return ", ".join(["m", *sizes] if array.batched else sizes)
 
     def text_of(self, array: Array) -> Text:
-        if isinstance(array, Map):
+        if isinstance(array, Map | Sum):
             expression = map_expression(array)
             if expression.name == "number":  # x**0
                 return f"np.full(({self.sizes(array)},), {number(expression.arguments[0])})", _ATOM
@@ -579,7 +590,7 @@ class Writer:
         return left, f"{self.of(other)}.swapaxes(0, 1).reshape({c}, -1, {k})", ""
 
     def cost_text(self, terms: Sequence[Term]) -> str:
-        """The mean cost from the terms of :func:`mean_terms`."""
+        """The mean cost, from the terms of a Total."""
         text = ""
         for term in terms:
             x = self.of(term.x)
@@ -620,9 +631,7 @@ class Writer:
                     )
                 self.lines.append(f"{name}[..., {where}] {sign} {value}")
             else:
-                virtual = View(
-                    Array([], (array.size,), array.batched), place.base, place.shape, place.strides
-                )
+                virtual = View(Absent((array.size,), array.batched), place.base, place.shape, place.strides)
                 text = self.view(virtual, name)
                 text = text if "[" in text[len(name) :] else f"{text}[...]"
                 if not text.endswith("]"):

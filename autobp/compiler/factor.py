@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.program import Indices
+from autobp.compiler.ir import Indices
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 

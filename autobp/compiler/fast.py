@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.emit import Module, Writer, map_expression, number, wrap
+from autobp.compiler.emit import Module, Writer, expression_of, number, wrap
 from autobp.compiler.expression import (
     COMPARISONS,
     UFUNCS,
     Expression,
     rule_of,
 )
-from autobp.compiler.layout import slicing
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
+    Absent,
     Array,
     Assemble,
     Constant,
@@ -35,14 +35,18 @@ from autobp.compiler.program import (
     Map,
     MatMul,
     Product,
+    Program,
     Reduce,
     Reshape,
     RowDot,
+    Sum,
     SumTo,
+    Term,
     Theta,
+    Total,
     View,
 )
-from autobp.compiler.total import Term
+from autobp.compiler.layout import slicing
 from autobp.ops import lookup
 
 #: Whether there are samples, and the shape of one.
@@ -114,7 +118,7 @@ def _name_of_ones(n: int | None) -> str:
 class FastWriter(Writer):
     """Writes one function with buffers; ``work`` tells which."""
 
-    def __init__(self, module: Module, results: Sequence[Array], input_names: Sequence[str]) -> None:
+    def __init__(self, module: Module, program: Program) -> None:
         self.work = Work([], [], [])
         self.free: dict[Key, list[int]] = {}
         self.owner: dict[int, int] = {}  # the buffer of an array, by its id
@@ -123,13 +127,12 @@ class FastWriter(Writer):
         self.last: dict[int, int] = {}
         self.direct: dict[int, tuple[Assemble, View | None]] = {}
         self.started: dict[int, str] = {}
-        self.results = {id(x) for x in results}
         self.count = 0
         self.affine: dict[int, _Affine] = {}  # by the id of z
         self.joint: dict[int, _Affine] = {}  # by the id of dW
         self.extended: dict[int, str] = {}  # what has a column of ones, by id: its name with that column
         self.skipped: set[int] = set()  # the ids of what another statement gives as well
-        super().__init__(module, results, input_names)
+        super().__init__(module, program)
 
     # ----------------------------------------------------------------------------------------- planning
 
@@ -138,12 +141,12 @@ class FastWriter(Writer):
         for index, array in enumerate(self.order):
             same = _same_memory(array)
             self.root[id(array)] = array if same is None else self.root[id(same)]
+            until = len(self.order) if isinstance(array, Total) else index
             for x in array.operands:
-                self.last[id(self.root[id(x)])] = index
+                root = id(self.root[id(x)])
+                self.last[root] = max(until, self.last.get(root, 0))
         for result in self.results:
-            for array in self.order:
-                if id(array) == result:
-                    self.last[id(self.root[result])] = len(self.order)
+            self.last[id(self.root[id(result)])] = len(self.order)
         for array in self.order:
             if not isinstance(array, Assemble):
                 continue
@@ -151,7 +154,7 @@ class FastWriter(Writer):
                 if added or self.uses.get(id(piece)) != 1 or _same_memory(piece) is not None:
                     continue
                 if piece.batched != array.batched or not isinstance(
-                    piece, Map | Elementwise | MatMul | Product | SumTo
+                    piece, Map | Sum | Elementwise | MatMul | Product | SumTo
                 ):
                     continue
                 if place is None and piece.shape == array.shape:
@@ -174,7 +177,7 @@ class FastWriter(Writer):
 
     def affine_of(self, array: Array) -> _Affine | None:
         """W a + b, where W and b lie side by side in theta and a can have a column of ones."""
-        if not isinstance(array, Map) or array.operation is not None or array.signs != (1.0, 1.0):
+        if not isinstance(array, Sum) or array.signs != (1.0, 1.0):
             return None
         for product, bias in (array.operands, array.operands[::-1]):
             if not isinstance(product, MatMul) or not isinstance(bias, View):
@@ -194,7 +197,7 @@ class FastWriter(Writer):
             both = View(weight.operands[0], weight.base, (o, k + 1), (step, 1))
             if slicing(both.operands[0].size, both.base, both.shape, both.strides) is None:
                 continue
-            computed = isinstance(rows, Map | Elementwise) and _same_memory(rows) is None
+            computed = isinstance(rows, Map | Sum | Elementwise) and _same_memory(rows) is None
             if (computed and id(rows) not in self.direct) or isinstance(rows, Constant):
                 return _Affine(rows, weight, bias, both)
         return None
@@ -266,7 +269,7 @@ class FastWriter(Writer):
         if id(array) in self.affine:
             rows, both = self.affine[id(array)].rows, self.affine[id(array)].both
             self.product(self.extended[id(rows)], f"{self.view(both, 'theta')}.T", array, [both])
-        elif isinstance(array, Theta | Input | Constant):
+        elif isinstance(array, Theta | Input | Constant | Total):
             super().write(array)
         elif isinstance(array, Assemble):
             self.write_assembly(array)
@@ -277,8 +280,8 @@ class FastWriter(Writer):
                 self.lines.append(f"{name} = {text[0]}")
                 text = (name, _ATOM)
             self.texts[id(array)] = text
-        elif isinstance(array, Map | Elementwise):
-            self.compute(array, map_expression(array) if isinstance(array, Map) else array.expression)
+        elif isinstance(array, Map | Sum | Elementwise):
+            self.compute(array, expression_of(array))
         elif isinstance(array, MatMul | Product):
             self.multiply(array)
         elif isinstance(array, SumTo):
@@ -332,7 +335,7 @@ class FastWriter(Writer):
     def start(self, assembly: Assemble) -> str:
         """Have the memory of an assembly."""
         if id(assembly) not in self.started:
-            if id(assembly) in self.results:
+            if assembly in self.results:
                 name = "gradient"
                 maker = "zeros" if assembly.zeros else "empty"
                 self.lines.append(f"{name} = np.{maker}({assembly.size})")
@@ -440,7 +443,7 @@ class FastWriter(Writer):
 
     # -------------------------------------------------------------------------------------- expressions
 
-    def compute(self, array: Map | Elementwise, expression: Any) -> None:
+    def compute(self, array: Map | Sum | Elementwise, expression: Any) -> None:
         """Write an expression as one call for each operation, in place where that is possible."""
         expression = inline(expression)
         if not isinstance(expression, Expression) or expression.name in ("number", "slot"):
@@ -563,7 +566,7 @@ class FastWriter(Writer):
             return f"{self.module.helper('pick')}({', '.join(texts)})"
         return f"np.{_UNARY[name]}({', '.join(texts)})"
 
-    def fast_cost(self, terms: Sequence[Term]) -> str:
+    def cost_text(self, terms: Sequence[Term]) -> str:
         """The mean cost, by dot products and one reduction a term."""
         text = ""
         for term in terms:
@@ -585,8 +588,8 @@ def _same_memory(array: Array) -> Array | None:
     """The array whose memory this one is a view of, or None."""
     if isinstance(array, _ALIASES):
         return array.operands[0]
-    if isinstance(array, Map | Elementwise):
-        expression = map_expression(array) if isinstance(array, Map) else array.expression
+    if isinstance(array, Map | Sum | Elementwise):
+        expression = expression_of(array)
         if expression.name == "slot":
             which: int = expression.arguments[0]
             return array.operands[which]
@@ -651,10 +654,8 @@ def _visit(expression: Any, counts: dict[Any, int], order: list[Expression]) -> 
 
 
 def _flat_like(assembly: Assemble, place: View) -> View:
-    source = Array([], (assembly.size,), assembly.batched)
+    source = Absent((assembly.size,), assembly.batched)
     return View(source, place.base, place.shape, place.strides)
-
-
 
 
 def _call(ufunc: str, texts: Sequence[str], destination: str) -> str:

@@ -15,8 +15,7 @@ import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
-from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
     Array,
     Choose,
     Constant,
@@ -30,10 +29,13 @@ from autobp.compiler.program import (
     Reshape,
     RowDot,
     Segments,
+    Shape,
     Spread,
+    Sum,
     Theta,
     View,
 )
+from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
 from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
 from autobp.reading.graph import PARAMETER
 
@@ -52,12 +54,14 @@ class Groups:
     Attributes:
         theta, inputs: the arrays of parameters and arguments.
         output: the array of the results, in their order, flat.
+        scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
     """
 
-    def __init__(self, graph: Canonical, n_parameters: int, input_sizes: Sequence[int]) -> None:
+    def __init__(self, graph: Canonical, n_parameters: int, samples: Sequence[Shape]) -> None:
         self._graph = graph
-        self.theta = Theta([], (n_parameters,), False)
-        self.inputs = [Input(i, size) for i, size in enumerate(input_sizes)]
+        self.theta = Theta(n_parameters)
+        self.inputs = tuple([Input(i, sample) for i, sample in enumerate(samples)])
+        self.scalars: dict[Array, Indices] = {}
         self._arrays: list[Array] = [self.theta, *self.inputs]
         n = len(graph.kinds)
         self._colour = [_CONSTANT] * n
@@ -224,9 +228,9 @@ class Groups:
         for node in nodes:
             self._colour[node] = colour
         array = self._arrays[colour]
-        if array.nodes is None:
-            array.nodes = np.full(array.size, -1, dtype=np.int64)
-            array.nodes[positions] = nodes
+        if array not in self.scalars:
+            self.scalars[array] = np.full(array.size, -1, dtype=np.int64)
+            self.scalars[array][positions] = nodes
 
     def _collect(self, outputs: Sequence[int]) -> Array:
         """The results as one flat array."""
@@ -238,13 +242,13 @@ class Groups:
         for c in sorted(set(colours)):
             there = np.flatnonzero(np.array(colours) == c)
             pieces.append(Spread(self._fetch(c, positions[there], True), there, (len(outputs),)))
-        return Map(pieces, (len(outputs),), None, signs=(1.0,) * len(pieces))
+        return Sum(tuple(pieces), (len(outputs),), (1.0,) * len(pieces))
 
     # ----------------------------------------------------------------------------------- maps and choices
 
     def _elementwise(
         self, operands: Sequence[tuple[int, Indices]]
-    ) -> tuple[list[Array], Indices, tuple[int, ...]]:
+    ) -> tuple[tuple[Array, ...], Indices, Shape]:
         """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape."""
         moving = [(c, p) for c, p in operands if c != _CONSTANT]
         order, shape = lay_out([p for _, p in moving], [self._arrays[c].shape for c, _ in moving])
@@ -261,7 +265,7 @@ class Groups:
             arrays.append(array)
         if np.broadcast_shapes(*[x.shape for x in arrays]) != shape:  # the same node several times
             arrays[0] = Fill(arrays[0], shape, arrays[0].batched)
-        return arrays, places, shape
+        return tuple(arrays), places, shape
 
     def _operand(self, ids: Sequence[int]) -> tuple[int, Indices]:
         return self._colour[ids[0]], self._position[np.array(ids)]
@@ -333,7 +337,7 @@ class Groups:
             some, parts = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
             arrays, places, shape = self._elementwise(some)
             signs, factors = tuple(factors[:_MOST_PARTS]), factors[_MOST_PARTS:]
-            parts.append((self._add(Map(arrays, shape, None, signs=signs)), places))
+            parts.append((self._add(Sum(arrays, shape, signs)), places))
             factors.append(1.0)
         if len(parts) == 1 and factors[0] == 1.0 and not offsets.any():
             self._settle(nodes, *parts[0])
@@ -345,9 +349,9 @@ class Groups:
             values = laid_out.reshape(shape)
             if (values == values.flat[0]).all():
                 values = values.flat[0].reshape((1,) * len(shape))
-            arrays.append(Constant(values))
+            arrays = (*arrays, Constant(values))
             factors.append(1.0)
-        self._settle(nodes, self._add(Map(arrays, shape, None, signs=tuple(factors))), places)
+        self._settle(nodes, self._add(Sum(arrays, shape, tuple(factors))), places)
 
     def _part(
         self, kind: Kind, terms: list[tuple[list[int], list[int]]]
@@ -453,6 +457,6 @@ class Groups:
             x, y = made.a.reshape(n, k), made.b.reshape(n, k)
             colour = self._add(self._row_dot(colour_b, y, colour_a, x))
         else:
-            factors = [self._fetch(colour_a, made.a, True), self._fetch(colour_b, made.b, True)]
+            factors = (self._fetch(colour_a, made.a, True), self._fetch(colour_b, made.b, True))
             colour = self._add(Segments(Map(factors, factors[0].shape, MULTIPLY), made.starts, "add"))
         return colour, np.arange(n, dtype=np.int64), 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autobp.compiler.program import Indices
+from autobp.compiler.ir import Indices
 
 
 def affine(indices: Indices) -> tuple[int, tuple[int, ...]] | None:

@@ -3,105 +3,118 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from autobp.compiler.differentiate import in_order
 from autobp.compiler.emit import is_free
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
     Array,
     Assemble,
     Gather,
     Indices,
     Map,
     MatMul,
+    Names,
     Reshape,
+    Sum,
     Theta,
     View,
+    in_order,
 )
 from autobp.ops import DIVIDE
 from autobp.reading.labels import array_name
 
 
-def name_forward(output: Array, labels: Sequence[str]) -> None:
-    """Name the layers of a program. ``labels`` are those of the parameters, "W1[2,3]" or "" for each."""
+def name_forward(output: Array, labels: Sequence[str]) -> dict[Array, str]:
+    """The names of a program's layers. ``labels`` are those of the parameters, "W1[2,3]" or "" for each."""
+    names: dict[Array, str] = {}
     order = in_order([output])
-    users: dict[int, list[Array]] = {}
+    users: dict[Array, list[Array]] = {}
     for array in order:
         for x in array.operands:
-            users.setdefault(id(x), []).append(array)
+            users.setdefault(x, []).append(array)
     layer = 0
     for array in order:
-        if not isinstance(array, MatMul) or not _is_parameter(array.operands[1]):
+        if not isinstance(array, MatMul) or not is_parameter(array.columns) or is_parameter(array.rows):
             continue
-        if _is_parameter(array.operands[0]):
-            continue
-        weights = array.operands[1]
-        if weights.name:  # shared: the layer has its name already
+        weights = array.columns
+        if weights in names:  # shared: the layer has its name already
             continue
         layer += 1
         label = _common_label(weights, labels)
         number = re.fullmatch(r"W(\d+)", label)
         suffix = number[1] if number else str(layer)
-        weights.name = label or f"W{suffix}"
+        names[weights] = label or f"W{suffix}"
         z: Array = array
-        after = users.get(id(array), [])
+        after = users.get(array, [])
         if (
             len(after) == 1
-            and isinstance(after[0], Map)
-            and after[0].operation is None
-            and all(isinstance(x, MatMul) or _is_parameter(x) for x in after[0].operands)
+            and isinstance(after[0], Sum)
+            and all(isinstance(x, MatMul) or is_parameter(x) for x in after[0].operands)
         ):
             z = after[0]
-            biases = [x for x in z.operands if _is_parameter(x) and x is not array]
-            if len(biases) == 1 and not biases[0].name:
-                biases[0].name = _common_label(biases[0], labels) or f"b{suffix}"
-        z.name = f"z{suffix}"
-        activations = [
-            x for x in users.get(id(z), []) if isinstance(x, Map) and x.operation and len(x.operands) == 1
-        ]
-        for x in activations:
-            inner = any(isinstance(user, MatMul) for user in users.get(id(x), []))
-            if inner or (x.operation and x.operation.name not in ("softplus", "exp", "log", "stop_gradient")):
-                x.name = f"a{suffix}"
+            biases = [x for x in z.operands if is_parameter(x) and x is not array]
+            if len(biases) == 1 and biases[0] not in names:
+                names[biases[0]] = _common_label(biases[0], labels) or f"b{suffix}"
+        names[z] = f"z{suffix}"
+        for x in users.get(z, []):
+            if not isinstance(x, Map) or len(x.operands) != 1:
+                continue
+            inner = any(isinstance(user, MatMul) for user in users.get(x, []))
+            if inner or x.operation.name not in ("softplus", "exp", "log", "stop_gradient"):
+                names[x] = f"a{suffix}"
                 break
     for array in order:
-        if isinstance(array, View | Gather | Reshape) and _is_parameter(array) and not array.name:
-            array.name = _common_label(array, labels)
+        if array in names or not isinstance(array, View | Gather | Reshape) or not is_parameter(array):
+            continue
+        if label := _common_label(array, labels):
+            names[array] = label
+    return names
 
 
-def name_backward(output: Array, gradient: Array, adjoints: dict[int, Array]) -> None:
-    """Name the adjoints after what they are derivatives by."""
+def name_backward(
+    names: Names, output: Array, gradient: Array, adjoints: Mapping[int, Array]
+) -> dict[Array, str]:
+    """The names with those of the adjoints, after what they are derivatives by.
+
+    Args:
+        adjoints: of each forward array that has one of its own, by its id.
+    """
+    names = dict(names)
     for array in in_order([output]):
         adjoint = adjoints.get(id(array))
-        match = re.fullmatch(r"z(\w+)", array.name)
-        if adjoint is not None and match and not adjoint.name and not isinstance(adjoint, Theta):
-            adjoint.name = f"delta{match[1]}"
-    named = {array.name for array in in_order([output])}
+        match = re.fullmatch(r"z(\w+)", names.get(array, ""))
+        if adjoint is not None and match and adjoint not in names and not isinstance(adjoint, Theta):
+            names[adjoint] = f"delta{match[1]}"
+    named = {names[array] for array in in_order([output]) if array in names}
     for array in in_order([gradient]):
-        if isinstance(array, Map) and array.operation and len(array.operands) == 1 and not array.name:
-            match = re.fullmatch(r"z(\w+)", array.operands[0].name)
-            if match and f"a{match[1]}" not in named:
-                array.name = f"a{match[1]}"
-                named.add(array.name)
-        if isinstance(array, Map) and array.operation is DIVIDE and not array.name:
+        if array in names or not isinstance(array, Map):
+            continue
+        below: list[Array] = []
+        if len(array.operands) == 1:
+            below = [array.operands[0]]
+        elif array.operation is DIVIDE:  # a softmax: its logits, or those less their maximum
             exponentials = array.operands[0]
-            logits = exponentials.operands[0] if isinstance(exponentials, Map) else exponentials
-            for x in (logits, *logits.operands):
-                match = re.fullmatch(r"z(\w+)", x.name)
-                if match and f"a{match[1]}" not in named:
-                    array.name = f"a{match[1]}"
-                    named.add(array.name)
+            logits = exponentials.operands[0] if isinstance(exponentials, Map | Sum) else exponentials
+            below = [logits, *logits.operands]
+        for x in below:
+            match = re.fullmatch(r"z(\w+)", names.get(x, ""))
+            if match and f"a{match[1]}" not in named:
+                names[array] = f"a{match[1]}"
+                named.add(names[array])
     if isinstance(gradient, Assemble):
-        for piece, place in zip(gradient.operands, gradient.places, strict=True):
-            if place is not None and place.name and not piece.name and not isinstance(piece, Theta):
-                piece.name = f"d{place.name}"
+        for piece, place in zip(gradient.pieces, gradient.places, strict=True):
+            if place in names and piece not in names and not isinstance(piece, Theta):
+                assert place is not None
+                names[piece] = f"d{names[place]}"
+    return names
 
 
-def _is_parameter(array: Array) -> bool:
+def is_parameter(array: Array) -> bool:
+    """Whether an array holds parameters as they are."""
     while isinstance(array, View | Gather | Reshape):
-        array = array.operands[0]
+        array = array.source
     return isinstance(array, Theta)
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from autobp.compiler.emit import Module, Text, Writer, map_expression
+from autobp.compiler.emit import Module, Text, Writer, expression_of
 from autobp.compiler.expression import COMPARISONS, Expression
-from autobp.compiler.program import (
+from autobp.compiler.ir import (
     Array,
     Assemble,
     Choose,
@@ -21,17 +21,20 @@ from autobp.compiler.program import (
     MatMul,
     OneHot,
     Product,
+    Program,
     Reduce,
     Repeat,
     Reshape,
     RowDot,
     Segments,
     Spread,
+    Sum,
     SumTo,
+    Term,
     Theta,
+    Total,
     View,
 )
-from autobp.compiler.total import Term
 from autobp.ops import TABLE
 
 _COMPARISON, _SUM, _PRODUCT, _SIGN, _POWER, _ATOM = range(6)
@@ -52,8 +55,8 @@ def symbol(name: str) -> str:
 class EquationWriter(Writer):
     """Writes a program's arrays as equations; ``lines`` holds them."""
 
-    def __init__(self, results: Sequence[Array], input_names: Sequence[str]) -> None:
-        super().__init__(Module(), results, input_names)
+    def __init__(self, program: Program) -> None:
+        super().__init__(Module(), program)
 
     def assign(self, array: Array, text: str) -> None:
         name = symbol(self.name_for(array))
@@ -65,7 +68,7 @@ class EquationWriter(Writer):
         if isinstance(array, Theta):
             self.texts[id(array)] = (r"\theta", _ATOM)
         elif isinstance(array, Input):
-            self.texts[id(array)] = (symbol(self.input_names[array.number]), _ATOM)
+            self.texts[id(array)] = (symbol(self.names[array]), _ATOM)
         elif isinstance(array, Constant):
             value = array.values
             name = "" if value.size == 1 else self.module.constant(value, "C")
@@ -73,9 +76,9 @@ class EquationWriter(Writer):
             self.texts[id(array)] = (text, _ATOM)
         elif isinstance(array, Assemble):
             self.write_assembly(array)
-        elif isinstance(array, View | Gather) and array.name:
-            self.taken.add(array.name)
-            self.texts[id(array)] = (symbol(array.name), _ATOM)
+        elif isinstance(array, View | Gather) and array in self.names:
+            self.taken.add(self.names[array])
+            self.texts[id(array)] = (symbol(self.names[array]), _ATOM)
         else:
             super().write(array)
 
@@ -83,7 +86,7 @@ class EquationWriter(Writer):
         name = symbol(self.name_for(array))
         self.texts[id(array)] = (name, _ATOM)
         for piece, place in zip(array.operands, array.places, strict=True):
-            if place is not None and place.name and piece.name == f"d{place.name}":
+            if place and place in self.names and self.names.get(piece) == f"d{self.names[place]}":
                 continue  # it is written already, as the derivative that it is
             where = "" if place is None else f"_{{{_places(place, array.size)}}}"
             self.lines.append(f"{name}{where} &\\mathrel{{+}}= {self.of(piece, 0)}")
@@ -93,9 +96,8 @@ class EquationWriter(Writer):
         return _wrapped(self.texts[id(array)], least)
 
     def text_of(self, array: Array) -> Text:
-        if isinstance(array, Map | Elementwise):
-            expression = map_expression(array) if isinstance(array, Map) else array.expression
-            return _formula(expression, [self.texts[id(x)] for x in array.operands])
+        if isinstance(array, Map | Sum | Elementwise):
+            return _formula(expression_of(array), [self.texts[id(x)] for x in array.operands])
         if isinstance(array, MatMul):
             rows, columns = array.operands
             return rf"{self.of(rows)} {{{self.of(columns)}}}^{{\top}}", _PRODUCT
@@ -140,15 +142,14 @@ class EquationWriter(Writer):
         return text.strip()
 
 
-def equations(
-    terms: Sequence[Term] | None, results: Sequence[Array], output: Array, names: Sequence[str]
-) -> str:
+def equations(program: Program) -> str:
     """The whole program in an ``aligned`` block."""
-    writer = EquationWriter(results, names)
-    if terms is None:
-        lines = [*writer.lines, rf"\text{{outputs}} &= {writer.of(output)}"]
+    writer = EquationWriter(program)
+    result = program.results[0]
+    if isinstance(result, Total):
+        lines = [*writer.lines, f"C &= {writer.cost_text(result.terms)}"]
     else:
-        lines = [*writer.lines, f"C &= {writer.cost_text(terms)}"]
+        lines = [*writer.lines, rf"\text{{outputs}} &= {writer.of(result)}"]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,198 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autobp.compiler.canonical import canonicalise
-from autobp.compiler.check import CheckedWriter, Statement, checker
-from autobp.compiler.differentiate import differentiate
-from autobp.compiler.emit import Module, Writer, is_free
-from autobp.compiler.fast import FastWriter, Work
-from autobp.compiler.group import Groups
-from autobp.compiler.names import name_backward, name_forward, parameter_positions
-from autobp.compiler.notation import equations
-from autobp.compiler.program import Array, Floats, Gather, Reshape, Theta, View
-from autobp.compiler.total import Term, mean_terms
+from autobp.compiler.emit import is_free
+from autobp.compiler.executable import Executable
+from autobp.compiler.ir import Floats
 from autobp.compiler.trace import collected, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron
-from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
 Shapes = tuple[tuple[int, ...], ...]
-
-
-class Program:
-    """What one graph became: source text, and the functions it defines.
-
-    Attributes:
-        n_statements: the statements of its functions, forward and backward.
-        matrices: (name, positions in theta) of each matrix of parameters.
-        result_shape: of the outputs for one sample; None for a scalar.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        result_shape: tuple[int, ...] | None,
-        shapes: Shapes,
-        names: Sequence[str],
-        labels: Sequence[str],
-        check: bool = False,
-    ) -> None:
-        self.result_shape = result_shape
-        sizes = [math.prod(shape) for shape in shapes]
-        groups = Groups(canonicalise(graph), len(labels), sizes)
-        output = groups.output
-        name_forward(output, labels)
-        self.matrices = _matrices(output, labels)
-        module = Module()
-        inner_names = [f"_x{i + 1}" for i in range(len(names))]  # that no buffer and no helper has
-        arguments = ", ".join(["theta", *names])
-        inner_arguments = ", ".join(["theta", *inner_names, "work"])
-        head, inner_head = _head(names, sizes, shapes), _head(inner_names, sizes, shapes)
-        functions, fast, checked = [], [], []
-        fast_module, checked_module = Module(), Module()
-        self.graph = graph if check else None
-        self.statements: list[Statement] = []
-        self.work: dict[str, Work] = {}
-
-        def add(name: str, docstring: str, results: list[Array], result: Callable[[Writer], str]) -> int:
-            writer = Writer(module, results, names)
-            functions.append(_function(name, arguments, docstring, [*head, *writer.lines], result(writer)))
-            tuned = FastWriter(fast_module, results, inner_names)
-            returned = result(tuned)
-            self.work[name] = tuned.work
-            lines = [*inner_head, *tuned.lines]
-            if work_names := tuned.work.names():
-                lines.insert(0, f"{', '.join(work_names)}, = work")
-            fast.append(_function(name, inner_arguments, docstring, lines, returned))
-            if check:
-                slow = CheckedWriter(checked_module, results, names)
-                lines = [*head, *slow.checked_lines(self.statements)]
-                checked.append(_function(name, f"{arguments}, work", docstring, lines, result(slow)))
-            return len(writer.lines) + len(head)
-
-        terms: list[Term] | None
-        if result_shape is None:
-            terms = found = mean_terms(output)
-            summed = [x for term in found for x in (term.x, term.y) if x is not None]
-
-            def cost(writer: Writer) -> str:
-                return writer.fast_cost(found) if isinstance(writer, FastWriter) else writer.cost_text(found)
-
-            add("value", "The mean cost over the rows.", summed, cost)
-            results = summed
-            gradient, adjoints = differentiate(output, groups.theta)
-            gradient.name = "gradient"
-            name_backward(output, gradient, adjoints)
-            results = [*summed, gradient]
-            self.n_statements = add(
-                "cost_and_gradient",
-                "The mean cost over the rows, and its gradient by theta.",
-                results,
-                lambda writer: f"{cost(writer)}, {writer.of(gradient)}",
-            )
-        else:
-            inner = ", ".join(map(str, result_shape))
-
-            def outputs(writer: Writer) -> str:
-                shaped = f"{writer.of(output)}.reshape({'m, ' if output.batched else ''}{inner})"
-                if names and not output.batched:
-                    shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
-                return f"np.array({shaped})" if isinstance(writer, FastWriter) else shaped
-
-            terms, results = None, [output]
-            self.n_statements = add("value", "The outputs for each row.", results, outputs)
-        docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        self._module, self._functions, self._docstring = module, functions, docstring
-        run = (checked_module, checked) if check else (fast_module, fast)
-        self.run_source = run[0].text(run[1], docstring, with_constants=False)
-        self.constants = run[0].constants
-        self.latex = equations(terms, results, output, names)
-        self._start()
-
-    @property
-    def source(self) -> str:
-        """A module that imports only NumPy and runs on its own, numbers and all."""
-        return self._module.text(self._functions, self._docstring)
-
-    def _start(self) -> None:
-        self._namespace: dict[str, Any] | None = None
-        self._work = threading.local()
-
-    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], list[Floats]]:
-        """One of the functions, and this thread's buffers for m rows."""
-        if self._namespace is None:
-            namespace: dict[str, Any] = dict(self.constants)
-            if self.graph is not None:
-                namespace["finite"] = checker(self.graph, self.statements)
-            exec(compile_source(self.run_source), namespace)
-            self._namespace = namespace
-        kept: dict[tuple[str, int], list[Floats]] = self._work.__dict__.setdefault("buffers", {})
-        work = kept.get((name, m))
-        if work is None:
-            while len(kept) >= _KEPT:
-                del kept[next(iter(kept))]
-            work = kept[name, m] = self.work[name].allocate(m)
-        return self._namespace[name], work
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
-
-
-def compile_source(source: str) -> Any:
-    """The source as a code object."""
-    return compile(source, "<compiled by autobp>", "exec")
-
-
-def _function(name: str, arguments: str, docstring: str, lines: Sequence[str], result: str) -> str:
-    body = "\n".join(f"    {line}" for line in [f'"""{docstring}"""', *lines, f"return {result}"])
-    return f"def {name}({arguments}):\n{body}\n"
-
-
-def _head(names: Sequence[str], sizes: Sequence[int], shapes: Shapes) -> list[str]:
-    """The statements that make each argument (m, elements of a sample)."""
-    if not names:
-        return []
-    return [f"m = len({names[0]})"] + [
-        f"{name} = {name}.reshape(m, {size})"
-        for name, size, shape in zip(names, sizes, shapes, strict=True)
-        if len(shape) != 1
-    ]
-
-
-def _matrices(output: Array, labels: Sequence[str]) -> list[tuple[str, Any]]:
-    from autobp.compiler.differentiate import in_order
-
-    covered = np.zeros(len(labels), dtype=bool)
-    found: list[tuple[str, Any]] = []
-    names: set[str] = set()
-    chosen = []
-    for array in in_order([output]):
-        if isinstance(array, View | Gather | Reshape):
-            source = array.operands[0]
-            while isinstance(source, View | Gather | Reshape):
-                source = source.operands[0]
-            if isinstance(source, Theta):
-                chosen.append((array.name, parameter_positions(array)))
-    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
-        squeezed = positions.squeeze() if positions.ndim > 2 else positions
-        flat = squeezed.reshape(-1)
-        if covered[flat].any() or len(np.unique(flat)) < len(flat):
-            continue
-        covered[flat] = True
-        unique = name or f"P{1 + len(found)}"
-        while unique in names:
-            unique += "_"
-        names.add(unique)
-        found.append((unique, squeezed))
-    for i in np.flatnonzero(~covered).tolist():
-        found.append((labels[i] or f"theta[{i}]", np.array(i)))
-    return sorted(found, key=lambda pair: int(pair[1].flat[0]))
 
 
 class Step:
@@ -226,8 +43,8 @@ class Step:
         self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
-        self._programs: dict[Shapes, Program] = {}
-        self._last: Program | None = None
+        self._programs: dict[Shapes, Executable] = {}
+        self._last: Executable | None = None
         self._lock = threading.Lock()
         self._thread = threading.local()  # of each thread, the calls that it is prepared for
 
@@ -267,7 +84,7 @@ class Step:
 
     def _prepare(
         self, theta: ArrayLike, arguments: Sequence[ArrayLike]
-    ) -> tuple[Program, Floats, list[Floats]]:
+    ) -> tuple[Executable, Floats, list[Floats]]:
         vector = _floats("theta", theta)
         if vector.shape != self._theta.shape:
             raise ValueError(
@@ -300,7 +117,7 @@ class Step:
         self._last = program
         return program, vector, arrays
 
-    def _trace(self, shapes: Shapes, samples: Sequence[Floats]) -> Program:
+    def _trace(self, shapes: Shapes, samples: Sequence[Floats]) -> Executable:
         if self._function is None or self._parameters is None:
             known = "; ".join(str(shape) for shape in self._programs) or "none at all"
             raise ValueError(
@@ -317,13 +134,13 @@ class Step:
                 if type(error) not in (IndexError, TypeError, ValueError) or not given:
                     raise
                 raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-            program = Program(graph, result_shape, shapes, self._names, self._labels, self._check)
+            program = Executable(graph, result_shape, shapes, self._names, self._labels, self._check)
         self._programs[shapes] = program
         return program
 
     # ---------------------------------------------------------------------------------------- readings
 
-    def _program(self) -> Program:
+    def _program(self) -> Executable:
         if self._last is None:
             raise ValueError(
                 "nothing is traced yet: call the step once, or give compile an example=(x, y) of one sample"
@@ -521,7 +338,7 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     step = Step(None, parameters, names, check)
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    step._last = Program(graph, result_shape, tuple(shapes), names, step._labels, check)
+    step._last = Executable(graph, result_shape, tuple(shapes), names, step._labels, check)
     step._programs[tuple(shapes)] = step._last
     return step
 

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from autobp.compiler.expression import Expression
-from autobp.compiler.program import Array, Constant, Elementwise, Map, Reduce, Reshape, RowDot
+from autobp.compiler.ir import Array, Constant, Elementwise, Map, Reduce, Reshape, RowDot, Sum, Term, Total
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is
 
 
-@dataclass(frozen=True)
-class Term:
-    """coefficient · m**samples · Σ over everything in x (times y where there is one)."""
-
-    coefficient: float
-    samples: int
-    x: Array
-    y: Array | None = None
-
-
-def mean_terms(output: Array) -> list[Term]:
-    """The mean of ``output`` (one element for each sample) over the samples, as terms to be added."""
+def mean_cost(output: Array) -> Total:
+    """The mean of ``output`` (one element for each sample) over the samples."""
     terms: list[Term] = []
     stack = [(output, 1.0, -1 if output.batched else 0)]
     while stack:
         array, factor, samples = stack.pop()
         if isinstance(array, Reshape) or (isinstance(array, Reduce) and array.ufunc == "add"):
             stack.append((array.operands[0], factor, samples))
-        elif len(terms) + len(stack) < _MOST and isinstance(array, Map) and (parts := _linear(array)):
+        elif len(terms) + len(stack) < _MOST and isinstance(array, Map | Sum) and (parts := _linear(array)):
             for x, coefficient in parts:
                 repeated = array.size / x.size
                 once = array.batched and not x.batched
                 stack.append((x, factor * coefficient * repeated, samples + once))
-        elif isinstance(array, RowDot) and _alike(*array.operands):
-            terms.append(Term(factor, samples, *array.operands))
+        elif isinstance(array, RowDot) and _alike(array.x, array.y):
+            terms.append(Term(factor, samples, array.x, array.y))
         elif (
             isinstance(array, Map)
             and array.operation is CONSTANT_POWER
@@ -47,7 +35,7 @@ def mean_terms(output: Array) -> list[Term]:
             terms.append(Term(factor, samples, array.operands[0], array.operands[0]))
         else:
             terms.append(Term(factor, samples, array))
-    return _cross_entropies_whole(terms[::-1])
+    return Total(tuple(_cross_entropies_whole(terms[::-1])))
 
 
 def _cross_entropies_whole(terms: list[Term]) -> list[Term]:
@@ -71,7 +59,7 @@ def _cross_entropies_whole(terms: list[Term]) -> list[Term]:
             logit, target = Expression("slot", 0), Expression("slot", 1)
             product = target * logit
             whole = Expression("logaddexp", Expression("neg", product), logit - product)
-            found[found.index(term)] = Term(term.coefficient, term.samples, Elementwise([z, y], whole))
+            found[found.index(term)] = Term(term.coefficient, term.samples, Elementwise((z, y), whole))
             found.remove(other)
             break
     return found
@@ -79,7 +67,7 @@ def _cross_entropies_whole(terms: list[Term]) -> list[Term]:
 
 def _times(term: Term, z: Array) -> Array | None:
     """y where the term is the sum of y·z."""
-    pair: list[Array] = [term.x, term.y] if term.y is not None else []
+    pair: tuple[Array, ...] = (term.x, term.y) if term.y is not None else ()
     if term.y is None and isinstance(term.x, Map) and term.x.operation is MULTIPLY:
         pair = term.x.operands
     if len(pair) != 2 or not any(x is z for x in pair):
@@ -91,10 +79,10 @@ def _alike(x: Array, y: Array) -> bool:
     return x.shape == y.shape and x.batched == y.batched
 
 
-def _linear(array: Map) -> list[tuple[Array, float]]:
-    """The operands of a Map that is linear in them, with their coefficients."""
+def _linear(array: Map | Sum) -> list[tuple[Array, float]]:
+    """The operands of an array that is linear in them, with their coefficients."""
     operands = array.operands
-    if array.operation is None:
+    if isinstance(array, Sum):
         return list(zip(operands, array.signs, strict=True))
     if array.operation in (MULTIPLY, DIVIDE) and len(operands) == 2:
         for x, c in (operands, operands[::-1]) if array.operation is MULTIPLY else (operands,):

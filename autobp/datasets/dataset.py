@@ -1,0 +1,153 @@
+"""Samples: a table of them as read or made, and a data set, split and scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autobp import costs
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples to train on and samples held out.
+
+    Attributes:
+        name: the data set's name, or the file's.
+        X: the inputs to train on, (m, n), scaled as ``offset`` and ``scale`` say.
+        Y: their targets, (m, K): one-hot for three classes or more; 0 or 1, K = 1, for two; else numbers.
+        X_test, Y_test: the samples held out, likewise; no rows where none are.
+        names: of the n inputs.
+        classes: the classes' names in the order of Y's columns, or of 0 and 1; empty for numbers.
+        target: what Y is, the name of its column.
+        offset, scale: (n,) each: X is (inputs as given - offset) / scale.
+        target_offset, target_scale: the same for Y; 0 and 1 for classes.
+        image_shape: (height, width) where each input is an image, row by row, else None.
+    """
+
+    name: str
+    X: Array
+    Y: Array
+    X_test: Array
+    Y_test: Array
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    target: str
+    offset: Array
+    scale: Array
+    target_offset: float = 0.0
+    target_scale: float = 1.0
+    image_shape: tuple[int, int] | None = None
+
+    @property
+    def task(self) -> str:
+        """"classification" or "regression"."""
+        return "classification" if self.classes else "regression"
+
+    @property
+    def cost(self) -> str:
+        """The name of the cost that suits the targets, for a network whose output layer is linear."""
+        if not self.classes:
+            return costs.quadratic.name
+        two = len(self.classes) == 2
+        return (costs.binary_cross_entropy_with_logits if two else costs.softmax_cross_entropy).name
+
+    def images(self, X: ArrayLike) -> Array:
+        """Inputs, (m, n), as images, (m, height, width). ValueError where the inputs are no images."""
+        if self.image_shape is None:
+            raise ValueError(f"the inputs of {self.name} are not images")
+        inputs = np.asarray(X, dtype=np.float64)
+        return inputs.reshape(len(inputs), *self.image_shape)
+
+    def __str__(self) -> str:
+        what = f"classes {', '.join(self.classes)}" if self.classes else f"numbers, {self.target}"
+        return (
+            f"{self.name}: {len(self.X)} samples to train on and {len(self.X_test)} held out, "
+            f"{self.X.shape[1]} inputs, {what}"
+        )
+
+
+@dataclass
+class Table:
+    """Samples before the split. ``labels`` are class numbers if there are classes, else quantities."""
+
+    name: str
+    X: Array
+    labels: Array
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    target: str = "class"
+    scale: float | None = None  # what to divide the inputs by; None: as their spread asks
+    image_shape: tuple[int, int] | None = None
+
+
+def dataset_of(table: Table, test_size: float, scaled: bool, rng: np.random.Generator) -> Dataset:
+    """The table split, the part test_size held out, and its quantities scaled, where that is asked for."""
+    train, test = _split(table.labels if table.classes else None, len(table.X), test_size, rng)
+    X, offset, scale = table.X, np.zeros(len(table.names)), np.ones(len(table.names))
+    if table.scale is not None:
+        scale *= table.scale
+        X = X / scale
+    elif scaled:
+        X, offset, scale = _standardised(table.name, table.names, X, train)
+    target_offset, target_scale = np.zeros(1), np.ones(1)
+    if len(table.classes) > 2:
+        Y = np.eye(len(table.classes))[table.labels.astype(int)]
+    else:
+        Y = table.labels.reshape(-1, 1)
+        if not table.classes and scaled:
+            Y, target_offset, target_scale = _standardised(table.name, [table.target], Y, train)
+    return Dataset(
+        table.name,
+        X[train],
+        Y[train],
+        X[test],
+        Y[test],
+        table.names,
+        table.classes,
+        table.target,
+        offset,
+        scale,
+        float(target_offset[0]),
+        float(target_scale[0]),
+        table.image_shape,
+    )
+
+
+def _standardised(
+    name: str, columns: Sequence[str], X: Array, train: NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """(X - offset) / scale, the offset and the scale: mean and standard deviation over the rows to train on.
+
+    The scale is 1 where a column is constant up to rounding.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset, deviation = X[train].mean(axis=0), X[train].std(axis=0)
+        scale = np.where(deviation > 1e-12 * np.abs(X[train]).max(axis=0), deviation, 1.0)
+        scaled = (X - offset) / scale
+    fine = np.isfinite(offset) & np.isfinite(scale) & np.isfinite(scaled).all(axis=0)
+    if not fine.all():
+        column = columns[int(np.argmin(fine))]
+        raise ValueError(f"{name}: the numbers of {column} are too large to scale; divide them first")
+    return scaled, offset, scale
+
+
+def _split(
+    classes: Array | None, m: int, test_size: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows to train on and those held out, each in a shuffled order, class by class in proportion.
+
+    Written here, since a CSV file must not need scikit-learn.
+    """
+    order = rng.permutation(m)
+    of_class = np.zeros(m) if classes is None else classes
+    held_out = np.zeros(m, dtype=bool)
+    for label in np.unique(of_class):
+        rows = order[of_class[order] == label]
+        held_out[rows[: min(round(test_size * len(rows)), len(rows) - 1)]] = True
+    return order[~held_out[order]], order[held_out[order]]

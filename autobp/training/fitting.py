@@ -1,0 +1,255 @@
+"""The training loop: mini-batches, an optimiser, and what to do where training diverges."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import index as whole
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autobp.arguments import unknown
+from autobp.costs import PROBABILISTIC, Cost, named
+from autobp.engine import Value, ieee
+from autobp.nn import MLP
+from autobp.optim import OPTIMIZERS, Optimizer
+from autobp.training.gradients import compiled_cost, compiled_step, eager_step, write
+from autobp.training.measures import mean_cost
+from autobp.training.progress import History, Progress
+from autobp.training.samples import check_targets, samples_of
+
+Array = NDArray[np.float64]
+#: On so many samples, spread over all, the cost is taken before training, to tell whether it diverges.
+_SAMPLED = 100
+#: A cost that ends so many times as high has diverged: a cost that wavers around its start has not.
+_DIVERGED = 10
+
+
+def fit(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    cost: str | Callable[[Any, Any], Value] = "quadratic",
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: str | Optimizer = "adam",
+    lr: float = 0.01,
+    l2: float = 0.0,
+    seed: int | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    progress: bool = True,
+    compiled: bool = True,
+    on_epoch: Callable[[int, History], None] | None = None,
+) -> History:
+    """Train a network by mini-batches; its parameters are updated in place.
+
+    Where the cost ends above ten times what it was before, a warning says so, and the network keeps the
+    parameters with the lowest cost: those that the best epoch began or ended with.
+
+    Args:
+        net: the network.
+        X: the inputs, (m, n), a sample in each row.
+        Y: the targets, (m, K), or (m,) for one output or for class numbers.
+        cost: a name in ``costs.COSTS``, or a function of one sample's outputs and targets.
+        epochs: how often to go through all samples, at least 1.
+        batch_size: samples for each step, at least 1; the last batch of an epoch may be smaller.
+        optimizer: "sgd", "adam" or an :class:`Optimizer` of the network's parameters (lr is then its own).
+        lr: the learning rate.
+        l2: λ of the penalty λ/(2m) Σ w² over the weights, with m the number of all samples.
+        seed: for the shuffling; left out, it differs from run to run.
+        validation: (X, Y) to watch the cost on after each epoch.
+        progress: whether to show the progress on standard error: in a terminal one line that is kept up to
+            date, elsewhere at most ten lines in all.
+        compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
+            false, each sample's graph is built and walked back in Values.
+        on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1. It may change the
+            network's parameters.
+
+    Returns:
+        The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
+
+    Raises:
+        IndexError: a class number among the targets is not that of an output.
+        TypeError: an argument is of another kind.
+        ValueError: shapes or values do not fit, or the cost, a gradient or a parameter is no longer finite
+            (the message says when; the network keeps the parameters with the lowest cost, as above).
+    """
+    X, Y = samples_of("", X, Y, net)
+    held_out = None if validation is None else samples_of("validation ", *validation, net)
+    epochs, batch_size = _at_least_one(epochs=epochs, batch_size=batch_size)
+    if not l2 >= 0:
+        raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
+    cost_of = named(cost)
+    if isinstance(cost_of, Cost):
+        cost_of.check_output(net.activations[-1])
+    check_targets("", cost_of, Y, net)
+    if held_out is not None:
+        check_targets("validation ", cost_of, held_out[1], net)
+    parameters = net.parameters()
+    descent = _Descent(net, X, Y, cost_of, l2, _optimizer(optimizer, parameters, lr), compiled)
+    cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
+    rng = random.Random(seed)
+    history = History()
+    shown = Progress(epochs, -(-len(X) // batch_size), progress)
+    try:
+        for epoch in range(1, epochs + 1):
+            descent.run_epoch(epoch, _batches(len(X), batch_size, rng), shown, history)
+            write(descent.theta, parameters)
+            if held_out is not None:
+                with ieee():  # infinite is a cost too, and no reason to stop
+                    history.validation_cost.append(cost_on(*held_out))
+            shown.epoch(epoch, history)
+            if on_epoch is not None:
+                on_epoch(epoch, history)
+                descent.theta = np.array([parameter.data for parameter in parameters])
+        if history.cost[-1] > _DIVERGED * descent.start > 0:
+            lowest = descent.back_to_the_best()
+            warnings.warn(
+                f"the cost was {descent.start:.4g} before training and is {history.cost[-1]:.4g} now; "
+                f"{descent.advice()}. The network keeps the parameters of the lowest cost it had, "
+                f"{lowest:.4g}",
+                stacklevel=2,
+            )
+    except KeyboardInterrupt:
+        history.interrupted = True
+    finally:
+        shown.close()
+        write(descent.theta, parameters)
+    return history
+
+
+def _at_least_one(**counts: Any) -> list[int]:
+    """The numbers as int; TypeError or ValueError where one is no whole number, or below 1."""
+    for name, given in counts.items():
+        if not hasattr(given, "__index__"):
+            raise TypeError(f"{name} must be a whole number; got {given!r}")
+    numbers = [whole(given) for given in counts.values()]
+    if min(numbers) < 1:
+        raise ValueError(f"{' and '.join(counts)} must be at least 1; got {' and '.join(map(str, numbers))}")
+    return numbers
+
+
+def _optimizer(optimizer: str | Optimizer, parameters: list[Value], lr: float) -> Optimizer:
+    """The optimiser of that name, or the one given; ValueError or TypeError where it is none of these."""
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(unknown("optimizer", optimizer, OPTIMIZERS, {"gradientdescent": "'sgd'"}))
+        return OPTIMIZERS[optimizer](parameters, lr=lr)
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"an optimizer is a name ({', '.join(OPTIMIZERS)}) or made of the network's parameters, as "
+            f"optim.SGD(net.parameters(), lr=0.1) is; got {optimizer!r}"
+        )
+    if [id(p) for p in optimizer.parameters] != [id(p) for p in parameters]:
+        raise ValueError("the optimizer was made for other parameters than this network's")
+    return optimizer
+
+
+class _Descent:
+    """The parameters on their way down, and the best that they have been.
+
+    Attributes:
+        theta: the parameters now, (n_parameters,).
+        start: the cost before training.
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        X: Array,
+        Y: Array,
+        cost_of: Callable[[Any, Any], Value],
+        l2: float,
+        optimizer: Optimizer,
+        compiled: bool,
+    ) -> None:
+        self.net, self.X, self.Y = net, X, Y
+        self.cost_of = cost_of
+        self.optimizer = optimizer
+        self.cost_and_gradient = (compiled_step if compiled else eager_step)(net, cost_of, l2, len(X))
+        self.layers = np.cumsum([0, *[len(layer.parameters()) for layer in net.layers[:-1]]])  # in theta
+        self.theta = np.array([parameter.data for parameter in net.parameters()])
+        self.start = self._sampled_cost(self.theta)
+        # What the epoch of the lowest cost began and ended with: its cost is a mean over the way between.
+        self.lowest, self.best = np.inf, [self.theta]
+
+    def run_epoch(
+        self, epoch: int, batches: Iterator[list[int]], shown: Progress, history: History
+    ) -> None:
+        """A step for each batch of rows, and what the history has of the epoch.
+
+        Raises ValueError where a number is no longer finite; theta is the best there was then.
+        """
+        total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(self.layers)), 0
+        begun = self.theta
+        for rows in batches:
+            value, grad = self._step(epoch, rows)
+            total += len(rows) * value
+            with np.errstate(over="ignore"):  # infinite is a norm too, of a gradient that is finite
+                norm += len(rows) * float(np.linalg.norm(grad))
+                layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, self.layers))
+            seen += len(rows)
+            shown.step(epoch, total / seen)
+        history.cost.append(total / seen)
+        history.gradient_norm.append(norm / seen)
+        history.layer_gradient_norm.append((layer_norms / seen).tolist())
+        if history.cost[-1] < self.lowest:
+            self.lowest, self.best = history.cost[-1], [begun, self.theta]
+
+    def _step(self, epoch: int, rows: list[int]) -> tuple[float, Array]:
+        """The cost and gradient on a batch, after one step against the gradient."""
+        problem = ""
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do
+            value, grad = self.cost_and_gradient(self.theta, self.X[rows], self.Y[rows])
+            if np.isfinite(value) and np.isfinite(grad).all():
+                updated = self.optimizer.update(self.theta, grad)
+                if not np.isfinite(updated).all():
+                    problem = "a step leads to parameters that are not finite"
+            else:
+                but = "" if np.isfinite(grad).all() else "not "
+                problem = f"the cost is {value} and its gradient {but}finite"
+        if problem:
+            self.back_to_the_best()
+            raise ValueError(f"in epoch {epoch} {problem}; {self.advice()}")
+        self.theta = updated
+        return value, grad
+
+    def back_to_the_best(self) -> float:
+        """The lowest cost there was, on the samples looked at; theta has its parameters again."""
+        self.theta = min(self.best, key=self._sampled_cost)
+        return self._sampled_cost(self.theta)
+
+    def _sampled_cost(self, theta: Array) -> float:
+        sampled = slice(None, None, -(-len(self.X) // _SAMPLED))
+        with np.errstate(over="ignore", invalid="ignore"):
+            cost, _ = self.cost_and_gradient(theta, self.X[sampled], self.Y[sampled])
+        return cost if np.isfinite(cost) else np.inf
+
+    def advice(self) -> str:
+        """What to do where training diverges."""
+        cost = self.cost_of if isinstance(self.cost_of, Cost) else None
+        advice = [f"try a smaller learning rate than {self.optimizer.lr:g}"]
+        for what, array in [("inputs", self.X), ("targets", self.Y)]:
+            class_numbers = array is self.Y and cost is not None and cost.of_class is not None
+            if np.abs(array).max() > 10 and not class_numbers:
+                advice.append(f"standardise the {what}, which go from {array.min():.4g} to {array.max():.4g}")
+        output = self.net.activations[-1]
+        if cost is not None and cost.on_logits:
+            advice.append(
+                f"take {cost.on_logits} on a linear output"
+                if output in PROBABILISTIC
+                else f"take {cost.on_logits}, since the output is {output} and no probability"
+            )
+        return ", or ".join(advice)
+
+
+def _batches(m: int, size: int, rng: random.Random) -> Iterator[list[int]]:
+    order = list(range(m))
+    rng.shuffle(order)
+    for start in range(0, m, size):
+        yield order[start : start + size]
