@@ -295,7 +295,7 @@ def test_slopes_at_other_numbers():
         (costs.binary_cross_entropy, "sigmoid", "ratio"),
         (costs.binary_cross_entropy_with_logits, "linear", "sigmoid"),
         (costs.quadratic, "linear", "difference"),
-        (costs.hinge, "linear", "hinge"),
+        (costs.hinge, "linear", "margin"),
     ],
 )
 def test_the_target_and_the_form_of_each_cost_are_found(cost, activation, form):

@@ -49,7 +49,7 @@ FORMS: Final = (
     Form("ratio", lambda a, y: (a - y) / (a * (1.0 - a)), of="a", scaled=True),
     Form("logarithm", lambda a, y: -y / a, of="a"),
     Form(
-        "hinge",
+        "margin",
         lambda x, y: -y if 1.0 - y * x > 0.0 else 0.0,
         points=((0.3, 0.8), (0.6, 2.5), (1.5, 0.5), (2.0, 1.0)),
         within=1e-12,
