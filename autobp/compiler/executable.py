@@ -16,6 +16,7 @@ from autobp.compiler.emit import Module, Writer
 from autobp.compiler.fast import FastWriter, Work
 from autobp.compiler.group import Groups
 from autobp.compiler.ir import (
+    Argument,
     Array,
     Floats,
     Gather,
@@ -52,16 +53,17 @@ def programs_of(
     """
     groups = Groups(canonicalise(graph), len(labels), samples)
     output = groups.output
+    arguments: tuple[Argument, ...] = (groups.theta, *groups.inputs)
     forward: dict[Array, str] = dict(zip(groups.inputs, names, strict=True))
     forward.update(name_forward(output, labels))
     if result_shape is not None:
-        value = Program(groups.theta, groups.inputs, (output,), forward, result_shape)
+        value = Program(arguments, (output,), forward, result_shape)
         return {"value": value}, groups.scalars
     cost = mean_cost(output)
-    value = Program(groups.theta, groups.inputs, (cost,), forward)
+    value = Program(arguments, (cost,), forward)
     gradient, adjoints = differentiate(output, groups.theta)
     backward = name_backward({**forward, gradient: "gradient"}, output, gradient, adjoints)
-    both = Program(groups.theta, groups.inputs, (cost, gradient), backward)
+    both = Program(arguments, (cost, gradient), backward)
     return {"value": value, "cost_and_gradient": both}, groups.scalars
 
 

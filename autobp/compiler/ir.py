@@ -4,7 +4,7 @@ An :class:`Array` stands for one group of scalar nodes. Its shape leaves out the
 set, they are one more axis before all others. What an array is computed by is told by its class, one for
 each kind, and by that class's fields; ``operands`` are those fields that are arrays. Arrays never change, and
 two are the same only where they are one object. What a reader would call them stands beside them, in a
-:class:`Program`.
+:class:`Program`. A :class:`Loop` holds a program of its own, its body.
 """
 
 from __future__ import annotations
@@ -85,6 +85,21 @@ class Input(Array):
 
     def __post_init__(self) -> None:
         self._is((math.prod(self.sample),), True)
+
+
+@dataclass(frozen=True, eq=False)
+class Local(Array):
+    """An argument of a loop's body: a state, what belongs to one step, or what stays the same."""
+
+    of_shape: Shape
+    with_samples: bool
+
+    def __post_init__(self) -> None:
+        self._is(self.of_shape, self.with_samples)
+
+
+#: What programs are functions of.
+Argument = Theta | Input | Local
 
 
 @dataclass(frozen=True, eq=False)
@@ -430,19 +445,79 @@ class Program:
     """Arrays that are computed from arguments, and which of them are the results.
 
     Attributes:
-        theta, inputs: the arguments.
-        results: of a cost, the :class:`Total` alone, or it and the gradient; of outputs, one flat array.
+        arguments: theta and the inputs; of the body of a loop, Locals. Arrays depend on no others.
+        results: of a cost, the :class:`Total` alone, or it and the gradient; of outputs, one flat array; of
+            the body of a loop, the next states, then the outputs of a step.
         names: what arrays are called, the inputs among them.
-        result_shape: of the outputs for one sample; None for a cost.
+        result_shape: of the outputs for one sample; None for a cost and for a body.
     """
 
-    theta: Theta
-    inputs: tuple[Input, ...]
+    arguments: tuple[Argument, ...]
     results: tuple[Array, ...]
     names: Names
     result_shape: Shape | None = None
 
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
-        """Everything that the results depend on, themselves included, operands first."""
+        """Everything that the results depend on, themselves included, operands first; bodies keep theirs."""
         return tuple(in_order(self.results))
+
+    @property
+    def theta(self) -> Theta:
+        """The parameters. Raises ValueError in the body of a loop, which has none of its own."""
+        for argument in self.arguments:
+            if isinstance(argument, Theta):
+                return argument
+        raise ValueError("the body of a loop has no theta: what it needs of it is among its arguments")
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The data, in order."""
+        return tuple([x for x in self.arguments if isinstance(x, Input)])
+
+
+# ---------------------------------------------------------------------------------------------------- loops
+
+
+@dataclass(frozen=True, eq=False)
+class Loop(Array):
+    """A body that is run step after step, each time on the states that the step before left.
+
+    It has no numbers itself, and the shape (): a :class:`Result` picks one of the arrays that it leaves.
+
+    Attributes:
+        steps: how often the body is run.
+        body: its arguments are :class:`Local` s, one for each of ``initial``, ``sequences`` and
+            ``invariants``, in this order. Its results are the next states, as many as ``initial`` and of the
+            same shapes, samples or none, and then the outputs of a step.
+        initial: the states before the first step.
+        sequences: arrays with a leading axis of steps; step t takes the elements at t.
+        invariants: what is the same in every step.
+        falling: whether t runs from the last step to the first. Sequences and outputs are still ordered by t.
+    """
+
+    steps: int
+    body: Program
+    initial: tuple[Array, ...]
+    sequences: tuple[Array, ...] = ()
+    invariants: tuple[Array, ...] = ()
+    falling: bool = False
+
+    def __post_init__(self) -> None:
+        self._is((), False)
+
+
+@dataclass(frozen=True, eq=False)
+class Result(Array):
+    """What a loop leaves: a state after the last step, or all outputs of one kind, a leading axis of steps.
+
+    ``number`` counts the results of the loop's body: first the states, then the outputs.
+    """
+
+    loop: Loop
+    number: int
+
+    def __post_init__(self) -> None:
+        made = self.loop.body.results[self.number]
+        is_state = self.number < len(self.loop.initial)
+        self._is(made.shape if is_state else (self.loop.steps, *made.shape), made.batched)
