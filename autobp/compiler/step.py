@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from autobp.compiler.emit import is_free
 from autobp.compiler.executable import Executable
-from autobp.compiler.ir import Floats
+from autobp.compiler.ir import Floats, Program
+from autobp.compiler.pipeline import Signature
 from autobp.compiler.trace import collected, flatten, no_garbage_collection, record, shape_of, trace
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron
@@ -134,7 +135,8 @@ class Step:
                 if type(error) not in (IndexError, TypeError, ValueError) or not given:
                     raise
                 raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-            program = Executable(graph, result_shape, shapes, self._names, self._labels, self._check)
+            signature = Signature(self._labels, self._names, shapes, result_shape)
+            program = Executable(graph, signature, self._check)
         self._programs[shapes] = program
         return program
 
@@ -177,6 +179,14 @@ class Step:
 
     def __bool__(self) -> bool:
         return True
+
+    @property
+    def program(self) -> Program:
+        """The arrays that cost and gradient (or outputs) are computed by; ``str`` shows them, one a line.
+
+        docs/programs.md tells how to read it. Raises ValueError before the trace.
+        """
+        return list(self._program().programs.values())[-1]
 
     @property
     def source(self) -> str:
@@ -338,7 +348,7 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     step = Step(None, parameters, names, check)
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    step._last = Executable(graph, result_shape, tuple(shapes), names, step._labels, check)
+    step._last = Executable(graph, Signature(step._labels, names, shapes, result_shape), check)
     step._programs[tuple(shapes)] = step._last
     return step
 
