@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from autobp.compiler.trace import CONSTANT, PARAMETER, Graph
+from autobp.compiler.recording import CONSTANT, PARAMETER, Graph
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,

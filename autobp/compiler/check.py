@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.compiler.emit import Writer
 from autobp.compiler.ir import Array, Indices
-from autobp.compiler.trace import Graph, describe
+from autobp.compiler.recording import Graph, describe
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.
 Statement = tuple[str, Indices | None]

@@ -14,7 +14,7 @@ from autobp.compiler.ir import Array, Floats, Indices, Program, Total
 from autobp.compiler.names import matrices
 from autobp.compiler.notation import equations
 from autobp.compiler.pipeline import Signature, programs_of
-from autobp.compiler.trace import Graph
+from autobp.compiler.recording import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 

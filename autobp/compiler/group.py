@@ -38,7 +38,7 @@ from autobp.compiler.ir import (
     View,
 )
 from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
-from autobp.compiler.trace import PARAMETER
+from autobp.compiler.recording import PARAMETER
 from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
 
 _CONSTANT = -1

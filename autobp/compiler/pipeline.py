@@ -22,8 +22,8 @@ from autobp.compiler.differentiate import differentiate
 from autobp.compiler.group import group
 from autobp.compiler.ir import Array, Indices, Program, Shape
 from autobp.compiler.names import name_backward, name_forward
+from autobp.compiler.recording import Graph
 from autobp.compiler.total import mean_cost
-from autobp.compiler.trace import Graph
 
 
 @dataclass(frozen=True)
