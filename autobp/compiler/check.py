@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.compiler.emit import Writer
 from autobp.compiler.ir import Array, Indices
-from autobp.compiler.trace import describe
+from autobp.compiler.recording import describe
 from autobp.reading.graph import Graph
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.

@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from autobp.compiler.canonical import canonicalise
 from autobp.compiler.check import CheckedWriter, Statement, checker
-from autobp.compiler.differentiate import differentiate
 from autobp.compiler.emit import Module, Writer
 from autobp.compiler.fast import FastWriter, Work
-from autobp.compiler.group import Groups
-from autobp.compiler.ir import (
-    Array,
-    Floats,
-    Gather,
-    Indices,
-    Program,
-    Reshape,
-    Shape,
-    Total,
-    View,
-)
-from autobp.compiler.names import is_parameter, name_backward, name_forward, parameter_positions
+from autobp.compiler.ir import Array, Floats, Indices, Program, Total
+from autobp.compiler.names import matrices
 from autobp.compiler.notation import equations
-from autobp.compiler.total import mean_cost
+from autobp.compiler.pipeline import Signature, programs_of
 from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
-
-
-def programs_of(
-    graph: Graph,
-    result_shape: Shape | None,
-    samples: Sequence[Shape],
-    names: Sequence[str],
-    labels: Sequence[str],
-) -> tuple[dict[str, Program], dict[Array, Indices]]:
-    """The programs of a graph, by the name of the function each becomes, and their arrays' scalar nodes.
-
-    Args:
-        graph: of one sample.
-        result_shape: of the outputs; None where the result is a cost.
-        samples: the shape of each argument.
-        names: what the arguments are called.
-        labels: of the parameters.
-    """
-    groups = Groups(canonicalise(graph), len(labels), samples)
-    output = groups.output
-    forward: dict[Array, str] = dict(zip(groups.inputs, names, strict=True))
-    forward.update(name_forward(output, labels))
-    if result_shape is not None:
-        value = Program(groups.theta, groups.inputs, (output,), forward, result_shape)
-        return {"value": value}, groups.scalars
-    cost = mean_cost(output)
-    value = Program(groups.theta, groups.inputs, (cost,), forward)
-    gradient, adjoints = differentiate(output, groups.theta)
-    backward = name_backward({**forward, gradient: "gradient"}, output, gradient, adjoints)
-    both = Program(groups.theta, groups.inputs, (cost, gradient), backward)
-    return {"value": value, "cost_and_gradient": both}, groups.scalars
 
 
 _DOCSTRINGS = {
@@ -82,46 +36,23 @@ class Executable:
         result_shape: of the outputs for one sample; None for a scalar.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        result_shape: Shape | None,
-        samples: Sequence[Shape],
-        names: Sequence[str],
-        labels: Sequence[str],
-        check: bool = False,
-    ) -> None:
-        self.result_shape = result_shape
-        self.programs, scalars = programs_of(graph, result_shape, samples, names, labels)
-        self.matrices = _matrices(self.programs["value"], labels)
-        module, fast_module, checked_module = Module(), Module(), Module()
-        functions, fast, checked = [], [], []
+    def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
+        self.result_shape = signature.result_shape
+        compiled = programs_of(graph, signature)
+        self.programs = compiled.programs
+        self.matrices = matrices(self.programs["value"], signature.labels)
         self.graph = graph if check else None
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}
+        module, fast_module, checked_module = Module(), Module(), Module()
+        functions, fast, checked = [], [], []
         for name, program in self.programs.items():
-            docstring = _DOCSTRINGS[name if result_shape is None else "outputs"]
-            head = _head(program)
-            arguments = ", ".join(["theta", *[program.names[x] for x in program.inputs]])
-            writer = Writer(module, program)
-            functions.append(
-                _function(name, arguments, docstring, [*head, *writer.lines], _returned(writer, program))
-            )
-            self.n_statements = len(writer.lines) + len(head)
-            inner = _with_inner_names(program)
-            tuned = FastWriter(fast_module, inner)
-            returned = _returned(tuned, inner)
-            self.work[name] = tuned.work
-            lines = [*_head(inner), *tuned.lines]
-            if work_names := tuned.work.names():
-                lines.insert(0, f"{', '.join(work_names)}, = work")
-            inner_arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
-            fast.append(_function(name, inner_arguments, docstring, lines, returned))
+            text, self.n_statements = _readable(module, name, program)
+            functions.append(text)
+            text, self.work[name] = _fast(fast_module, name, program)
+            fast.append(text)
             if check:
-                slow = CheckedWriter(checked_module, program)
-                lines = [*head, *slow.checked_lines(self.statements, scalars)]
-                result = _returned(slow, program)
-                checked.append(_function(name, f"{arguments}, work", docstring, lines, result))
+                checked.append(_checked(checked_module, name, program, self.statements, compiled.scalars))
         docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
         self._module, self._functions, self._docstring = module, functions, docstring
         run = (checked_module, checked) if check else (fast_module, fast)
@@ -168,7 +99,40 @@ def compile_source(source: str) -> Any:
     return compile(source, "<compiled by autobp>", "exec")
 
 
-def _function(name: str, arguments: str, docstring: str, lines: Sequence[str], result: str) -> str:
+def _readable(module: Module, name: str, program: Program) -> tuple[str, int]:
+    """A function to read, and the number of its statements."""
+    writer = Writer(module, program)
+    lines = [*_head(program), *writer.lines]
+    return _function(name, program, (), lines, _returned(writer, program)), len(lines)
+
+
+def _fast(module: Module, name: str, program: Program) -> tuple[str, Work]:
+    """A function to run, and the buffers that it needs."""
+    inner = _with_inner_names(program)
+    writer = FastWriter(module, inner)
+    returned = _returned(writer, inner)
+    lines = [*_head(inner), *writer.lines]
+    if work_names := writer.work.names():
+        lines.insert(0, f"{', '.join(work_names)}, = work")
+    return _function(name, inner, ("work",), lines, returned), writer.work
+
+
+def _checked(
+    module: Module,
+    name: str,
+    program: Program,
+    statements: list[Statement],
+    scalars: Mapping[Array, Indices],
+) -> str:
+    """A function that calls ``finite`` after each statement."""
+    writer = CheckedWriter(module, program)
+    lines = [*_head(program), *writer.checked_lines(statements, scalars)]
+    return _function(name, program, ("work",), lines, _returned(writer, program))
+
+
+def _function(name: str, program: Program, more: Sequence[str], lines: Sequence[str], result: str) -> str:
+    docstring = _DOCSTRINGS[name if program.result_shape is None else "outputs"]
+    arguments = ", ".join(["theta", *[program.names[x] for x in program.inputs], *more])
     body = "\n".join(f"    {line}" for line in [f'"""{docstring}"""', *lines, f"return {result}"])
     return f"def {name}({arguments}):\n{body}\n"
 
@@ -203,27 +167,3 @@ def _returned(writer: Writer, program: Program) -> str:
     if program.inputs and not result.batched:
         shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
     return f"np.array({shaped})" if isinstance(writer, FastWriter) else shaped
-
-
-def _matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Any]]:
-    covered = np.zeros(len(labels), dtype=bool)
-    found: list[tuple[str, Any]] = []
-    names: set[str] = set()
-    chosen = []
-    for array in program.arrays:
-        if isinstance(array, View | Gather | Reshape) and is_parameter(array):
-            chosen.append((program.names.get(array, ""), parameter_positions(array)))
-    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
-        squeezed = positions.squeeze() if positions.ndim > 2 else positions
-        flat = squeezed.reshape(-1)
-        if covered[flat].any() or len(np.unique(flat)) < len(flat):
-            continue
-        covered[flat] = True
-        unique = name or f"P{1 + len(found)}"
-        while unique in names:
-            unique += "_"
-        names.add(unique)
-        found.append((unique, squeezed))
-    for i in np.flatnonzero(~covered).tolist():
-        found.append((labels[i] or f"theta[{i}]", np.array(i)))
-    return sorted(found, key=lambda pair: int(pair[1].flat[0]))
