@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from autobp.backends.latex import equations
+from autobp.backends.numpy_checked import Statement, checker, write_checked
+from autobp.backends.numpy_text import source_of
+from autobp.backends.source_module import SourceModule, function, head, shaped_outputs
 from autobp.compiler.canonical import canonicalise
-from autobp.compiler.check import CheckedWriter, Statement, checker
 from autobp.compiler.differentiate import differentiate
-from autobp.compiler.emit import Module, Writer
 from autobp.compiler.fast import FastWriter, Work
 from autobp.compiler.group import Groups
 from autobp.compiler.ir import (
@@ -28,7 +30,6 @@ from autobp.compiler.ir import (
     View,
 )
 from autobp.compiler.names import is_parameter, name_backward, name_forward, parameter_positions
-from autobp.compiler.notation import equations
 from autobp.compiler.total import mean_cost
 from autobp.compiler.trace import Graph
 
@@ -70,8 +71,8 @@ def programs_of(
 _DOCSTRINGS = {
     "value": "The mean cost over the rows.",
     "cost_and_gradient": "The mean cost over the rows, and its gradient by theta.",
-    "outputs": "The outputs for each row.",
 }
+_DOCSTRING_OF_OUTPUTS = "The outputs for each row."
 
 
 class Executable:
@@ -79,6 +80,7 @@ class Executable:
 
     Attributes:
         programs: by the name of the function each became.
+        text: its readable source.
         n_statements: the statements of its functions, forward and backward.
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
@@ -96,36 +98,28 @@ class Executable:
         self.result_shape = result_shape
         self.programs, scalars = programs_of(graph, result_shape, samples, names, labels)
         self.matrices = _matrices(self.programs["value"], labels)
-        module, fast_module, checked_module = Module(), Module(), Module()
-        functions, fast, checked = [], [], []
+        docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
+        docstrings = _DOCSTRINGS if result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
+        self.text = source_of(self.programs, docstring, docstrings)
+        self.n_statements = len(self.text.functions[-1].lines)
         self.graph = graph if check else None
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}
+        fast_module, checked_module = SourceModule(), SourceModule()
+        fast, checked = [], []
         for name, program in self.programs.items():
-            docstring = _DOCSTRINGS[name if result_shape is None else "outputs"]
-            head = _head(program)
-            arguments = ", ".join(["theta", *[program.names[x] for x in program.inputs]])
-            writer = Writer(module, program)
-            functions.append(
-                _function(name, arguments, docstring, [*head, *writer.lines], _returned(writer, program))
-            )
-            self.n_statements = len(writer.lines) + len(head)
             inner = _with_inner_names(program)
             tuned = FastWriter(fast_module, inner)
-            returned = _returned(tuned, inner)
             self.work[name] = tuned.work
-            lines = [*_head(inner), *tuned.lines]
+            lines = [*head(inner), *tuned.lines]
             if work_names := tuned.work.names():
                 lines.insert(0, f"{', '.join(work_names)}, = work")
-            inner_arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
-            fast.append(_function(name, inner_arguments, docstring, lines, returned))
+            arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
+            fast.append(function(name, arguments, docstrings[name], lines, _returned(tuned, inner)))
             if check:
-                slow = CheckedWriter(checked_module, program)
-                lines = [*head, *slow.checked_lines(self.statements, scalars)]
-                result = _returned(slow, program)
-                checked.append(_function(name, f"{arguments}, work", docstring, lines, result))
-        docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        self._module, self._functions, self._docstring = module, functions, docstring
+                checked.append(
+                    write_checked(name, program, checked_module, docstrings[name], self.statements, scalars)
+                )
         run = (checked_module, checked) if check else (fast_module, fast)
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
@@ -135,7 +129,7 @@ class Executable:
     @property
     def source(self) -> str:
         """A module that imports only NumPy and runs on its own, numbers and all."""
-        return self._module.text(self._functions, self._docstring)
+        return self.text.text
 
     def _start(self) -> None:
         self._namespace: dict[str, Any] | None = None
@@ -170,41 +164,19 @@ def compile_source(source: str) -> Any:
     return compile(source, "<compiled by autobp>", "exec")
 
 
-def _function(name: str, arguments: str, docstring: str, lines: Sequence[str], result: str) -> str:
-    body = "\n".join(f"    {line}" for line in [f'"""{docstring}"""', *lines, f"return {result}"])
-    return f"def {name}({arguments}):\n{body}\n"
-
-
 def _with_inner_names(program: Program) -> Program:
     """The program with arguments called as no buffer and no helper is."""
     inner: dict[Array, str] = {x: f"_x{x.number + 1}" for x in program.inputs}
     return replace(program, names={**program.names, **inner})
 
 
-def _head(program: Program) -> list[str]:
-    """The statements that make each argument (m, elements of a sample)."""
-    names = [program.names[x] for x in program.inputs]
-    if not names:
-        return []
-    return [f"m = len({names[0]})"] + [
-        f"{name} = {name}.reshape(m, {x.size})"
-        for name, x in zip(names, program.inputs, strict=True)
-        if len(x.sample) != 1
-    ]
-
-
-def _returned(writer: Writer, program: Program) -> str:
-    """What a function returns."""
+def _returned(writer: FastWriter, program: Program) -> str:
+    """What a function with buffers returns."""
     result = program.results[0]
     if program.result_shape is None:
         assert isinstance(result, Total)
-        cost = writer.cost_text(result.terms)
-        return ", ".join([cost, *[writer.of(x) for x in program.results[1:]]])
-    inner = ", ".join(map(str, program.result_shape))
-    shaped = f"{writer.of(result)}.reshape({'m, ' if result.batched else ''}{inner})"
-    if program.inputs and not result.batched:
-        shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
-    return f"np.array({shaped})" if isinstance(writer, FastWriter) else shaped
+        return ", ".join([writer.cost_text(result), *[writer.of(x) for x in program.results[1:]]])
+    return f"np.array({shaped_outputs(program, writer.of(result))})"
 
 
 def _matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Any]]:

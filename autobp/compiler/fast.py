@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.emit import Module, Writer, expression_of, number, wrap
+from autobp.backends.moves import TURNED, factors, view_moves
+from autobp.backends.numpy_text import NumpyText
+from autobp.backends.printer import Text, expression_of
+from autobp.backends.source_module import SourceModule, number, wrap
 from autobp.compiler.expression import (
     COMPARISONS,
     UFUNCS,
@@ -24,7 +27,6 @@ from autobp.compiler.expression import (
     rule_of,
 )
 from autobp.compiler.ir import (
-    Absent,
     Array,
     Assemble,
     Constant,
@@ -41,7 +43,6 @@ from autobp.compiler.ir import (
     RowDot,
     Sum,
     SumTo,
-    Term,
     Theta,
     Total,
     View,
@@ -115,10 +116,10 @@ def _name_of_ones(n: int | None) -> str:
     return "ones" if n is None else f"ones{n}"
 
 
-class FastWriter(Writer):
+class FastWriter(NumpyText):
     """Writes one function with buffers; ``work`` tells which."""
 
-    def __init__(self, module: Module, program: Program) -> None:
+    def __init__(self, module: SourceModule, program: Program) -> None:
         self.work = Work([], [], [])
         self.free: dict[Key, list[int]] = {}
         self.owner: dict[int, int] = {}  # the buffer of an array, by its id
@@ -133,6 +134,14 @@ class FastWriter(Writer):
         self.extended: dict[int, str] = {}  # what has a column of ones, by id: its name with that column
         self.skipped: set[int] = set()  # the ids of what another statement gives as well
         super().__init__(module, program)
+        self.lines: list[str] = []  # type: ignore[assignment]
+        self.order, self.results = program.arrays, program.results
+        self.write_all()
+
+    def text_of(self, array: Array) -> Text:
+        text = self.method(array)(array)
+        assert text is not None
+        return text
 
     # ----------------------------------------------------------------------------------------- planning
 
@@ -151,7 +160,7 @@ class FastWriter(Writer):
             if not isinstance(array, Assemble):
                 continue
             for piece, place, added in zip(array.operands, array.places, array.added, strict=True):
-                if added or self.uses.get(id(piece)) != 1 or _same_memory(piece) is not None:
+                if added or self.uses.get(piece) != 1 or _same_memory(piece) is not None:
                     continue
                 if piece.batched != array.batched or not isinstance(
                     piece, Map | Sum | Elementwise | MatMul | Product | SumTo
@@ -183,7 +192,7 @@ class FastWriter(Writer):
             if not isinstance(product, MatMul) or not isinstance(bias, View):
                 continue
             rows, weight = product.operands
-            if not isinstance(weight, View) or self.uses[id(product)] > 1 or product.shape != array.shape:
+            if not isinstance(weight, View) or self.uses[product] > 1 or product.shape != array.shape:
                 continue
             if not (isinstance(weight.operands[0], Theta) and isinstance(bias.operands[0], Theta)):
                 continue
@@ -268,18 +277,19 @@ class FastWriter(Writer):
             return
         if id(array) in self.affine:
             rows, both = self.affine[id(array)].rows, self.affine[id(array)].both
-            self.product(self.extended[id(rows)], f"{self.view(both, 'theta')}.T", array, [both])
+            matrix = self.module.moved("theta", (*_moves(both), TURNED))
+            self.multiply_into(self.extended[id(rows)], matrix, array, [both])
         elif isinstance(array, Theta | Input | Constant | Total):
             super().write(array)
         elif isinstance(array, Assemble):
             self.write_assembly(array)
         elif _same_memory(array) is not None:
             text = self.text_of(array)
-            if self.uses.get(id(array), 0) > 1:
+            if self.uses.get(array, 0) > 1:
                 name = self.fresh()
                 self.lines.append(f"{name} = {text[0]}")
-                text = (name, _ATOM)
-            self.texts[id(array)] = text
+                text = Text(name, _ATOM)
+            self.texts[array] = text
         elif isinstance(array, Map | Sum | Elementwise):
             self.compute(array, expression_of(array))
         elif isinstance(array, MatMul | Product):
@@ -302,29 +312,33 @@ class FastWriter(Writer):
         else:
             name = self.fresh()
             self.lines.append(f"{name} = {self.text_of(array)[0]}")
-            self.texts[id(array)] = (name, _ATOM)
+            self.texts[array] = Text(name, _ATOM)
 
     def destination(self, array: Array) -> str:
         """Where an array is to be written: its place in an assembly, or a buffer."""
         if id(array) in self.extended:
             text = f"A{self.extended[id(array)][1:]}"
-            self.texts[id(array)] = (text, _ATOM)
+            self.texts[array] = Text(text, _ATOM)
             return text
         if id(array) in self.direct:
             assembly, place = self.direct[id(array)]
             place = self.joint[id(array)].both if id(array) in self.joint else place
             name = self.start(assembly)
-            text = name if place is None else self.view(_flat_like(assembly, place), self.flat_name(assembly))
+            text = name if place is None else self.placed_view(assembly, place)
             if place is not None and text != name:
                 view = self.fresh()
                 self.lines.append(f"{view} = {text}")
                 text = view
-            self.texts[id(array)] = (text, _ATOM)
+            self.texts[array] = Text(text, _ATOM)
             return text
         buffer = self.take((array.batched, array.shape))
         self.own(array, buffer)
-        self.texts[id(array)] = (f"B{buffer}", _ATOM)
+        self.texts[array] = Text(f"B{buffer}", _ATOM)
         return f"B{buffer}"
+
+    def placed_view(self, assembly: Assemble, place: View) -> str:
+        moves = view_moves(assembly.size, place.base, place.shape, place.strides, assembly.batched)
+        return self.module.moved(self.flat_name(assembly), moves)
 
     def flat_name(self, assembly: Assemble) -> str:
         name = self.started[id(assembly)]
@@ -346,7 +360,7 @@ class FastWriter(Writer):
                 if assembly.zeros:
                     self.lines.append(f"{name}.fill(0.0)")
             self.started[id(assembly)] = name
-            self.texts[id(assembly)] = (name, _ATOM)
+            self.texts[assembly] = Text(name, _ATOM)
         return self.started[id(assembly)]
 
     def write_assembly(self, array: Assemble) -> None:
@@ -359,7 +373,7 @@ class FastWriter(Writer):
             if place is None:
                 self.lines.append(f"np.add({name}, {value}, {name})" if added else f"{name}[...] = {value}")
             elif isinstance(place, View):
-                text = self.view(_flat_like(array, place), self.flat_name(array))
+                text = self.placed_view(array, place)
                 if added:  # into a name first: an indexed += would look the part up twice
                     part = self.fresh()
                     self.lines += [f"{part} = {text}", f"np.add({part}, {value}, {part})"]
@@ -375,18 +389,21 @@ class FastWriter(Writer):
     def multiply(self, array: MatMul | Product) -> None:
         if id(array) in self.joint:
             delta, rows = array.operands
-            self.product(f"{self.of(delta)}.T", self.extended[id(rows)], array, [delta])
+            self.multiply_into(f"{self.of(delta)}.T", self.extended[id(rows)], array, [delta])
             return
-        left, right, after = self.factors(array) if isinstance(array, MatMul) else self.adjoint_factors(array)
+        of = factors(array)
+        left = self.moved(of.left, of.left_moves, 2)
+        right = self.moved(of.right, of.right_moves) if of.matrices else ""
+        after = self.module.moved("", of.after)
         if right and not after:
-            self.product(left, right, array, array.operands)
+            self.multiply_into(left, right, array, array.operands)
         elif right and after.startswith(".reshape") and not self.placed(array):
             dest = self.destination(array)
             self.lines.append(f"np.matmul({left}, {right}, {dest}.reshape(-1, {array.shape[-1]}))")
         else:
-            self.assign_fresh(array, self.product_text(array)[0])
+            self.assign_fresh(array, super().product(array)[0])
 
-    def product(self, left: str, right: str, array: Array, factors: Sequence[Array]) -> None:
+    def multiply_into(self, left: str, right: str, array: Array, factors: Sequence[Array]) -> None:
         """A product of matrices into its destination."""
         dest = self.destination(array)
         flat = all(len(x.shape) + x.batched == 2 for x in (array, *factors))
@@ -418,7 +435,7 @@ class FastWriter(Writer):
         else:
             name = self.fresh()
             self.lines.append(f"{name} = {text}")
-            self.texts[id(array)] = (name, _ATOM)
+            self.texts[array] = Text(name, _ATOM)
 
     def add_up(self, array: SumTo) -> None:
         (source,) = array.operands
@@ -475,16 +492,16 @@ class FastWriter(Writer):
         if result.key is None and array.shape:  # of numbers only
             result = _Held(f"np.full(({self.sizes(array)},), {result.text})", None, None)
         if self.placed(array):
-            if result.text != self.texts.get(id(array), ("", 0))[0]:
+            if result.text != self.texts.get(array, ("", 0))[0]:
                 dest = self.destination(array)
                 self.lines.append(f"{dest}[...] = {result.text}")
         elif result.buffer is not None:
             self.own(array, result.buffer)
-            self.texts[id(array)] = (f"B{result.buffer}", _ATOM)
+            self.texts[array] = Text(f"B{result.buffer}", _ATOM)
         else:
             name = self.fresh()
             self.lines.append(f"{name} = {result.text}")
-            self.texts[id(array)] = (name, _ATOM)
+            self.texts[array] = Text(name, _ATOM)
 
     def apply(
         self, node: Expression, held: dict[Any, _Held], final: Array | None, borrowed: dict[int, Any]
@@ -566,10 +583,10 @@ class FastWriter(Writer):
             return f"{self.module.helper('pick')}({', '.join(texts)})"
         return f"np.{_UNARY[name]}({', '.join(texts)})"
 
-    def cost_text(self, terms: Sequence[Term]) -> str:
+    def cost_text(self, array: Total) -> str:
         """The mean cost, by dot products and one reduction a term."""
         text = ""
-        for term in terms:
+        for term in array.terms:
             x = self.of(term.x)
             if term.x.shape == (1,) and not term.x.batched and term.y is None:
                 summed = f"{x}[0]"
@@ -653,9 +670,8 @@ def _visit(expression: Any, counts: dict[Any, int], order: list[Expression]) -> 
         order.append(expression)
 
 
-def _flat_like(assembly: Assemble, place: View) -> View:
-    source = Absent((assembly.size,), assembly.batched)
-    return View(source, place.base, place.shape, place.strides)
+def _moves(view: View) -> Any:
+    return view_moves(view.source.size, view.base, view.shape, view.strides, view.batched)
 
 
 def _call(ufunc: str, texts: Sequence[str], destination: str) -> str:

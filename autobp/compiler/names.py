@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from autobp.compiler.emit import is_free
+from autobp.backends.source_module import is_free
 from autobp.compiler.ir import (
     Array,
     Assemble,

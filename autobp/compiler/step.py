@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autobp.compiler.emit import is_free
+from autobp.backends.source_module import is_free
 from autobp.compiler.executable import Executable
 from autobp.compiler.ir import Floats
 from autobp.compiler.trace import collected, flatten, no_garbage_collection, record, shape_of, trace
