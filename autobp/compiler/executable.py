@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from autobp.backends import numpy_calls
 from autobp.backends.latex import equations
 from autobp.backends.numpy_checked import Statement, checker, write_checked
 from autobp.backends.numpy_text import source_of
-from autobp.backends.source_module import SourceModule, function, head, shaped_outputs
+from autobp.backends.schedule import schedule
+from autobp.backends.source_module import SourceModule
+from autobp.backends.steps import Work
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
-from autobp.compiler.fast import FastWriter, Work
 from autobp.compiler.group import Groups
 from autobp.compiler.ir import (
     Argument,
@@ -26,7 +27,6 @@ from autobp.compiler.ir import (
     Program,
     Reshape,
     Shape,
-    Total,
     View,
 )
 from autobp.compiler.names import is_parameter, name_backward, name_forward, parameter_positions
@@ -108,14 +108,9 @@ class Executable:
         fast_module, checked_module = SourceModule(), SourceModule()
         fast, checked = [], []
         for name, program in self.programs.items():
-            inner = _with_inner_names(program)
-            tuned = FastWriter(fast_module, inner)
-            self.work[name] = tuned.work
-            lines = [*head(inner), *tuned.lines]
-            if work_names := tuned.work.names():
-                lines.insert(0, f"{', '.join(work_names)}, = work")
-            arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
-            fast.append(function(name, arguments, docstrings[name], lines, _returned(tuned, inner)))
+            plan = schedule(program)
+            self.work[name] = plan.work
+            fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
             if check:
                 checked.append(
                     write_checked(name, program, checked_module, docstrings[name], self.statements, scalars)
@@ -162,21 +157,6 @@ class Executable:
 def compile_source(source: str) -> Any:
     """The source as a code object."""
     return compile(source, "<compiled by autobp>", "exec")
-
-
-def _with_inner_names(program: Program) -> Program:
-    """The program with arguments called as no buffer and no helper is."""
-    inner: dict[Array, str] = {x: f"_x{x.number + 1}" for x in program.inputs}
-    return replace(program, names={**program.names, **inner})
-
-
-def _returned(writer: FastWriter, program: Program) -> str:
-    """What a function with buffers returns."""
-    result = program.results[0]
-    if program.result_shape is None:
-        assert isinstance(result, Total)
-        return ", ".join([writer.cost_text(result), *[writer.of(x) for x in program.results[1:]]])
-    return f"np.array({shaped_outputs(program, writer.of(result))})"
 
 
 def _matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Any]]:
