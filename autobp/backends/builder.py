@@ -26,7 +26,7 @@ from autobp.backends.operands import (
 )
 from autobp.backends.placement import Plan
 from autobp.backends.steps import Start, Step, Work
-from autobp.compiler.ir import Array, Assemble, Constant, Floats, Indices, Program
+from autobp.compiler.ir import Array, Assemble, Constant, Floats, Indices, Local, Loop, Program
 
 
 class Builder:
@@ -38,6 +38,8 @@ class Builder:
         operands: how arrays are read that are computed already.
         index: the position of the array that is being computed.
         constants, ones: those needed so far.
+        is_body: whether the program is the body of a loop.
+        left_by: the states and outputs that loops have left.
         bodies: the work of the bodies of loops.
     """
 
@@ -46,6 +48,8 @@ class Builder:
         self.steps: list[Step] = []
         self.operands: dict[Array, Operand] = {}
         self.index = 0
+        self.is_body = any(isinstance(x, Local) for x in program.arguments)
+        self.left_by: dict[Loop, tuple[Value, ...]] = {}
         self.constants: list[Floats | Indices] = []
         self.ones: list[int | None] = []
         self.bodies: list[Work] = []
@@ -172,7 +176,7 @@ class Builder:
         if assembly not in self._started:
             place: Place = Made()
             kind = assembly.batched, assembly.shape
-            if assembly not in self.program.results:
+            if self.is_body or assembly not in self.program.results:
                 buffer = self.take(kind)
                 self.own(assembly, buffer)
                 place = Buffer(buffer)

@@ -7,7 +7,7 @@ makes. Each kind of step has a method, and each kind of operand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from autobp.backends.moves import Sizes, sizes_of, view_moves
@@ -19,6 +19,7 @@ from autobp.backends.operands import (
     Extended,
     Filled,
     Fixed,
+    Kind,
     Made,
     Moved,
     New,
@@ -46,6 +47,7 @@ from autobp.backends.steps import (
     Name,
     OuterProduct,
     Put,
+    Repeat,
     Repetition,
     Scatter,
     Schedule,
@@ -56,7 +58,7 @@ from autobp.backends.steps import (
     Work,
 )
 from autobp.compiler.expression import COMPARISONS, UFUNCS
-from autobp.compiler.ir import Input, Program
+from autobp.compiler.ir import Program
 
 _UFUNCS = {
     "+": "add",
@@ -79,22 +81,19 @@ def write(name: str, program: Program, schedule: Schedule, module: SourceModule,
 
     What it needs beside NumPy, the module's helpers and constants are, is added to the module.
     """
-    inputs = [(f"_x{x.number + 1}", x) for x in program.arguments if isinstance(x, Input)]
-    writer = NumpyCalls(module, schedule, ["theta", *[text for text, _ in inputs]])
-    lines = [f"{', '.join(names)}, = work" for names in [names_of(schedule.work)] if names]
-    lines += [f"m = len({text})" for text, _ in inputs[:1]]
-    lines += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
-    for step in schedule.steps:
-        writer.write(step)
-    arguments = ", ".join([*writer.arguments, "work"])
-    result = ", ".join(map(writer.result, schedule.results))
-    return function(name, arguments, docstring, [*lines, *writer.lines], result)
+    inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
+    writer = NumpyCalls(name, module, schedule, ["theta", *[text for text, _ in inputs]])
+    writer.samples = ["m"] if inputs else []
+    head = [f"m = len({text})" for text, _ in inputs[:1]]
+    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
+    return writer.function(docstring, [*writer.arguments, "work"], head)
 
 
 def names_of(work: Work) -> list[str]:
     """What the arrays are called: an extended buffer is A without the ones and E with them."""
     extended = [name for i in range(len(work.extended)) for name in (f"A{i}", f"E{i}")]
-    return [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones)]
+    bodies = [f"work{i + 1}" for i in range(len(work.bodies))]
+    return [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones), *bodies]
 
 
 def _name_of_ones(n: int | None) -> str:
@@ -107,17 +106,33 @@ class NumpyCalls:
     Attributes:
         arguments: the names of the function's arguments.
         lines: the statements so far.
+        bodies: the functions that its loops call.
     """
 
-    def __init__(self, module: SourceModule, schedule: Schedule, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, function_name: str, module: SourceModule, schedule: Schedule, arguments: Sequence[str]
+    ) -> None:
+        self.function_name = function_name
         self.module = module
+        self.schedule = schedule
         self.arguments = list(arguments)
         self.lines: list[str] = []
-        self.constants = [
-            module.constant(x, "C" if x.dtype.kind == "f" else "I") for x in schedule.constants
-        ]
+        self.bodies: list[str] = []
+        self.samples: list[str] = []  # the name of their number, where there are any
+        self.constants = [module.constant(x, "C" if x.dtype.kind == "f" else "I") for x in schedule.constants]
         self._names: dict[int, str] = {}  # the variables of values, by number
         self._n_variables = 0
+
+    def function(self, docstring: str, arguments: Sequence[str], head: Sequence[str]) -> str:
+        """The whole function, after the bodies of its loops."""
+        names = names_of(self.schedule.work)
+        work = [f"{', '.join(names)}, = work"] if names else []
+        for step in self.schedule.steps:
+            self.write(step)
+        result = ", ".join(map(self.result, self.schedule.results))
+        lines = [*work, *head, *self.lines]
+        text = function(self.function_name, ", ".join(arguments), docstring, lines, result)
+        return "\n\n".join([*self.bodies, text])
 
     def write(self, step: Step) -> None:
         """Write a step."""
@@ -190,9 +205,9 @@ class NumpyCalls:
         """An operand's text, which binds as an atom."""
         return self._OPERANDS[type(operand)](self, operand)
 
-    def listed(self, operands: Iterable[Operand]) -> str:
-        """Operands as arguments."""
-        return ", ".join(map(self.of, operands))
+    def alone(self, operand: Operand) -> str:
+        """An operand's text where no operator is beside it."""
+        return number(operand.value) if isinstance(operand, Number) else self.of(operand)
 
     def _number(self, operand: Number) -> str:
         text = number(operand.value)
@@ -259,11 +274,8 @@ class NumpyCalls:
         named = "out=" if ufunc in _OUT_BY_NAME else ""
         self.lines.append(f"np.{ufunc}({', '.join([*texts, named + self.destination(step.into)])})")
 
-    def name_operand(self, step: Name) -> None:
-        self.assign(step.into, self.of(step.source))
-
-    def copy(self, step: Copy) -> None:
-        self.assign(step.into, self.of(step.source))
+    def name_or_copy(self, step: Name | Copy) -> None:
+        self.assign(step.into, self.alone(step.source))
 
     # --------------------------------------------------------------------------------- products and sums
 
@@ -347,6 +359,30 @@ class NumpyCalls:
             self.lines.append(f"{name} = {text}")
         self.lines.append(f"np.add({name}, {value}, {name})")
 
+    # ----------------------------------------------------------------------------------------------- loops
+
+    def repeat(self, step: Repeat) -> None:
+        """A loop: its body is a function of its own, whose results are copied to where they belong."""
+        name = f"{self.function_name}_body{len(self.bodies) + 1}"
+        arguments = [f"x{i + 1}" for i in range(len(step.body.arguments))]
+        body = NumpyCalls(name, self.module, step.body, arguments)
+        work = f"work{len(self.bodies) + 1}"
+        m = body.samples = self.samples
+        docstring = "One step: the next states, and the outputs of the step."
+        self.bodies.append(body.function(docstring, [*arguments, *m, "work"], []))
+        n = len(step.initial)
+        kinds = [x.kind for x in step.body.arguments[n:]]
+        taken = [_at_t(self.of(x), kind) for x, kind in zip(step.sequences, kinds, strict=False)]
+        given = [*map(self.of, step.initial), *taken, *map(self.of, step.invariants), *m, work]
+        made = [f"y{i + 1}" for i in range(len(step.body.results))]
+        steps = f"{step.steps - 1}, -1, -1" if step.falling else f"{step.steps}"
+        self.lines.append(f"for t in range({steps}):")
+        self.lines.append(f"    {', '.join(made)} = {name}({', '.join(given)})")
+        for text, output in zip(made[n:], step.outputs, strict=True):
+            self.lines.append(f"    {_at_t(self.name(output), output.kind)} = {text}")
+        for text, state in zip(made[:n], step.final, strict=True):
+            self.lines.append(f"    {self.name(state)}[...] = {text}")
+
     # --------------------------------------------------------------------------------------------- results
 
     def result(self, result: Operand | Mean) -> str:
@@ -358,7 +394,7 @@ class NumpyCalls:
         return " + ".join(map(self._mean_term, mean.terms))
 
     def _mean_term(self, term: MeanTerm) -> str:
-        x = self.of(term.x)
+        x = self.alone(term.x)
         if term.single:
             summed = f"{x}[0]"
         elif term.y is None:
@@ -383,8 +419,9 @@ class NumpyCalls:
     }
     _STEPS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], None]]] = {
         Start: start,
-        Name: name_operand,
-        Copy: copy,
+        Name: name_or_copy,
+        Copy: name_or_copy,
+        Repeat: repeat,
         Apply: apply,
         MatrixProduct: matrix_product,
         OuterProduct: outer_product,
@@ -398,6 +435,12 @@ class NumpyCalls:
         Indicator: indicator,
         Put: put,
     }
+
+
+def _at_t(text: str, kind: Kind | None) -> str:
+    """The elements of an array at step t, whose kind, or the whole array's, is given."""
+    assert kind is not None
+    return f"{text}[{':, ' if kind[0] else ''}t]"
 
 
 def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -44,6 +44,7 @@ from autobp.backends.steps import (
     Apply,
     Choice,
     Collapse,
+    Copy,
     Indicator,
     MatrixProduct,
     Mean,
@@ -51,12 +52,14 @@ from autobp.backends.steps import (
     Name,
     OuterProduct,
     Put,
+    Repeat,
     Repetition,
     Scatter,
     Schedule,
     Stretches,
     Take,
 )
+from autobp.compiler import ir
 from autobp.compiler.ir import (
     Array,
     Assemble,
@@ -74,7 +77,6 @@ from autobp.compiler.ir import (
     Product,
     Program,
     Reduce,
-    Repeat,
     Reshape,
     Result,
     RowDot,
@@ -279,7 +281,7 @@ def _segments(builder: Builder, array: Segments, into: Value) -> Stretches:
     return Stretches(array.ufunc, builder.operands[array.source], builder.positions(array.starts), into)
 
 
-def _repeat(builder: Builder, array: Repeat, into: Value) -> Repetition:
+def _repeat(builder: Builder, array: ir.Repeat, into: Value) -> Repetition:
     return Repetition(builder.operands[array.source], builder.positions(array.counts), into)
 
 
@@ -311,7 +313,39 @@ def _assemble(builder: Builder, array: Assemble) -> None:
 
 
 def _loop(builder: Builder, array: Loop) -> None:
-    raise NotImplementedError
+    """Run the body; its states and outputs keep buffers of their own to the end."""
+    initial = []
+    for x in array.initial:
+        value = builder.value(_kind(x), Buffer(builder.take(_kind(x))))
+        builder.steps.append(Copy(builder.operands[x], value))
+        initial.append(value)
+    body = schedule(array.body)
+    builder.bodies.append(body.work)
+    final = [builder.value(x.kind, x.place) for x in initial]
+    outputs = []
+    for x in array.body.results[len(initial) :]:
+        kind = x.batched, (array.steps, *x.shape)
+        outputs.append(builder.value(kind, Buffer(builder.take(kind))))
+    sequences = tuple([builder.operands[x] for x in array.sequences])
+    invariants = tuple([builder.operands[x] for x in array.invariants])
+    builder.steps.append(
+        Repeat(
+            body,
+            array.steps,
+            array.falling,
+            tuple(initial),
+            sequences,
+            invariants,
+            tuple(final),
+            tuple(outputs),
+        )
+    )
+    builder.left_by[array] = (*final, *outputs)
+
+
+def _result(builder: Builder, array: Result) -> None:
+    """What a loop has left."""
+    builder.operands[array] = builder.left_by[array.loop][array.number]
 
 
 _OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
@@ -322,7 +356,7 @@ _OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
     Constant: _constant,
     Gather: _made(_gather),
     Spread: _made(_spread),
-    Repeat: _made(_repeat),
+    ir.Repeat: _made(_repeat),
     Choose: _made(_choose),
     OneHot: _made(_one_hot),
     Segments: _made(_segments),
@@ -336,7 +370,7 @@ _OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
     Reduce: _reduce,
     SumTo: _sum_to,
     Loop: _loop,
-    Result: _nothing,
+    Result: _result,
 }
 
 
@@ -348,7 +382,9 @@ def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
     program = builder.program
     if program.result_shape is not None:
         return (_outputs(builder, program.results[0], program.result_shape),)
-    return tuple([_mean(builder, x) if isinstance(x, Total) else builder.operands[x] for x in program.results])
+    return tuple(
+        [_mean(builder, x) if isinstance(x, Total) else builder.operands[x] for x in program.results]
+    )
 
 
 def _outputs(builder: Builder, array: Array, shape: tuple[int, ...]) -> Operand:

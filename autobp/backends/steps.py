@@ -25,7 +25,7 @@ from autobp.backends.operands import (
     shown_region,
 )
 from autobp.compiler.expression import UFUNCS
-from autobp.compiler.ir import Floats, Shape
+from autobp.compiler.ir import Shape
 
 #: Functions of elements that can be written into memory, that of an operand too.
 IN_PLACE = frozenset({"+", "-", "*", "/", "neg", "square", "power", *UFUNCS})
@@ -197,18 +197,20 @@ class Repeat:
     """Run a body for t = 0, 1, …, or falling: on the states, a step's part of the sequences, the invariants.
 
     Attributes:
-        states: the memory of the states, which hold the initial ones before it is run.
-        outputs: where each output of a step is put, at t.
-        sequences, invariants: the other arguments of the body, in its order, at t or as they are.
+        initial: the states before the first step.
+        final: those after the last, in the same memory.
+        sequences, invariants: the other arguments of the body; it gets the elements at t of the first.
+        outputs: what gets, at t, the results of the body that are no states.
     """
 
     body: Schedule
     steps: int
-    states: tuple[Value, ...]
+    falling: bool
+    initial: tuple[Value, ...]
     sequences: tuple[Operand, ...]
     invariants: tuple[Operand, ...]
+    final: tuple[Value, ...]
     outputs: tuple[Value, ...]
-    falling: bool
 
 
 Step = (
@@ -275,14 +277,14 @@ class Work(NamedTuple):
     ones: tuple[int | None, ...]
     bodies: tuple[Work, ...] = ()
 
-    def allocate(self, m: int) -> list[Floats]:
-        """The arrays for m samples: buffers, extended ones without and with their ones, ones, bodies'."""
-        made = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers]
+    def allocate(self, m: int) -> list[Any]:
+        """The arrays for m samples: buffers, extended ones without and with ones, ones, bodies' lists."""
+        made: list[Any] = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers]
         for batched, shape in self.extended:
             whole = np.ones((m, *shape) if batched else shape)
             made += [whole[..., :-1], whole]
         made += [np.ones(m if n is None else n) for n in self.ones]
-        return made + [x for body in self.bodies for x in body.allocate(m)]
+        return made + [body.allocate(m) for body in self.bodies]
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +317,7 @@ def operands_of(step: Step) -> tuple[Operand, ...]:
     if isinstance(step, Indicator):
         return (step.index,)
     if isinstance(step, Repeat):
-        return *step.sequences, *step.invariants
+        return *step.initial, *step.sequences, *step.invariants
     return () if isinstance(step, Start) else (step.source,)
 
 
@@ -325,11 +327,10 @@ def operands_of(step: Step) -> tuple[Operand, ...]:
 def _lines(step: Step) -> list[str]:
     """A step for readers, the body of a loop indented."""
     if isinstance(step, Repeat):
-        states = ", ".join([f"{x} in {shown_place(x.place)}" for x in step.states])
         head = f"for t = {step.steps} … 1" if step.falling else f"for t = 1 … {step.steps}"
-        arguments = listed([*step.sequences, *step.invariants])
         body = ["    " + line for line in str(step.body).split("\n")]
-        return [f"{head}: ({states}), {listed(step.outputs)} = body({arguments})", *body]
+        made = [f"{x} in {shown_place(x.place)}" for x in (*step.final, *step.outputs)]
+        return [f"{', '.join(made)} = {head}: body({listed(operands_of(step))})", *body]
     if isinstance(step, Put):
         where = f"[{shown_region(step.where)}]" if isinstance(step.where, Region) else ""
         where = f"[{step.where}]" if isinstance(step.where, Value) else where
