@@ -382,9 +382,16 @@ def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
     program = builder.program
     if program.result_shape is not None:
         return (_outputs(builder, program.results[0], program.result_shape),)
-    return tuple(
-        [_mean(builder, x) if isinstance(x, Total) else builder.operands[x] for x in program.results]
-    )
+    results: list[Operand | Mean] = []
+    for array in program.results:
+        if isinstance(array, Total):
+            results.append(_mean(builder, array))
+            continue
+        # an argument of a body is a state's memory, which may be written over before this result is copied
+        is_argument = builder.is_body and builder.plan.root[array] in program.arguments
+        operand = builder.operands[array]
+        results.append(Copied(operand) if is_argument else operand)
+    return tuple(results)
 
 
 def _outputs(builder: Builder, array: Array, shape: tuple[int, ...]) -> Operand:
