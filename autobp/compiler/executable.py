@@ -3,69 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from autobp.backends.latex import equations
 from autobp.backends.numpy_checked import Statement, checker, write_checked
 from autobp.backends.numpy_text import source_of
 from autobp.backends.source_module import SourceModule, function, head, shaped_outputs
-from autobp.compiler.canonical import canonicalise
-from autobp.compiler.differentiate import differentiate
 from autobp.compiler.fast import FastWriter, Work
-from autobp.compiler.group import Groups
-from autobp.compiler.ir import (
-    Argument,
-    Array,
-    Floats,
-    Gather,
-    Indices,
-    Program,
-    Reshape,
-    Shape,
-    Total,
-    View,
-)
-from autobp.compiler.names import is_parameter, name_backward, name_forward, parameter_positions
-from autobp.compiler.total import mean_cost
-from autobp.compiler.trace import Graph
+from autobp.compiler.ir import Array, Floats, Program, Total
+from autobp.compiler.names import matrices
+from autobp.compiler.pipeline import Signature, programs_of
+from autobp.compiler.recording import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
-
-
-def programs_of(
-    graph: Graph,
-    result_shape: Shape | None,
-    samples: Sequence[Shape],
-    names: Sequence[str],
-    labels: Sequence[str],
-) -> tuple[dict[str, Program], dict[Array, Indices]]:
-    """The programs of a graph, by the name of the function each becomes, and their arrays' scalar nodes.
-
-    Args:
-        graph: of one sample.
-        result_shape: of the outputs; None where the result is a cost.
-        samples: the shape of each argument.
-        names: what the arguments are called.
-        labels: of the parameters.
-    """
-    groups = Groups(canonicalise(graph), len(labels), samples)
-    output = groups.output
-    arguments: tuple[Argument, ...] = (groups.theta, *groups.inputs)
-    forward: dict[Array, str] = dict(zip(groups.inputs, names, strict=True))
-    forward.update(name_forward(output, labels))
-    if result_shape is not None:
-        value = Program(arguments, (output,), forward, result_shape)
-        return {"value": value}, groups.scalars
-    cost = mean_cost(output)
-    value = Program(arguments, (cost,), forward)
-    gradient, adjoints = differentiate(output, groups.theta)
-    backward = name_backward({**forward, gradient: "gradient"}, output, gradient, adjoints)
-    both = Program(arguments, (cost, gradient), backward)
-    return {"value": value, "cost_and_gradient": both}, groups.scalars
 
 
 _DOCSTRINGS = {
@@ -86,20 +38,13 @@ class Executable:
         result_shape: of the outputs for one sample; None for a scalar.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        result_shape: Shape | None,
-        samples: Sequence[Shape],
-        names: Sequence[str],
-        labels: Sequence[str],
-        check: bool = False,
-    ) -> None:
-        self.result_shape = result_shape
-        self.programs, scalars = programs_of(graph, result_shape, samples, names, labels)
-        self.matrices = _matrices(self.programs["value"], labels)
+    def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
+        self.result_shape = signature.result_shape
+        compiled = programs_of(graph, signature)
+        self.programs = compiled.programs
+        self.matrices = matrices(self.programs["value"], signature.labels)
         docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        docstrings = _DOCSTRINGS if result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
+        docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
         self.graph = graph if check else None
@@ -108,18 +53,14 @@ class Executable:
         fast_module, checked_module = SourceModule(), SourceModule()
         fast, checked = [], []
         for name, program in self.programs.items():
-            inner = _with_inner_names(program)
-            tuned = FastWriter(fast_module, inner)
-            self.work[name] = tuned.work
-            lines = [*head(inner), *tuned.lines]
-            if work_names := tuned.work.names():
-                lines.insert(0, f"{', '.join(work_names)}, = work")
-            arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
-            fast.append(function(name, arguments, docstrings[name], lines, _returned(tuned, inner)))
+            text, self.work[name] = _fast(fast_module, name, program, docstrings[name])
+            fast.append(text)
             if check:
-                checked.append(
-                    write_checked(name, program, checked_module, docstrings[name], self.statements, scalars)
+                text, found = write_checked(
+                    name, program, checked_module, docstrings[name], compiled.scalars, len(self.statements)
                 )
+                checked.append(text)
+                self.statements += found
         run = (checked_module, checked) if check else (fast_module, fast)
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
@@ -164,6 +105,17 @@ def compile_source(source: str) -> Any:
     return compile(source, "<compiled by autobp>", "exec")
 
 
+def _fast(module: SourceModule, name: str, program: Program, docstring: str) -> tuple[str, Work]:
+    """A function to run, and the buffers that it needs."""
+    inner = _with_inner_names(program)
+    writer = FastWriter(module, inner)
+    lines = [*head(inner), *writer.lines]
+    if work_names := writer.work.names():
+        lines.insert(0, f"{', '.join(work_names)}, = work")
+    arguments = ", ".join(["theta", *[inner.names[x] for x in inner.inputs], "work"])
+    return function(name, arguments, docstring, lines, _returned(writer, inner)), writer.work
+
+
 def _with_inner_names(program: Program) -> Program:
     """The program with arguments called as no buffer and no helper is."""
     inner: dict[Array, str] = {x: f"_x{x.number + 1}" for x in program.inputs}
@@ -177,27 +129,3 @@ def _returned(writer: FastWriter, program: Program) -> str:
         assert isinstance(result, Total)
         return ", ".join([writer.cost_text(result), *[writer.of(x) for x in program.results[1:]]])
     return f"np.array({shaped_outputs(program, writer.of(result))})"
-
-
-def _matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Any]]:
-    covered = np.zeros(len(labels), dtype=bool)
-    found: list[tuple[str, Any]] = []
-    names: set[str] = set()
-    chosen = []
-    for array in program.arrays:
-        if isinstance(array, View | Gather | Reshape) and is_parameter(array):
-            chosen.append((program.names.get(array, ""), parameter_positions(array)))
-    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
-        squeezed = positions.squeeze() if positions.ndim > 2 else positions
-        flat = squeezed.reshape(-1)
-        if covered[flat].any() or len(np.unique(flat)) < len(flat):
-            continue
-        covered[flat] = True
-        unique = name or f"P{1 + len(found)}"
-        while unique in names:
-            unique += "_"
-        names.add(unique)
-        found.append((unique, squeezed))
-    for i in np.flatnonzero(~covered).tolist():
-        found.append((labels[i] or f"theta[{i}]", np.array(i)))
-    return sorted(found, key=lambda pair: int(pair[1].flat[0]))
