@@ -185,6 +185,11 @@ def test_a_body_is_printed_inside_its_loop() -> None:
     )
 
 
+def test_an_operand_that_a_formula_does_without_has_a_line() -> None:
+    array = ir.Map((ir.Map((X,), (2,), TABLE["tanh"]),), (2,), TABLE["constant_power"], (0.0,))
+    assert str(program(array)).splitlines()[-3:-1] == ["t1: m×2 = tanh(x)", "cost: number = Σ 1"]
+
+
 def test_names_of_unnamed_arrays_are_not_those_of_others() -> None:
     array = ir.Map((X,), (2,), TABLE["tanh"])
     lines = str(program(array, array, names={W: "t1", B: "cost"})).splitlines()
