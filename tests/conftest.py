@@ -1,6 +1,46 @@
-"""Makes the benchmarks importable, behind whichever autobp is installed."""
+"""Makes the benchmarks importable, behind whichever autobp is installed, and verifies compiled programs
+and their schedules."""
 
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def programs_are_verified():
+    """Every program that a test compiles keeps the rules of its kinds."""
+    from autobp.compiler import executable
+
+    programs_of = executable.programs_of
+
+    def verified(*arguments):
+        compiled = programs_of(*arguments)
+        for program in compiled.programs.values():
+            program.verify()
+            assert str(program)
+        return compiled
+
+    executable.programs_of = verified
+    yield
+    executable.programs_of = programs_of
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schedules_are_verified():
+    """No program that a test compiles reads memory that is written over."""
+    from autobp.backends.aliasing import verify
+    from autobp.compiler import executable
+
+    schedule = executable.schedule
+
+    def verified(program):
+        made = schedule(program)
+        verify(made)
+        return made
+
+    executable.schedule = verified
+    yield
+    executable.schedule = schedule

@@ -1046,3 +1046,19 @@ def test_a_square_has_one_term_in_its_derivative() -> None:
     assert cost == 30.0
     assert grad.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
     assert step.source.split("def cost_and_gradient")[1].count("2.0 * theta") == 1
+
+
+def test_models_name_the_arguments_of_their_calls() -> None:
+    """Where a signature cannot be seen, call_arguments() tells; a call of one's own is looked at."""
+
+    class Pair(MLP):
+        def __call__(self, first: Any, second: Any) -> Any:  # type: ignore[override]
+            return super().__call__([first, second])
+
+    class Plain(MLP):
+        pass
+
+    for net, names in ((MLP(2, [1]), "x"), (Plain(2, [1]), "x"), (Pair(2, [1]), "first, second")):
+        n = len(names.split(", "))
+        with pytest.raises(TypeError, match=rf"step\(theta, {names}\) takes {1 + n} arguments; got 1"):
+            autobp.compile(net, net.parameters())(np.zeros(3))

@@ -74,6 +74,7 @@ def computed(program, made, *arguments):
 
 def run(program, *arguments):
     """What the schedule of a program computes; its readable source must say the same."""
+    program.verify()
     made = schedule(program)
     verify(made)
     found = computed(program, made, *arguments)
@@ -410,8 +411,8 @@ class Growing:
         return Reshape(x, [(x.size,), (1, x.size), (x.size, 1)][self.integer(3)])
 
     def fill(self):
-        x = self.any(lambda x: len(x.shape) == 1)
-        return x and Fill(x, (3, x.size), x.batched)
+        x = self.any(lambda x: len(x.shape) == 1 and not x.batched)
+        return Fill(x, (3, x.size), self.integer(2) == 1)
 
     def reduce(self):
         return Reduce(self.any(), ["add", "maximum"][self.integer(2)])

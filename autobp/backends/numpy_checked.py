@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from autobp.backends.numpy_text import Line, NumpyText
+from autobp.backends.numpy_text import NumpyText
 from autobp.backends.source_module import SourceModule, function
 from autobp.compiler.ir import Array, Indices, Program
-from autobp.compiler.trace import Graph, describe
+from autobp.compiler.recording import Graph, describe
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.
 Statement = tuple[str, Indices | None]
@@ -27,31 +27,28 @@ def write_checked(
     program: Program,
     module: SourceModule,
     docstring: str,
-    statements: list[Statement],
     scalars: Mapping[Array, Indices],
-) -> str:
-    """A function that calls ``finite(name, number)`` after each statement; adds those to ``statements``.
+    first: int,
+) -> tuple[str, list[Statement]]:
+    """A function that calls ``finite(name, number)`` after each statement, and the statements.
 
     Args:
         scalars: the scalar nodes of arrays, by position.
+        first: the number of the first statement.
     """
     printer = NumpyChecked(module, program)
     printer.write_all()
     lines: list[str] = []
+    statements: list[Statement] = []
     for line in printer.lines:
         lines.append(line.text)
-        if _is_whole(line):
-            assert line.array is not None
-            indent = line.text[: len(line.text) - len(line.text.lstrip())]
-            lines.append(f"{indent}finite({line.name}, {len(statements)})")
-            statements.append((line.text.strip(), scalars.get(line.array)))
+        if line.array is not None and not line.formula.startswith("np.empty("):  # yet to be set
+            statement = line.text.lstrip()
+            indent = line.text[: -len(statement)]
+            lines.append(f"{indent}finite({line.name}, {first + len(statements)})")
+            statements.append((statement, scalars.get(line.array)))
     arguments = ", ".join(["theta", *[program.names[x] for x in program.inputs], "work"])
-    return function(name, arguments, docstring, lines, printer.returned())
-
-
-def _is_whole(line: Line) -> bool:
-    """Whether a statement leaves all elements of an array computed."""
-    return line.array is not None and not line.formula.startswith("np.empty(")
+    return function(name, arguments, docstring, lines, printer.returned()), statements
 
 
 def checker(graph: Graph, statements: Sequence[Statement]) -> Callable[[Any, int], None]:

@@ -9,8 +9,10 @@ the derivative of a cross-entropy comes out as a - y, and neither 0·∞ nor 0/0
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from autobp.compiler.trace import CONSTANT, Graph
+from autobp.compiler.recording import CONSTANT, PARAMETER, Graph
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,
@@ -42,6 +44,7 @@ _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equa
 _FEW = 8  # terms among which complementary ones are looked for
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Canonical:
     """A graph in canonical form. Nodes keep their numbers; new ones come after them.
 
@@ -51,11 +54,74 @@ class Canonical:
         operations, operands, constants: of a MAP; of an EXTREMUM, maximum or minimum and its operands.
         terms, offsets: of a SUM, Σ ± a·b + offset.
         fixed: the nodes that depend on no parameter and no input, with their values.
+        roles, positions: of a LEAF, as the graph has them.
+        outputs: the results.
     """
 
+    order: Sequence[int]
+    kinds: Sequence[int]
+    operations: Sequence[Operation | None]
+    operands: Sequence[Sequence[int]]
+    constants: Sequence[tuple[float, ...]]
+    terms: Mapping[int, Sequence[Term]]
+    offsets: Mapping[int, float]
+    fixed: Mapping[int, float]
+    roles: Sequence[int]
+    positions: Sequence[int]
+    outputs: Sequence[int]
+
+    def __str__(self) -> str:
+        """A line for each node: ``n7 = + n0·n4 + n1·n5 + 0.5``, ``n8 = tanh(n7)``."""
+        lines = [f"n{node} = {self._text(node)}" for node in self.order]
+        return "\n".join([*lines, f"return {', '.join(map(self._name, self.outputs))}"])
+
+    def _text(self, node: int) -> str:
+        kind = self.kinds[node]
+        if kind == LEAF:
+            role, position = self.roles[node], self.positions[node]
+            return f"theta[{position}]" if role == PARAMETER else f"argument {role}[{position}]"
+        if kind == SUM:
+            terms = []
+            for sign, a, b in self.terms[node]:
+                product = f"{self._name(a)}·{self._name(b)}" if b >= 0 else self._name(a)
+                terms.append(f"{'+' if sign > 0 else '-'} {product}")
+            if self.offsets[node]:
+                terms.append(f"+ {self.offsets[node]!r}")
+            return " ".join(terms)
+        operation = self.operations[node]
+        assert operation is not None
+        inner = [*map(self._name, self.operands[node]), *map(repr, self.constants[node])]
+        return f"{operation.name}({', '.join(inner)})"
+
+    def _name(self, node: int) -> str:
+        return repr(self.fixed[node]) if node in self.fixed else f"n{node}"
+
+
+def canonicalise(graph: Graph) -> Canonical:
+    """The canonical form of a graph."""
+    builder = _Builder(graph)
+    builder.convert_all()
+    return Canonical(
+        builder.used(),
+        builder.kinds,
+        builder.operations,
+        builder.operands,
+        builder.constants,
+        builder.terms,
+        builder.offsets,
+        builder.fixed,
+        graph.roles,
+        graph.positions,
+        graph.outputs,
+    )
+
+
+class _Builder:
+    """A canonical form in the making: what it will consist of, and what is known of its nodes."""
+
     def __init__(self, graph: Graph) -> None:
-        n = len(graph.parents)
         self.graph = graph
+        n = len(graph.parents)
         self.order: list[int] = []
         self.kinds: list[int] = [LEAF] * n
         self.operations: list[Operation | None] = list(graph.operations)
@@ -64,29 +130,6 @@ class Canonical:
         self.terms: dict[int, list[Term]] = {}
         self.offsets: dict[int, float] = {}
         self.fixed: dict[int, float] = {}
-        self.outputs = graph.outputs
-
-    def add_map(self, op: Operation, operands: tuple[int, ...]) -> int:
-        """A new node op(operands)."""
-        node = len(self.kinds)
-        self.kinds.append(MAP)
-        self.operations.append(op)
-        self.operands.append(operands)
-        self.constants.append(())
-        self.order.append(node)
-        return node
-
-
-def canonicalise(graph: Graph) -> Canonical:
-    """The canonical form of a graph."""
-    return _Canonicaliser(graph).run()
-
-
-class _Canonicaliser:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.made = Canonical(graph)
-        n = len(graph.parents)
         self.uses = [0] * n
         self.varies = [False] * n
         self.held = [True] * n  # no derivative flows through the node towards an output
@@ -103,8 +146,21 @@ class _Canonicaliser:
         self.log_of: dict[int, int] = {}
         self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
 
-    def run(self) -> Canonical:
-        graph, made, varies, uses, held = self.graph, self.made, self.varies, self.uses, self.held
+    def convert_all(self) -> None:
+        """Convert every node that depends on a parameter or an argument."""
+        graph = self.graph
+        self._count_uses()
+        for node, op in enumerate(graph.operations):
+            if not self.varies[node]:
+                self.fixed[node] = graph.values[node]
+            elif op is None:
+                self.order.append(node)
+            else:
+                self._convert(node, op)
+
+    def _count_uses(self) -> None:
+        """Find what varies, how often it is used, and whether derivatives flow through it."""
+        graph, varies, uses, held = self.graph, self.varies, self.uses, self.held
         for node, parents in enumerate(graph.parents):
             if graph.operations[node] is None:
                 varies[node] = graph.roles[node] != CONSTANT
@@ -123,24 +179,14 @@ class _Canonicaliser:
             if not held[node] and graph.operations[node] not in _FLAT:
                 for parent in graph.parents[node]:
                     held[parent] = False
-        for node, op in enumerate(graph.operations):
-            if not varies[node]:
-                made.fixed[node] = graph.values[node]
-            elif op is None:
-                made.order.append(node)
-            else:
-                self._convert(node, op)
-        _drop_unused(made)
-        return made
 
     def _convert(self, node: int, op: Operation) -> None:
-        made = self.made
         operands = self.graph.parents[node]
         if op is ADD:
             self._sum(node, operands[0], 1, operands[1], 1)
         elif op is SUBTRACT:
             self._sum(node, operands[0], 1, operands[1], -1)
-            if made.fixed.get(operands[0]) == 1.0:
+            if self.fixed.get(operands[0]) == 1.0:
                 self.complement_of[node] = operands[1]
         elif op is NEGATIVE:
             addend = self._addend(operands[0], -1, self._is_flattened(operands[0]))
@@ -155,10 +201,10 @@ class _Canonicaliser:
         else:
             if op is MULTIPLY:
                 op, operands = self._as_division(operands)
-            made.kinds[node] = MAP
-            made.operations[node] = op
-            made.operands[node] = operands
-            made.order.append(node)
+            self.kinds[node] = MAP
+            self.operations[node] = op
+            self.operands[node] = operands
+            self.order.append(node)
 
     # ---------------------------------------------------------------------------------------------- sums
 
@@ -184,48 +230,46 @@ class _Canonicaliser:
         self._set_sum(node, terms, offset_x + offset_y, product_x or product_y, sticky)
 
     def _is_flattened(self, x: int) -> bool:
-        return self.made.kinds[x] == SUM and self.uses[x] == 1
+        return self.kinds[x] == SUM and self.uses[x] == 1
 
     def _is_contraction(self, x: int) -> bool:
         return self.has_product[x] and x not in self.sticky
 
     def _is_product(self, x: int) -> bool:
-        return self.made.kinds[x] == MAP and self.made.operations[x] is MULTIPLY and self.uses[x] == 1
+        return self.kinds[x] == MAP and self.operations[x] is MULTIPLY and self.uses[x] == 1
 
     def _addend(self, x: int, sign: int, flatten: bool) -> tuple[list[Term], float, bool, bool]:
         """What x adds to a sum: terms, a constant, whether a product is among them, whether it is sticky."""
-        made = self.made
-        if x in made.fixed:
-            return [], sign * made.fixed[x], False, False
+        if x in self.fixed:
+            return [], sign * self.fixed[x], False, False
         if flatten:
-            terms = made.terms.pop(x)
+            terms = self.terms.pop(x)
             if sign < 0:
                 terms = [(-s, a, b) for s, a, b in terms]
-            return terms, sign * made.offsets[x], self.has_product[x], x in self.sticky
+            return terms, sign * self.offsets[x], self.has_product[x], x in self.sticky
         if self._is_product(x):
-            a, b = made.operands[x]
+            a, b = self.operands[x]
             for y, log in ((a, b), (b, a)):
                 if log in self.sticky and self.uses[log] == 1 and not self.has_product[log]:
                     # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
-                    terms = [(sign * s, y, u) for s, u, _ in made.terms[log]]
-                    if made.offsets[log] == 0.0:
+                    terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
+                    if self.offsets[log] == 0.0:
                         return terms, 0.0, True, True
             return [(sign, a, b)], 0.0, True, False
         return [(sign, x, -1)], 0.0, False, False
 
     def _set_sum(self, node: int, terms: list[Term], offset: float, product: bool, sticky: bool) -> None:
-        made = self.made
-        made.kinds[node] = SUM
-        made.terms[node] = terms
-        made.offsets[node] = offset
+        self.kinds[node] = SUM
+        self.terms[node] = terms
+        self.offsets[node] = offset
         self.has_product[node] = product
         if sticky:
             self.sticky.add(node)
-        made.order.append(node)
+        self.order.append(node)
 
     def _collect(self, terms: list[Term]) -> bool:
         """y·s + (1 - y)·s = s, and y·softplus(-z) + (1 - y)·softplus(z) = softplus(z) - y·z, in place."""
-        operations = self.made.operations
+        operations = self.operations
         if sum([b >= 0 and SOFTPLUS in (operations[a], operations[b]) for _, a, b in terms]) < 2:
             return False
         for i, (sign, a, b) in enumerate(terms):
@@ -249,94 +293,97 @@ class _Canonicaliser:
         return False
 
     def _complementary(self, c: int, y: int) -> bool:
-        fixed = self.made.fixed
+        fixed = self.fixed
         if c in fixed and y in fixed:
             return fixed[c] == 1.0 - fixed[y]
         return self.complement_of.get(c) == y
 
     def _negated_argument(self, t: int, s: int) -> int | None:
         """z where t is softplus(-z) and s is softplus(z)."""
-        made = self.made
-        if not (made.operations[t] is SOFTPLUS and made.operations[s] is SOFTPLUS):
+        if not (self.operations[t] is SOFTPLUS and self.operations[s] is SOFTPLUS):
             return None
-        (z,), (negated,) = made.operands[s], made.operands[t]
-        if made.kinds[negated] == SUM and made.terms.get(negated) == [(-1, z, -1)]:
-            return z if made.offsets[negated] == 0.0 else None
+        (z,), (negated,) = self.operands[s], self.operands[t]
+        if self.kinds[negated] == SUM and self.terms.get(negated) == [(-1, z, -1)]:
+            return z if self.offsets[negated] == 0.0 else None
         return None
 
     # ---------------------------------------------------------------------------------------- logarithms
 
     def _logarithm(self, a: int) -> list[tuple[int, int]]:
         """log a as signed summands where a is a sigmoid, its complement, or a softmax; else nothing."""
-        made = self.made
-        if made.kinds[a] == MAP:
-            if made.operations[a] is SIGMOID:
-                (z,) = made.operands[a]
+        if self.kinds[a] == MAP:
+            if self.operations[a] is SIGMOID:
+                (z,) = self.operands[a]
                 return [(1, z), (-1, self._once(self.softplus_of, SOFTPLUS, z))]
-            if made.operations[a] is DIVIDE:
-                e, total = made.operands[a]
-                if made.operations[e] is EXP and e not in made.fixed and total not in made.fixed:
-                    (u,) = made.operands[e]
+            if self.operations[a] is DIVIDE:
+                e, total = self.operands[a]
+                if self.operations[e] is EXP and e not in self.fixed and total not in self.fixed:
+                    (u,) = self.operands[e]
                     return [(1, u), (-1, self._once(self.log_of, LOG, total))]
-        elif made.kinds[a] == SUM and made.offsets[a] == 1.0 and len(made.terms.get(a, ())) == 1:
-            ((sign, x, y),) = made.terms[a]
-            if sign == -1 and y == -1 and made.operations[x] is SIGMOID:
-                (z,) = made.operands[x]
+        elif self.kinds[a] == SUM and self.offsets[a] == 1.0 and len(self.terms.get(a, ())) == 1:
+            ((sign, x, y),) = self.terms[a]
+            if sign == -1 and y == -1 and self.operations[x] is SIGMOID:
+                (z,) = self.operands[x]
                 return [(-1, self._once(self.softplus_of, SOFTPLUS, z))]
         return []
 
     def _once(self, known: dict[int, int], op: Operation, x: int) -> int:
+        """The node op(x), made the first time."""
         if x not in known:
-            known[x] = self.made.add_map(op, (x,))
+            known[x] = len(self.kinds)
+            self.kinds.append(MAP)
+            self.operations.append(op)
+            self.operands.append((x,))
+            self.constants.append(())
+            self.order.append(known[x])
         return known[x]
 
     # -------------------------------------------------------------------------------------------- others
 
     def _extremum(self, node: int, op: Operation, operands: tuple[int, ...]) -> None:
-        made = self.made
         members: list[int] = []
         for x in operands:
             if (
-                made.kinds[x] == EXTREMUM and made.operations[x] is op and self.uses[x] == 1
+                self.kinds[x] == EXTREMUM and self.operations[x] is op and self.uses[x] == 1
             ):  # fmt: skip
-                inner = made.operands[x]
+                inner = self.operands[x]
                 assert isinstance(inner, list)
-                made.operands[x] = ()
+                self.operands[x] = ()
                 longer, shorter = (inner, members) if len(inner) >= len(members) else (members, inner)
                 longer.extend(shorter)
                 members = longer
             else:
                 members.append(x)
-        made.kinds[node] = EXTREMUM
-        made.operands[node] = members
-        made.order.append(node)
+        self.kinds[node] = EXTREMUM
+        self.operands[node] = members
+        self.order.append(node)
 
     def _as_division(self, operands: tuple[int, ...]) -> tuple[Operation, tuple[int, ...]]:
-        made = self.made
         for a, b in (operands, operands[::-1]):
             if (
-                made.operations[b] is CONSTANT_POWER
-                and made.constants[b] == (-1.0,)
-                and b not in made.fixed
+                self.operations[b] is CONSTANT_POWER
+                and self.constants[b] == (-1.0,)
+                and b not in self.fixed
                 and self.uses[b] == 1
             ):
-                return DIVIDE, (a, made.operands[b][0])
+                return DIVIDE, (a, self.operands[b][0])
         return MULTIPLY, operands
 
+    # ------------------------------------------------------------------------------------------- the result
 
-def _drop_unused(made: Canonical) -> None:
-    """Leave in ``order`` what the outputs depend on."""
-    used = bytearray(len(made.kinds))
-    for output in made.outputs:
-        used[output] = 1
-    for node in reversed(made.order):
-        if used[node]:
-            if made.kinds[node] == SUM:
-                for _, a, b in made.terms[node]:
-                    used[a] = 1
-                    if b >= 0:
-                        used[b] = 1
-            else:
-                for x in made.operands[node]:
-                    used[x] = 1
-    made.order = [node for node in made.order if used[node]]
+    def used(self) -> list[int]:
+        """The nodes that the outputs depend on, in order."""
+        used = bytearray(len(self.kinds))
+        for output in self.graph.outputs:
+            used[output] = 1
+        for node in reversed(self.order):
+            if used[node]:
+                if self.kinds[node] == SUM:
+                    for _, a, b in self.terms[node]:
+                        used[a] = 1
+                        if b >= 0:
+                            used[b] = 1
+                else:
+                    for x in self.operands[node]:
+                        used[x] = 1
+        return [node for node in self.order if used[node]]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from autobp.backends import numpy_calls
 from autobp.backends.latex import equations
@@ -15,57 +13,12 @@ from autobp.backends.numpy_text import source_of
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
-from autobp.compiler.canonical import canonicalise
-from autobp.compiler.differentiate import differentiate
-from autobp.compiler.group import Groups
-from autobp.compiler.ir import (
-    Argument,
-    Array,
-    Floats,
-    Gather,
-    Indices,
-    Program,
-    Reshape,
-    Shape,
-    View,
-)
-from autobp.compiler.names import is_parameter, name_backward, name_forward, parameter_positions
-from autobp.compiler.total import mean_cost
-from autobp.compiler.trace import Graph
+from autobp.compiler.ir import Floats
+from autobp.compiler.names import matrices
+from autobp.compiler.pipeline import Signature, programs_of
+from autobp.compiler.recording import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
-
-
-def programs_of(
-    graph: Graph,
-    result_shape: Shape | None,
-    samples: Sequence[Shape],
-    names: Sequence[str],
-    labels: Sequence[str],
-) -> tuple[dict[str, Program], dict[Array, Indices]]:
-    """The programs of a graph, by the name of the function each becomes, and their arrays' scalar nodes.
-
-    Args:
-        graph: of one sample.
-        result_shape: of the outputs; None where the result is a cost.
-        samples: the shape of each argument.
-        names: what the arguments are called.
-        labels: of the parameters.
-    """
-    groups = Groups(canonicalise(graph), len(labels), samples)
-    output = groups.output
-    arguments: tuple[Argument, ...] = (groups.theta, *groups.inputs)
-    forward: dict[Array, str] = dict(zip(groups.inputs, names, strict=True))
-    forward.update(name_forward(output, labels))
-    if result_shape is not None:
-        value = Program(arguments, (output,), forward, result_shape)
-        return {"value": value}, groups.scalars
-    cost = mean_cost(output)
-    value = Program(arguments, (cost,), forward)
-    gradient, adjoints = differentiate(output, groups.theta)
-    backward = name_backward({**forward, gradient: "gradient"}, output, gradient, adjoints)
-    both = Program(arguments, (cost, gradient), backward)
-    return {"value": value, "cost_and_gradient": both}, groups.scalars
 
 
 _DOCSTRINGS = {
@@ -86,20 +39,13 @@ class Executable:
         result_shape: of the outputs for one sample; None for a scalar.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        result_shape: Shape | None,
-        samples: Sequence[Shape],
-        names: Sequence[str],
-        labels: Sequence[str],
-        check: bool = False,
-    ) -> None:
-        self.result_shape = result_shape
-        self.programs, scalars = programs_of(graph, result_shape, samples, names, labels)
-        self.matrices = _matrices(self.programs["value"], labels)
+    def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
+        self.result_shape = signature.result_shape
+        compiled = programs_of(graph, signature)
+        self.programs = compiled.programs
+        self.matrices = matrices(self.programs["value"], signature.labels)
         docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        docstrings = _DOCSTRINGS if result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
+        docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
         self.graph = graph if check else None
@@ -112,9 +58,11 @@ class Executable:
             self.work[name] = plan.work
             fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
             if check:
-                checked.append(
-                    write_checked(name, program, checked_module, docstrings[name], self.statements, scalars)
+                text, found = write_checked(
+                    name, program, checked_module, docstrings[name], compiled.scalars, len(self.statements)
                 )
+                checked.append(text)
+                self.statements += found
         run = (checked_module, checked) if check else (fast_module, fast)
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
@@ -157,27 +105,3 @@ class Executable:
 def compile_source(source: str) -> Any:
     """The source as a code object."""
     return compile(source, "<compiled by autobp>", "exec")
-
-
-def _matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Any]]:
-    covered = np.zeros(len(labels), dtype=bool)
-    found: list[tuple[str, Any]] = []
-    names: set[str] = set()
-    chosen = []
-    for array in program.arrays:
-        if isinstance(array, View | Gather | Reshape) and is_parameter(array):
-            chosen.append((program.names.get(array, ""), parameter_positions(array)))
-    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
-        squeezed = positions.squeeze() if positions.ndim > 2 else positions
-        flat = squeezed.reshape(-1)
-        if covered[flat].any() or len(np.unique(flat)) < len(flat):
-            continue
-        covered[flat] = True
-        unique = name or f"P{1 + len(found)}"
-        while unique in names:
-            unique += "_"
-        names.add(unique)
-        found.append((unique, squeezed))
-    for i in np.flatnonzero(~covered).tolist():
-        found.append((labels[i] or f"theta[{i}]", np.array(i)))
-    return sorted(found, key=lambda pair: int(pair[1].flat[0]))

@@ -16,6 +16,7 @@ import numpy as np
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
 from autobp.compiler.ir import (
+    Argument,
     Array,
     Choose,
     Constant,
@@ -25,6 +26,7 @@ from autobp.compiler.ir import (
     Input,
     Map,
     MatMul,
+    Program,
     Reduce,
     Reshape,
     RowDot,
@@ -36,7 +38,7 @@ from autobp.compiler.ir import (
     View,
 )
 from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
-from autobp.compiler.trace import PARAMETER
+from autobp.compiler.recording import PARAMETER
 from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
 
 _CONSTANT = -1
@@ -48,29 +50,66 @@ Kind = tuple[int, int, int | None]
 Members = list[tuple[int, dict[Kind, tuple[list[int], list[int]]]]]
 
 
-class Groups:
-    """The arrays of a graph.
+def group(
+    canonical: Canonical, n_parameters: int, samples: Sequence[Shape]
+) -> tuple[Program, dict[Array, Indices]]:
+    """The program of a graph's outputs, flat and in their order, without names.
 
-    Attributes:
-        theta, inputs: the arrays of parameters and arguments.
-        output: the array of the results, in their order, flat.
-        scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
+    Args:
+        samples: the shapes of the arguments.
+
+    Returns:
+        the program, and of the arrays that hold scalar nodes, which ones, by position; -1 for none.
     """
+    builder = _Builder(canonical, n_parameters, samples)
+    for nodes in _levels(canonical):
+        builder.build_level(nodes)
+    output = builder.collect(canonical.outputs)
+    return Program(builder.arguments, (output,), {}), builder.scalars
+
+
+def _levels(graph: Canonical) -> list[list[int]]:
+    """The nodes above the leaves, by the longest path that leads to them."""
+    level = [0] * len(graph.kinds)
+    levels: list[list[int]] = []
+    for node in graph.order:
+        kind = graph.kinds[node]
+        if kind == LEAF:
+            continue
+        height = 0
+        if kind == SUM:
+            for _, a, b in graph.terms[node]:
+                if level[a] > height:
+                    height = level[a]
+                if b >= 0 and level[b] > height:
+                    height = level[b]
+        else:
+            for x in graph.operands[node]:
+                if level[x] > height:
+                    height = level[x]
+        level[node] = height + 1
+        if height == len(levels):
+            levels.append([])
+        levels[height].append(node)
+    return levels
+
+
+class _Builder:
+    """The arrays so far, and of each node its colour, the number of its array, and its position there."""
 
     def __init__(self, graph: Canonical, n_parameters: int, samples: Sequence[Shape]) -> None:
         self._graph = graph
-        self.theta = Theta(n_parameters)
-        self.inputs = tuple([Input(i, sample) for i, sample in enumerate(samples)])
+        self.arguments: tuple[Argument, ...] = (
+            Theta(n_parameters),
+            *[Input(i, sample) for i, sample in enumerate(samples)],
+        )
         self.scalars: dict[Array, Indices] = {}
-        self._arrays: list[Array] = [self.theta, *self.inputs]
+        self._arrays: list[Array] = list(self.arguments)
         n = len(graph.kinds)
         self._colour = [_CONSTANT] * n
         self._position = np.zeros(n, dtype=np.int64)
         self._fetched: dict[Any, Array] = {}
         self._place_leaves()
-        for nodes in self._levels():
-            self._build_level(nodes)
-        self.output = self._collect(graph.outputs)
 
     def _place_leaves(self) -> None:
         graph = self._graph
@@ -86,37 +125,11 @@ class Groups:
         self._values = np.array(values, dtype=np.float64)
         for node in graph.order:
             if graph.kinds[node] == LEAF:
-                self._colour[node] = graph.graph.roles[node]  # theta is array 0, argument k array k + 1
-                self._position[node] = graph.graph.positions[node]
+                self._colour[node] = graph.roles[node]  # theta is array 0, argument k array k + 1
+                self._position[node] = graph.positions[node]
         assert PARAMETER == _THETA
 
-    def _levels(self) -> list[list[int]]:
-        """The nodes above the leaves, by the longest path that leads to them."""
-        graph = self._graph
-        level = [0] * len(graph.kinds)
-        levels: list[list[int]] = []
-        for node in graph.order:
-            kind = graph.kinds[node]
-            if kind == LEAF:
-                continue
-            height = 0
-            if kind == SUM:
-                for _, a, b in graph.terms[node]:
-                    if level[a] > height:
-                        height = level[a]
-                    if b >= 0 and level[b] > height:
-                        height = level[b]
-            else:
-                for x in graph.operands[node]:
-                    if level[x] > height:
-                        height = level[x]
-            level[node] = height + 1
-            if height == len(levels):
-                levels.append([])
-            levels[height].append(node)
-        return levels
-
-    def _build_level(self, nodes: list[int]) -> None:
+    def build_level(self, nodes: list[int]) -> None:
         graph, colour = self._graph, self._colour
         maps: dict[Any, list[int]] = {}
         sums: dict[frozenset[Kind], Members] = {}
@@ -232,7 +245,7 @@ class Groups:
             self.scalars[array] = np.full(array.size, -1, dtype=np.int64)
             self.scalars[array][positions] = nodes
 
-    def _collect(self, outputs: Sequence[int]) -> Array:
+    def collect(self, outputs: Sequence[int]) -> Array:
         """The results as one flat array."""
         colours = [self._colour[x] for x in outputs]
         positions = self._position[np.array(outputs)]

@@ -57,6 +57,10 @@ class Array:
         """The number of elements for one sample."""
         return math.prod(self.shape)
 
+    def __repr__(self) -> str:
+        sizes = [*["m"] * self.batched, *map(str, self.shape)]
+        return f"<{type(self).__name__} {'×'.join(sizes) or 'of one number'}>"
+
     def _is(self, shape: Iterable[int], batched: bool) -> None:
         """Set what follows from the fields, which are frozen, once."""
         object.__setattr__(self, "shape", tuple(shape))
@@ -66,7 +70,7 @@ class Array:
 # ----------------------------------------------------------------------------------------------- arguments
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Theta(Array):
     """The parameters, (n,)."""
 
@@ -76,7 +80,7 @@ class Theta(Array):
         self._is((self.n,), False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Input(Array):
     """Argument ``number``, flattened to (elements of a sample,); ``sample`` is its shape as it is passed."""
 
@@ -87,7 +91,7 @@ class Input(Array):
         self._is((math.prod(self.sample),), True)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Local(Array):
     """An argument of a loop's body: a state, what belongs to one step, or what stays the same."""
 
@@ -102,7 +106,7 @@ class Local(Array):
 Argument = Theta | Input | Local
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(Array):
     """Numbers fixed at the trace."""
 
@@ -115,7 +119,7 @@ class Constant(Array):
 # ----------------------------------------------------------------------------------- elements and arrangement
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class View(Array):
     """Elements of an array whose positions are affine in the axes: base + Σ stride·index. Costs no copy."""
 
@@ -136,7 +140,7 @@ class View(Array):
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Gather(Array):
     """Any elements of an array, by position in the flattened source."""
 
@@ -155,7 +159,7 @@ class Gather(Array):
 Place = View | Gather
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Absent(Array):
     """An array that is not computed: what a :data:`Place` picks from that only says where pieces belong."""
 
@@ -166,7 +170,7 @@ class Absent(Array):
         self._is(self.of_shape, self.with_samples)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Spread(Array):
     """A one-dimensional array set into zeros, element k at ``positions[k]`` of the flattened shape."""
 
@@ -178,7 +182,7 @@ class Spread(Array):
         self._is(self.into, self.source.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Array):
     """The same elements under another shape."""
 
@@ -189,7 +193,7 @@ class Reshape(Array):
         self._is(self.to, self.source.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fill(Array):
     """An array repeated to a shape, and for each sample where ``to_samples`` is set."""
 
@@ -201,7 +205,7 @@ class Fill(Array):
         self._is(self.to, self.to_samples)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Repeat(Array):
     """Element k of the source (n,) repeated ``counts[k]`` times."""
 
@@ -212,7 +216,7 @@ class Repeat(Array):
         self._is((int(self.counts.sum()),), self.source.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Choose(Array):
     """values[o, index[p]] as (p, o), or values[r, index[r]] as (r,): ``take`` with a traced index."""
 
@@ -226,7 +230,7 @@ class Choose(Array):
         self._is(shape, index.batched or values.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OneHot(Array):
     """1 where index[…] = k, else 0, (…, n): the derivatives of ``take``."""
 
@@ -237,7 +241,7 @@ class OneHot(Array):
         self._is((*self.index.shape, self.n), self.index.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Assemble(Array):
     """An adjoint put together from pieces: the elements that ``places[i]`` picks receive ``pieces[i]``.
 
@@ -261,7 +265,7 @@ class Assemble(Array):
 # ---------------------------------------------------------------------------------------------- elementwise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Map(Array):
     """An operation of the table on arrays, element by element."""
 
@@ -274,7 +278,7 @@ class Map(Array):
         self._is(self.over, any(x.batched for x in self.arrays))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sum(Array):
     """A signed sum of arrays, Σ sign·array, element by element; a sign may be any number."""
 
@@ -286,7 +290,7 @@ class Sum(Array):
         self._is(self.over, any(x.batched for x in self.arrays))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Elementwise(Array):
     """An expression over the elements of other arrays: a derivative."""
 
@@ -301,7 +305,7 @@ class Elementwise(Array):
 # ------------------------------------------------------------------------------------ products and reductions
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MatMul(Array):
     """rows (…, p, K) times columns (…, o, K) transposed: (…, p, o); the axis p may be missing."""
 
@@ -313,7 +317,7 @@ class MatMul(Array):
         self._is(shape, self.rows.batched or self.columns.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Product(Array):
     """The adjoint of one factor of a :class:`MatMul`, from that of the product, delta, and the other factor.
 
@@ -334,7 +338,7 @@ class Product(Array):
         self._is(self.of_shape, self.with_samples)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RowDot(Array):
     """Σ_k x[…, k]·y[…, k]; an only axis stays with size 1."""
 
@@ -346,7 +350,7 @@ class RowDot(Array):
         self._is(shape, self.x.batched or self.y.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reduce(Array):
     """The sum, maximum or minimum over the last axis; ``ufunc`` is NumPy's name of it.
 
@@ -360,7 +364,7 @@ class Reduce(Array):
         self._is(self.source.shape[:-1] or (1,), self.source.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Segments(Array):
     """Sums, maxima or minima over stretches of a one-dimensional array that start at ``starts``."""
 
@@ -372,7 +376,7 @@ class Segments(Array):
         self._is(self.starts.shape, self.source.batched)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SumTo(Array):
     """The sum over some axes of one sample's shape, and over the samples.
 
@@ -399,7 +403,7 @@ class Term:
     y: Array | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Total(Array):
     """The mean cost over the samples, one number: the sum of its terms."""
 
@@ -440,7 +444,7 @@ def in_order(results: Sequence[Array]) -> list[Array]:
 Names = Mapping[Array, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """Arrays that are computed from arguments, and which of them are the results.
 
@@ -475,11 +479,26 @@ class Program:
         """The data, in order."""
         return tuple([x for x in self.arguments if isinstance(x, Input)])
 
+    def __repr__(self) -> str:
+        return f"<program of {len(self.arrays)} arrays>"
+
+    def __str__(self) -> str:
+        """The program as text, one array a line (docs/programs.md)."""
+        from autobp.compiler.printed import text_of_program  # which knows every kind
+
+        return text_of_program(self)
+
+    def verify(self) -> None:
+        """Check all that holds for a program. Raises :class:`~autobp.compiler.verify.ProgramError`."""
+        from autobp.compiler.verify import verify  # which knows every kind
+
+        verify(self)
+
 
 # ---------------------------------------------------------------------------------------------------- loops
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Loop(Array):
     """A body that is run step after step, each time on the states that the step before left.
 
@@ -507,7 +526,7 @@ class Loop(Array):
         self._is((), False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(Array):
     """What a loop leaves: a state after the last step, or all outputs of one kind, a leading axis of steps.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from autobp.compiler.ir import (
     Map,
     MatMul,
     Names,
+    Program,
     Reshape,
     Sum,
     Theta,
@@ -26,10 +28,15 @@ from autobp.compiler.ir import (
 from autobp.ops import DIVIDE
 
 
-def name_forward(output: Array, labels: Sequence[str]) -> dict[Array, str]:
-    """The names of a program's layers. ``labels`` are those of the parameters, "W1[2,3]" or "" for each."""
-    names: dict[Array, str] = {}
-    order = in_order([output])
+def name_forward(outputs: Program, arguments: Sequence[str], labels: Sequence[str]) -> Program:
+    """The program of outputs with names for its arguments and layers.
+
+    Args:
+        arguments: what the inputs are called.
+        labels: of the parameters, "W1[2,3]" or "" for each.
+    """
+    order = outputs.arrays
+    names: dict[Array, str] = dict(zip(outputs.inputs, arguments, strict=True))
     users: dict[Array, list[Array]] = {}
     for array in order:
         for x in array.operands:
@@ -38,57 +45,78 @@ def name_forward(output: Array, labels: Sequence[str]) -> dict[Array, str]:
     for array in order:
         if not isinstance(array, MatMul) or not is_parameter(array.columns) or is_parameter(array.rows):
             continue
-        weights = array.columns
-        if weights in names:  # shared: the layer has its name already
+        if array.columns in names:  # shared: the layer has its name already
             continue
         layer += 1
-        label = _common_label(weights, labels)
-        number = re.fullmatch(r"W(\d+)", label)
-        suffix = number[1] if number else str(layer)
-        names[weights] = label or f"W{suffix}"
-        z: Array = array
-        after = users.get(array, [])
-        if (
-            len(after) == 1
-            and isinstance(after[0], Sum)
-            and all(isinstance(x, MatMul) or is_parameter(x) for x in after[0].operands)
-        ):
-            z = after[0]
-            biases = [x for x in z.operands if is_parameter(x) and x is not array]
-            if len(biases) == 1 and biases[0] not in names:
-                names[biases[0]] = _common_label(biases[0], labels) or f"b{suffix}"
-        names[z] = f"z{suffix}"
-        for x in users.get(z, []):
-            if not isinstance(x, Map) or len(x.operands) != 1:
-                continue
-            inner = any(isinstance(user, MatMul) for user in users.get(x, []))
-            if inner or x.operation.name not in ("softplus", "exp", "log", "stop_gradient"):
-                names[x] = f"a{suffix}"
-                break
+        _name_layer(array, layer, names, users, labels)
     for array in order:
         if array in names or not isinstance(array, View | Gather | Reshape) or not is_parameter(array):
             continue
         if label := _common_label(array, labels):
             names[array] = label
-    return names
+    return replace(outputs, names=_unique(names, [*outputs.inputs, *order]))
 
 
-def name_backward(
-    names: Names, output: Array, gradient: Array, adjoints: Mapping[int, Array]
-) -> dict[Array, str]:
-    """The names with those of the adjoints, after what they are derivatives by.
+def _name_layer(
+    product: MatMul,
+    layer: int,
+    names: dict[Array, str],
+    users: Mapping[Array, Sequence[Array]],
+    labels: Sequence[str],
+) -> None:
+    """Name the weights of one layer, its biases, z and a."""
+    weights = product.columns
+    label = _common_label(weights, labels)
+    number = re.fullmatch(r"W(\d+)", label)
+    suffix = number[1] if number else str(layer)
+    names[weights] = label or f"W{suffix}"
+    z: Array = product
+    after = users.get(product, [])
+    if (
+        len(after) == 1
+        and isinstance(after[0], Sum)
+        and all(isinstance(x, MatMul) or is_parameter(x) for x in after[0].operands)
+    ):
+        z = after[0]
+        biases = [x for x in z.operands if is_parameter(x) and x is not product]
+        if len(biases) == 1 and biases[0] not in names:
+            names[biases[0]] = _common_label(biases[0], labels) or f"b{suffix}"
+    names[z] = f"z{suffix}"
+    for x in users.get(z, []):
+        if not isinstance(x, Map) or len(x.operands) != 1:
+            continue
+        inner = any(isinstance(user, MatMul) for user in users.get(x, []))
+        if inner or x.operation.name not in ("softplus", "exp", "log", "stop_gradient"):
+            names[x] = f"a{suffix}"
+            break
+
+
+def name_backward(program: Program, adjoints: Mapping[Array, Array]) -> Program:
+    """The program of cost and gradient with names for adjoints, after what they are derivatives by.
 
     Args:
-        adjoints: of each forward array that has one of its own, by its id.
+        adjoints: of each forward array that has one of its own.
     """
-    names = dict(names)
-    for array in in_order([output]):
-        adjoint = adjoints.get(id(array))
+    gradient = program.results[-1]
+    order = in_order([gradient])
+    names: dict[Array, str] = {**program.names, gradient: "gradient"}
+    for array, adjoint in reversed(list(adjoints.items())):  # in the order of the forward arrays
         match = re.fullmatch(r"z(\w+)", names.get(array, ""))
-        if adjoint is not None and match and adjoint not in names and not isinstance(adjoint, Theta):
+        if match and adjoint not in names and not isinstance(adjoint, Theta):
             names[adjoint] = f"delta{match[1]}"
-    named = {names[array] for array in in_order([output]) if array in names}
-    for array in in_order([gradient]):
+    _name_activations(order, names)
+    if isinstance(gradient, Assemble):
+        for piece, place in zip(gradient.pieces, gradient.places, strict=True):
+            if place in names and piece not in names and not isinstance(piece, Theta):
+                assert place is not None
+                names[piece] = f"d{names[place]}"
+    return replace(program, names=_unique(names, [*program.names, *order]))
+
+
+def _name_activations(order: Sequence[Array], names: dict[Array, str]) -> None:
+    """Name activations that only the backward program computes: of sigmoid or softmax under their cost."""
+    named = set(names.values())
+    for array in order:
         if array in names or not isinstance(array, Map):
             continue
         below: list[Array] = []
@@ -103,12 +131,26 @@ def name_backward(
             if match and f"a{match[1]}" not in named:
                 names[array] = f"a{match[1]}"
                 named.add(names[array])
-    if isinstance(gradient, Assemble):
-        for piece, place in zip(gradient.pieces, gradient.places, strict=True):
-            if place in names and piece not in names and not isinstance(piece, Theta):
-                assert place is not None
-                names[piece] = f"d{names[place]}"
-    return names
+
+
+def _unique(names: Names, order: Sequence[Array]) -> dict[Array, str]:
+    """The names without those that no variable may have, and each for one array: the second W1 is W1_2.
+
+    The first in the order keeps its name.
+    """
+    found: dict[Array, str] = {}
+    taken: set[str] = set()
+    for array in dict.fromkeys([*order, *names]):
+        name = names.get(array)
+        if name is None or not is_free(name):
+            continue
+        unique, k = name, 1
+        while unique in taken:
+            k += 1
+            unique = f"{name}_{k}"
+        taken.add(unique)
+        found[array] = unique
+    return found
 
 
 def is_parameter(array: Array) -> bool:
@@ -126,6 +168,34 @@ def parameter_positions(array: Array) -> Indices:
     if isinstance(array, View | Gather):
         return inner[array.indices()]
     return inner.reshape(array.shape)
+
+
+def matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Indices]]:
+    """The matrices of parameters in a program: what each is called, and its positions in theta.
+
+    Together they are all of theta, each parameter once; one that is in no matrix stands alone, with shape ().
+    """
+    covered = np.zeros(len(labels), dtype=bool)
+    found: list[tuple[str, Indices]] = []
+    names: set[str] = set()
+    chosen = []
+    for array in program.arrays:
+        if isinstance(array, View | Gather | Reshape) and is_parameter(array):
+            chosen.append((program.names.get(array, ""), parameter_positions(array)))
+    for name, positions in sorted(chosen, key=lambda pair: (not pair[0], pair[1].flat[0])):
+        squeezed = positions.squeeze() if positions.ndim > 2 else positions
+        flat = squeezed.reshape(-1)
+        if covered[flat].any() or len(np.unique(flat)) < len(flat):
+            continue
+        covered[flat] = True
+        unique = name or f"P{1 + len(found)}"
+        while unique in names:
+            unique += "_"
+        names.add(unique)
+        found.append((unique, squeezed))
+    for i in np.flatnonzero(~covered).tolist():
+        found.append((labels[i] or f"theta[{i}]", np.array(i)))
+    return sorted(found, key=lambda pair: int(pair[1].flat[0]))
 
 
 def _common_label(array: Array, labels: Sequence[str]) -> str:

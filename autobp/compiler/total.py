@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from autobp.compiler.expression import Expression
-from autobp.compiler.ir import Array, Constant, Elementwise, Map, Reduce, Reshape, RowDot, Sum, Term, Total
+from autobp.compiler.ir import (
+    Array,
+    Constant,
+    Elementwise,
+    Map,
+    Program,
+    Reduce,
+    Reshape,
+    RowDot,
+    Sum,
+    Term,
+    Total,
+)
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is
 
 
-def mean_cost(output: Array) -> Total:
-    """The mean of ``output`` (one element for each sample) over the samples."""
+def mean_cost(outputs: Program) -> Program:
+    """The program of the mean of an output, one element for each sample, over the samples."""
+    (output,) = outputs.results
     terms: list[Term] = []
     stack = [(output, 1.0, -1 if output.batched else 0)]
     while stack:
@@ -35,7 +50,7 @@ def mean_cost(output: Array) -> Total:
             terms.append(Term(factor, samples, array.operands[0], array.operands[0]))
         else:
             terms.append(Term(factor, samples, array))
-    return Total(tuple(_cross_entropies_whole(terms[::-1])))
+    return replace(outputs, results=(Total(tuple(_cross_entropies_whole(terms[::-1]))),))
 
 
 def _cross_entropies_whole(terms: list[Term]) -> list[Term]:

@@ -105,9 +105,8 @@ def _assigned(line: ast.stmt) -> str:
 def shapes(step: Step) -> dict[str, str]:
     """The shape of each array, such as "m × 16": an axis whose length changes with the samples is m."""
     runs = []
-    of_a_sample = next(shapes for shapes, program in step._programs.items() if program is step._last)
     for m in (2, 3):
-        made = variables(step, [np.zeros((m, *shape)) for shape in of_a_sample])
+        made = variables(step, [np.zeros((m, *x.sample)) for x in step.program.inputs])
         runs.append({name: np.shape(x) for name, x in made.items()})
     found = {}
     for name, first in runs[0].items():

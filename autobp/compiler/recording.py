@@ -1,8 +1,8 @@
-"""Trace a function of Values into a flat record of its graph, and catch what a trace cannot hold.
+"""Record the graph of a function of Values, and catch what a graph cannot hold.
 
-A graph records operations, not Python's decisions. Whatever would be fixed by the numbers of this one trace
+A graph holds operations, not Python's decisions. Whatever would be fixed by the numbers of this one trace
 — a branch on ``v.data``, a comparison, a random number — is refused with the place in the caller's code:
-reads through the engine's watch, random numbers by tracing twice, comparing, and looking whether the
+reads by :mod:`~autobp.compiler.watch`, random numbers by tracing twice, comparing, and looking whether the
 generators that the function can reach have moved on.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.draws import generators_of, place_of_draw, states
-from autobp.compiler.place import callers_place
+from autobp.compiler.watch import Watch
 from autobp.engine import BY_HAND, Value, ieee, topological_order, watch_reads
 from autobp.ops import Operation
 
@@ -162,7 +162,7 @@ def shape_of(result: Any) -> tuple[int, ...]:
     return (len(shapes), *(shapes[0] if shapes else ()))
 
 
-def trace(
+def record_function(
     function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
 ) -> tuple[Graph, tuple[int, ...] | None]:
     """Record ``function`` of one sample: its graph, and the shape of a nested result (None for a scalar).
@@ -172,12 +172,12 @@ def trace(
         ValueError: two traces differ, or random numbers are drawn.
     """
     generators = generators_of(function)
-    graph, shape = _trace_once(function, parameters, samples)
+    graph, shape = _record_once(function, parameters, samples)
     before = states(generators)
-    again, shape_again = _trace_once(function, parameters, samples)
+    again, shape_again = _record_once(function, parameters, samples)
     if states(generators) != before and _draws(function, parameters, samples, generators):
         # Two traces may well agree on one coin that was thrown.
-        found = place_of_draw(lambda: _trace_once(function, parameters, samples), generators)
+        found = place_of_draw(lambda: _record_once(function, parameters, samples), generators)
         raise ValueError(
             f"{found or 'the function'} draws random numbers: what they decide would be fixed at what it was "
             "in one trace. Draw them outside and pass them in as an argument"
@@ -200,7 +200,7 @@ def _draws(
     """Whether the function moves the generators each time, and not another thread by chance."""
     for _ in range(2):
         before = states(generators)
-        _trace_once(function, parameters, samples)
+        _record_once(function, parameters, samples)
         if states(generators) == before:
             return False
     return True
@@ -234,7 +234,7 @@ def describe(graph: Graph, node: int, depth: int = 3) -> str:
     return f"{op.name}({', '.join(inner)})"
 
 
-def _trace_once(
+def _record_once(
     function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
 ) -> tuple[Graph, tuple[int, ...] | None]:
     leaves = {id(parameter): (PARAMETER, i) for i, parameter in enumerate(parameters)}
@@ -250,7 +250,7 @@ def _trace_once(
 
         arguments.append(nested(sample, leaf))
         leaves |= {id(value): (role, i) for i, value in enumerate(kept[first:])}
-    watch = _Watch(leaves)
+    watch = Watch(leaves, {id(value) for value in kept})
     with ieee(), watch_reads(watch.on_read, watch.elsewhere):
         try:
             result = collected(function(*arguments))  # what is lazy reads data only when it is gone through
@@ -270,69 +270,3 @@ def _trace_once(
         raise TypeError("the function returned nothing to compute; compile needs a Value, or Values")
     shape = None if isinstance(result, Value) else shape_of(result)
     return record(outputs, leaves), shape
-
-
-#: What a line does with a Value, and what to do instead.
-_REFUSALS = {
-    ".data": (
-        "reads .data{of}",
-        "use the Value itself: autobp.where, autobp.take, autobp.softmax … record what depends on it; "
-        "autobp.stop_gradient(v) is v as a constant",
-    ),
-    ".data = …": ("sets .data = …{of}", "set parameters between steps, by step.write_back(theta)"),
-    "bool()": ("reads bool(){of}", "use autobp.where(condition, x, y), which records the choice"),
-    ".grad": ("reads .grad{of}", "use autobp.grad, whose result is a graph and is compiled with the rest"),
-    ".partials": (
-        "reads .partials{of}",
-        "use autobp.grad, whose result is a graph and is compiled with the rest",
-    ),
-    "copy": ("copies {name}", "use the Value itself, or v * 1.0 for a node of its own"),
-    "index": ("takes {name} as an index", "use autobp.take(values, i), which records the choice"),
-    "float()": ("turns {name} into a float", "use the Value's own functions, v.exp(), and not those of math"),
-    "int()": ("turns {name} into an int", "use the Value itself, or autobp.take(values, i) to choose by it"),
-    "complex()": ("turns {name} into a complex number", "use the Value itself"),
-    "round()": ("rounds {name}", "round its number before it is passed in"),
-}
-_SIGNS = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal", "==": "equal"}
-#: What raises outside a trace as well: a function that catches it does the same there.
-_NEVER = {"index", "float()", "int()", "complex()", "round()", "=="}
-
-
-class _Watch:
-    """Refuses reads of what depends on traced leaves.
-
-    Attributes:
-        refused: the first refusal, or None.
-        swallowed: the first that the function must not catch and go on from, or None.
-    """
-
-    def __init__(self, leaves: dict[int, tuple[int, int]]) -> None:
-        self.leaves = leaves
-        self.refused: TypeError | None = None
-        self.swallowed: TypeError | None = None
-
-    def on_read(self, value: Value, what: str) -> None:
-        """For the thread that traces."""
-        if any(id(node) in self.leaves for node in topological_order(value)):
-            self._refuse(value, what)
-
-    def elsewhere(self, value: Value, what: str) -> None:
-        """For other threads: they may read the parameters, but of arguments only the function knows."""
-        found = [self.leaves.get(id(node)) for node in topological_order(value)]
-        if any(leaf is not None and leaf[0] != PARAMETER for leaf in found):
-            self._refuse(value, what)
-
-    def _refuse(self, value: Value, what: str) -> None:
-        does, advice = _REFUSALS.get(what) or (
-            f"reads {what}{{of}}",
-            f"use autobp.{_SIGNS[what]}(x, y), a node that is 1 or 0, in autobp.where(…, x, y)",
-        )
-        of = f" of {value.label}" if value.label else ""
-        error = TypeError(
-            f"{callers_place()} {does.format(of=of, name=value.label or 'a Value')} while the function is "
-            f"traced: the outcome would be fixed for every later sample and parameter; {advice}"
-        )
-        self.refused = self.refused or error
-        if what not in _NEVER:
-            self.swallowed = self.swallowed or error
-        raise error

@@ -1,0 +1,166 @@
+"""What is known of the numbers in an array before there are any: whether they are positive, and finite.
+
+Only as much is told as it takes to see that no infinite derivative can come up in a softmax, a norm with a
+positive constant under its root, a cross-entropy of logits. Overflow and underflow are left out of account:
+e**x counts as finite and positive. Parameters, arguments and constants count as finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from autobp.compiler.expression import COMPARISONS, Expression, rule_of, slots, value_of
+from autobp.compiler.ir import (
+    Array,
+    Choose,
+    Constant,
+    Fill,
+    Gather,
+    Map,
+    MatMul,
+    OneHot,
+    Reduce,
+    Repeat,
+    Reshape,
+    RowDot,
+    Segments,
+    Spread,
+    Sum,
+    View,
+)
+from autobp.ops import lookup
+
+#: A sign: nothing is known, not below 0, above 0.
+ANY, NOT_NEGATIVE, POSITIVE = range(3)
+
+
+class Bounds(NamedTuple):
+    """What is known of numbers: their sign, and whether finite parameters and arguments make them finite."""
+
+    sign: int = ANY
+    finite: bool = True
+
+
+_NOTHING = Bounds(ANY, False)
+#: Of functions that are finite wherever their operand is.
+_SIGNS = {"exp": POSITIVE, "cosh": POSITIVE, "abs": NOT_NEGATIVE, "sigmoid": POSITIVE, "softplus": POSITIVE}
+_FINITE = {"expm1", "sin", "cos", "tan", "atan", "sinh", "tanh", "erf", "erfc", "logaddexp", "stop_gradient"}
+
+
+def bounds_of_arrays(order: Iterable[Array]) -> dict[Array, Bounds]:
+    """The bounds of forward arrays, operands before what is computed from them."""
+    found: dict[Array, Bounds] = {}
+    for array in order:
+        found[array] = _of_array(array, found)
+    return found
+
+
+def bounds_of(expression: Any, operands: Sequence[Bounds]) -> Bounds:
+    """The bounds of an expression, given those of its slots."""
+    if not isinstance(expression, Expression):
+        return _of_number(expression)
+    name, arguments = expression.name, expression.arguments
+    if name == "slot":
+        which: int = arguments[0]
+        return operands[which]
+    if name == "foreign partial":
+        return _NOTHING
+    if name == "op":
+        return _of_operation(arguments[0], arguments[1:], operands)
+    parts = [bounds_of(x, operands) for x in arguments]
+    finite = all(part.finite for part in parts)
+    signs = [part.sign for part in parts]
+    if name == "+":
+        return Bounds(_sum(signs), finite)
+    if name == "*":
+        square = _same(*arguments)
+        return Bounds(max(min(signs), NOT_NEGATIVE) if square else min(signs), finite)
+    if name == "/":
+        number = not isinstance(arguments[1], Expression) and arguments[1] != 0.0
+        return Bounds(min(signs), finite and (number or signs[1] == POSITIVE))
+    if name == "square":
+        return Bounds(max(signs[0], NOT_NEGATIVE), finite)
+    if name == "power":
+        return _of_power(parts, arguments[1])
+    if name == "where":
+        return Bounds(min(signs[1:]), finite)
+    if name in ("maximum", "minimum"):
+        return Bounds(max(signs) if name == "maximum" else min(signs), finite)
+    if name == "sqrt":
+        return Bounds(signs[0], finite and signs[0] != ANY)
+    if name in ("log", "log1p"):
+        defined = signs[0] == POSITIVE or (name == "log1p" and signs[0] == NOT_NEGATIVE)
+        return Bounds(signs[0] if name == "log1p" else ANY, finite and defined)
+    if name in COMPARISONS:
+        return Bounds(NOT_NEGATIVE)
+    if name in _SIGNS:
+        return Bounds(_SIGNS[name], finite)
+    if name in ("-", "neg", "choose") or name in _FINITE:
+        return Bounds(min(signs) if name == "choose" else ANY, finite)
+    return _NOTHING
+
+
+def _of_number(x: float) -> Bounds:
+    return Bounds(POSITIVE if x > 0.0 else NOT_NEGATIVE if x == 0.0 else ANY)
+
+
+def _sum(signs: Sequence[int]) -> int:
+    return ANY if ANY in signs else max(signs, default=NOT_NEGATIVE)
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Whether two factors are one and the same."""
+    if not (isinstance(x, Expression) and isinstance(y, Expression)):
+        return False
+    return x is y or (x.name == y.name == "slot" and bool(x.arguments[0] == y.arguments[0]))
+
+
+def _of_power(parts: Sequence[Bounds], exponent: Any) -> Bounds:
+    base, k = parts
+    if isinstance(exponent, Expression):
+        return Bounds(POSITIVE, base.finite and k.finite) if base.sign == POSITIVE else _NOTHING
+    whole = float(exponent).is_integer()
+    sign = max(base.sign, NOT_NEGATIVE) if whole and exponent % 2 == 0 else base.sign
+    defined = base.sign == POSITIVE or (exponent >= 0.0 and (whole or base.sign == NOT_NEGATIVE))
+    return Bounds(sign, base.finite and defined)
+
+
+def _of_operation(name: str, arguments: Sequence[Any], operands: Sequence[Bounds]) -> Bounds:
+    """The bounds of an operation of the table, by its rule where nothing is noted of it."""
+    parts = [bounds_of(x, operands) for x in arguments]
+    if name in _SIGNS or name in _FINITE:
+        return Bounds(_SIGNS.get(name, ANY), all(part.finite for part in parts))
+    if name == "take":
+        return Bounds(min(part.sign for part in parts[1:]), all(part.finite for part in parts))
+    op = lookup(name)
+    n_constants = len(op.constants)
+    rule = rule_of(op, len(arguments) - n_constants, n_constants) if op.arity is not None else None
+    return bounds_of(rule, parts) if isinstance(rule, Expression) else _NOTHING
+
+
+def _of_array(array: Array, known: Mapping[Array, Bounds]) -> Bounds:
+    operands = [known[x] for x in array.operands]
+    signs = [x.sign for x in operands]
+    finite = all(x.finite for x in operands)
+    if isinstance(array, Constant):
+        lowest = float(array.values.min()) if array.size else 0.0
+        return Bounds(_of_number(lowest).sign)
+    if isinstance(array, Map):
+        return bounds_of(value_of(array.operation, slots(len(operands)), array.constants), operands)
+    if isinstance(array, Sum):
+        positive = [sign if s > 0.0 else ANY for sign, s in zip(signs, array.signs, strict=True)]
+        return Bounds(_sum(positive), finite)
+    if isinstance(array, RowDot) and array.x is array.y:
+        return Bounds(max(signs[0], NOT_NEGATIVE), finite)
+    if isinstance(array, MatMul | RowDot):
+        return Bounds(min(signs), finite)
+    if isinstance(array, Spread):
+        return Bounds(min(signs[0], NOT_NEGATIVE), finite)
+    if isinstance(array, Choose):
+        return Bounds(known[array.values].sign, finite)
+    if isinstance(array, OneHot):
+        return Bounds(NOT_NEGATIVE)
+    if isinstance(array, View | Gather | Reshape | Fill | Repeat | Reduce | Segments):
+        return Bounds(signs[0], finite)
+    return Bounds()
