@@ -169,6 +169,28 @@ def test_an_identity_of_the_table_gets_memory_of_its_own():
         del TABLE["same"]
 
 
+def test_an_array_and_a_view_of_it_are_not_overwritten_by_their_sum():
+    theta, x = Theta(1), Input(0, (4,))
+    a = Map((Reshape(x, (2, 2)),), (2, 2), TABLE["exp"])
+    turned = View(a, 0, (2, 2), (1, 2))
+    program = Program(
+        (theta, x), (Total((Term(1.0, 0, RowDot(Sum((a, turned), (2, 2), (1.0, 2.0)), a)),)),), {x: "x"}
+    )
+    X = np.arange(4.0).reshape(1, 4)
+    (cost,) = run(program, np.ones(1), X)
+    E = np.exp(X.reshape(2, 2))
+    assert cost == pytest.approx(((E + 2 * E.T) * E).sum())
+
+
+def test_the_buffer_of_a_row_dot_is_free_once():
+    theta, x = Theta(1), Input(0, (4,))
+    dot = RowDot(x, x)
+    arrays = [Map((x,), (4,), TABLE[name]) for name in ("exp", "sin", "cos")]
+    added = Sum((dot, *arrays), (4,), (1.0, 1.0, 1.0, 1.0))
+    program = Program((theta, x), (Total((Term(1.0, 0, added),)),), {x: "x"})
+    run(program, np.ones(1), np.arange(8.0).reshape(2, 4))
+
+
 # ---------------------------------------------------------------------------------- schedules broken by hand
 
 BATCH = (True, (2,))
@@ -388,8 +410,9 @@ class Growing:
     def formula(self):
         x = self.any()
         y, (s, t) = self.alike(x), (Expression("slot", 0), Expression("slot", 1))
-        inner = Expression("sin", s * t)
+        inner, product = Expression("sin", s * t), s * t
         made = [inner * inner + s, Expression("where", s > t, inner, t - s), (s > t) * inner, s * s - 2.0 * t]
+        made.append((Expression("sin", product) + (s - t)) * product)
         return Elementwise((x, y), made[self.integer(len(made))])
 
     def view(self):
@@ -462,9 +485,10 @@ class Growing:
         )
 
     def program(self):
-        for _ in range(3 + self.integer(14)):
+        for _ in range(6 + self.integer(20)):
             self.grow()
-        cost = Total((Term(0.5, -1, self.arrays[-1]), Term(1.0, 0, self.any())))
+        last = [Term(0.5, -1, x) for x in self.arrays[-3:]]
+        cost = Total((*last, Term(1.0, 0, self.any())))
         pieces = [SumTo(x, (), True) if x.batched else x for x in self.arrays if x.shape == (4,)]
         places = [View(self.theta, base, (4,), (1,)) for base in (0, 4, 8)]
         chosen = [pieces[self.integer(len(pieces))] for _ in range(1 + self.integer(3))]
