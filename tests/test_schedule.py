@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -22,14 +23,28 @@ from autobp.backends.operands import (
     Moved,
     New,
     Ones,
+    Operand,
     Part,
     Region,
     Value,
     WithOnes,
 )
-from autobp.backends.schedule import schedule
+from autobp.backends.schedule import OF_KIND, schedule
 from autobp.backends.source_module import SourceModule
-from autobp.backends.steps import AddUp, Apply, Copy, MatrixProduct, Name, Put, Repeat, Schedule, Start, Work
+from autobp.backends.steps import (
+    AddUp,
+    Apply,
+    Copy,
+    MatrixProduct,
+    Name,
+    Put,
+    Repeat,
+    Schedule,
+    Start,
+    Step,
+    Work,
+)
+from autobp.compiler import ir
 from autobp.compiler.expression import Expression
 from autobp.compiler.ir import (
     Assemble,
@@ -592,7 +607,14 @@ def test_loops_broken_by_hand():
     refused(broken(body=replace(loop.body, results=alias)), "memory of an argument")
 
 
-# ------------------------------------------------------------------------------------------- plain data
+# -------------------------------------------------------------------------------------------- completeness
+
+
+def test_every_kind_of_array_step_and_operand_is_known():
+    kinds = {x for x in vars(ir).values() if isinstance(x, type) and issubclass(x, ir.Array)}
+    assert set(OF_KIND) == kinds - {ir.Array, ir.Absent, View, Reshape, Fill}
+    assert set(numpy_calls.NumpyCalls.STEPS) == set(get_args(Step))
+    assert set(numpy_calls.NumpyCalls.OPERANDS) == set(get_args(Operand))
 
 
 @pytest.mark.parametrize("module", ["operands", "steps", "placement", "builder", "elementwise", "schedule"])

@@ -136,7 +136,7 @@ class NumpyCalls:
 
     def write(self, step: Step) -> None:
         """Write a step."""
-        self._STEPS[type(step)](self, step)
+        self.STEPS[type(step)](self, step)
 
     # --------------------------------------------------------------------------------------------- values
 
@@ -203,7 +203,7 @@ class NumpyCalls:
 
     def of(self, operand: Operand) -> str:
         """An operand's text, which binds as an atom."""
-        return self._OPERANDS[type(operand)](self, operand)
+        return self.OPERANDS[type(operand)](self, operand)
 
     def alone(self, operand: Operand) -> str:
         """An operand's text where no operator is beside it."""
@@ -404,7 +404,7 @@ class NumpyCalls:
         scaled = f"{number(term.coefficient)} * {summed}" if term.coefficient != 1.0 else summed
         return scaled + (" / m" if term.samples < 0 else " * m") * abs(term.samples)
 
-    _OPERANDS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], str]]] = {
+    OPERANDS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], str]]] = {
         Value: name,
         Number: _number,
         Samples: _samples,
@@ -417,7 +417,7 @@ class NumpyCalls:
         AsFloat: _as_float,
         Copied: _copied,
     }
-    _STEPS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], None]]] = {
+    STEPS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], None]]] = {
         Start: start,
         Name: name_or_copy,
         Copy: name_or_copy,

@@ -117,7 +117,7 @@ def _take_steps(builder: Builder, array: Array) -> None:
     elif (source := same_memory(array, builder.plan.formulas)) is not None:
         _alias(builder, array, source)
     else:
-        _OF_KIND[type(array)](builder, array)
+        OF_KIND[type(array)](builder, array)
 
 
 # ---------------------------------------------------------------------------------------- what costs nothing
@@ -348,7 +348,8 @@ def _result(builder: Builder, array: Result) -> None:
     builder.operands[array] = builder.left_by[array.loop][array.number]
 
 
-_OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
+#: How each kind is taken; views, reshapes and fills are only read otherwise.
+OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
     Theta: _nothing,
     Input: _nothing,
     Local: _nothing,
