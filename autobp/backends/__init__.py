@@ -10,7 +10,7 @@ statements, helpers and constants. Nothing here changes a program.
 - :mod:`~autobp.backends.numpy_text`, :mod:`~autobp.backends.numpy_checked`: source to read, and the same with
   every operation a statement of its own, each tested for numbers that are not finite.
 - :mod:`~autobp.backends.schedule`: which step computes what, in which buffer, as plain data of no language
-  (:mod:`~autobp.backends.steps`, :mod:`~autobp.backends.operands`). First comes a plan of what is placed where
+  (:mod:`~autobp.backends.steps`, :mod:`~autobp.backends.operands`). First comes a plan of what is where
   (:mod:`~autobp.backends.placement`); then steps are taken (:mod:`~autobp.backends.builder`, and
   :mod:`~autobp.backends.elementwise` for expressions). :mod:`~autobp.backends.aliasing` checks that no step
   reads what is written over; :mod:`~autobp.backends.numpy_calls` writes the steps down, to run.
