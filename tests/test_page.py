@@ -16,11 +16,11 @@ from test_compile_random import Program as RandomProgram
 
 import autobp
 from autobp import MLP, Value, ops
+from autobp.backends.javascript import javascript
+from autobp.backends.javascript_numbers import JAVASCRIPT, Number, literal, rules
 from autobp.drawing.program import constants, statements, variables
 from autobp.engine import apply, topological_order
 from autobp.html_page import page
-from autobp.html_page.javascript import JAVASCRIPT, Expression, literal, rules
-from autobp.html_page.translation import translate
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,7 +138,7 @@ def every_operation(seed=0):
 
 def test_a_rule_that_asks_for_truth_cannot_be_written_down():
     with pytest.raises(TypeError, match=r"xp\.where"):
-        JAVASCRIPT.pow(Expression("x0"), 2.0).__bool__()
+        JAVASCRIPT.pow(Number("x0"), 2.0).__bool__()
 
 
 @pytest.mark.parametrize(
@@ -664,7 +664,7 @@ def test_any_program_computes_in_javascript_what_it_computes_in_numpy(tmp_path):
         step(step.theta, *arguments)
         given = {"theta": step.theta, **dict(zip(step._names, arguments, strict=True)), **constants(step)}
         packed = json.dumps({name: [np.shape(x), np.ravel(x).tolist()] for name, x in given.items()})
-        script.append(f"""{{ {translate(step.source, "cost")}
+        script.append(f"""{{ {javascript(step.written)}
             const variables = Object.create(null);
             for (const [name, [shape, numbers]] of Object.entries({packed})) {{
               variables[name] = made(Float64Array.from(numbers), shape);

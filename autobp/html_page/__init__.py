@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autobp.backends.javascript import javascript
+from autobp.backends.javascript_numbers import rules
 from autobp.compiler.step import Step
 from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
@@ -32,9 +34,7 @@ from autobp.drawing.program import (
 from autobp.drawing.scalars import draw_scalars, marks_of, name_of
 from autobp.drawing.style import THEMES, Style, Theme, printable
 from autobp.engine import BY_HAND, Value, topological_order
-from autobp.html_page.javascript import rules
 from autobp.html_page.layout import Layout, read_layout
-from autobp.html_page.translation import translate
 from autobp.nn import MLP, Trace
 
 _LONGEST_TITLE = 200
@@ -179,7 +179,7 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
             f"data must hold the program's arguments ({names}), each with samples as rows; got {len(data)}"
         )
     numbers = variables(step, data) if len(data) or len(arguments) == 1 else {}
-    given, code, note = _live(step, arguments, found[-1].name, numbers)
+    given, code, note = _live(step, arguments, numbers)
 
     def box(statement: Statement) -> dict[str, str]:
         lines = shown_lines(statement)
@@ -214,7 +214,7 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
 
 
 def _live(
-    step: Step, arguments: Sequence[Statement], result: str, numbers: dict[str, Any]
+    step: Step, arguments: Sequence[Statement], numbers: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str]:
     """The arguments' and constants' numbers, and the statements as JavaScript; or why there are none."""
     if not numbers:
@@ -227,7 +227,7 @@ def _live(
             f"{_MOST_NUMBERS:,}); a page with fewer samples has fewer."
         )  # fmt: skip
     try:
-        code = translate(step.source, result)
+        code = javascript(step.written)
     except TypeError as error:
         return {}, "", f"Nothing is computed anew: {error}."
     given = {argument.name: _packed(numbers[argument.name]) for argument in arguments}
