@@ -39,7 +39,6 @@ from autobp.backends.printer import (
     Printer,
     Text,
     expression_of,
-    is_comparison,
     total_expression,
 )
 from autobp.backends.source_module import reshaped_inputs
@@ -379,8 +378,7 @@ class Javascript(Printer):
         return self.map(array)
 
     def elementwise(self, array: Map | Sum | Elementwise) -> Any:
-        value = _filled(expression_of(array), [self.values[x] for x in array.operands])
-        return Expression("where", value, 1.0, 0.0) if is_comparison(value) else value
+        return _filled(expression_of(array), [self.values[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 
