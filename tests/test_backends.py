@@ -257,6 +257,7 @@ def test_a_loop_as_equations_and_refused_by_pages():
     assert r"&\text{for } t = 1, \ldots, 4\text{:}" in latex
     assert r"\quad a &= \tanh" in latex
     assert r"\quad h &\leftarrow a" in latex
+    assert r"\quad {\mathit{history1}}_{t} &= a" in latex
     assert r"t = 4, \ldots, 1" in equations(looping(True))
     source = source_of({"value": looping(False)}, "A loop.", {"value": "The mean cost."})
     with pytest.raises(TypeError, match="the program has a loop"):
