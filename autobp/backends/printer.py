@@ -348,7 +348,7 @@ class Printer:
         return name
 
     def output_names(self, loop: Loop) -> list[str]:
-        """Names that are not taken for the outputs of all steps of a loop, after the results that pick them."""
+        """Free names for the outputs of all steps of a loop, after the results that pick them."""
         results = [x for x in self.program.arrays if isinstance(x, Result) and x.loop is loop]
         wanted = {x.number: self.names.get(x, "") for x in results}
         numbers = range(len(loop.initial), len(loop.body.results))
