@@ -245,7 +245,7 @@ class Latex(Printer):
         inner.module, inner.left_by = self.module, self.left_by
         states = [symbol(self.free_name(body.names.get(x, ""))) for x in body.arguments[:n]]
         self.lines += [f"{name} &= {self.of(x, 0)}" for name, x in zip(states, array.initial, strict=True)]
-        stacks = [symbol(self.free_name("")) for _ in body.results[n:]]
+        stacks = list(map(symbol, self.output_names(array)))
         parts = [f"{{{self.of(x)}}}_{{t}}" for x in array.sequences]
         texts = [*states, *parts, *map(self.of, array.invariants)]
         inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))

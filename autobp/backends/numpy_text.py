@@ -368,7 +368,10 @@ class NumpyText(Printer):
         for name, x in zip(states, array.initial, strict=True):
             text = self.of(x, 0)
             self.lines.append(Line(f"{name} = {text}", name, text, self.read_by([x])))
-        stacks = self.stacks(array)
+        stacks = self.output_names(array)
+        for name, x in zip(stacks, body.results[n:], strict=True):
+            text = f"np.empty({as_tuple(sizes_of((array.steps, *x.shape), x.batched))})"
+            self.lines.append(Line(f"{name} = {text}", name, text))
         t = self.free_name("t")
         parts = [f"{self.of(x)}[{':, ' if x.batched else ''}{t}]" for x in array.sequences]
         texts = [*states, *parts, *map(self.of, array.invariants)]
@@ -385,18 +388,6 @@ class NumpyText(Printer):
         self.lines.append(Line(f"for {t} in {steps}:", t, steps))
         self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
         self.left_by[array] = [*states, *stacks]
-
-    def stacks(self, array: Loop) -> list[str]:
-        """Have memory for the outputs of all steps of a loop; their names."""
-        results = [x for x in self.program.arrays if isinstance(x, Result) and x.loop is array]
-        wanted = {x.number: self.names.get(x, "") for x in results}
-        names = []
-        for number_, x in enumerate(array.body.results[len(array.initial) :], start=len(array.initial)):
-            name = self.free_name(wanted.get(number_, ""))
-            made = f"np.empty({as_tuple(sizes_of((array.steps, *x.shape), x.batched))})"
-            self.lines.append(Line(f"{name} = {made}", name, made))
-            names.append(name)
-        return names
 
     def result(self, array: Result) -> None:
         self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)

@@ -20,6 +20,7 @@ from autobp.compiler.ir import (
     Map,
     Program,
     Reshape,
+    Result,
     Sum,
     Total,
     View,
@@ -345,6 +346,13 @@ class Printer:
             name = f"{prefix}{k}"
         self.taken.add(name)
         return name
+
+    def output_names(self, loop: Loop) -> list[str]:
+        """Free names for the outputs of all steps of a loop, after the results that pick them."""
+        results = [x for x in self.program.arrays if isinstance(x, Result) and x.loop is loop]
+        wanted = {x.number: self.names.get(x, "") for x in results}
+        numbers = range(len(loop.initial), len(loop.body.results))
+        return [self.free_name(wanted.get(number, "")) for number in numbers]
 
     def share_names(self, outer: Printer) -> None:
         """Give no name that the printer of the program around this one gives, or has given."""

@@ -119,14 +119,16 @@ class SourceModule:
     Attributes:
         helpers: their source text, by name, in an order in which they can be defined.
         constants: the arrays that are fixed at the trace, by name.
-        foreign: whether an operation is computed by Python code, which only autobp itself has.
+        operations: of the helpers, functions of operations by name: their rules, and their arguments' names.
+        foreign: of the helpers, those that are computed by Python code, which only autobp itself has.
         formulas: how this module's functions write expressions.
     """
 
     def __init__(self) -> None:
         self.helpers: dict[str, str] = {}
         self.constants: dict[str, np.ndarray[Any, Any]] = {}
-        self.foreign = False
+        self.operations: dict[str, tuple[Expression, list[str]]] = {}
+        self.foreign: list[str] = []
         self.formulas = NumpyFormulas(self)
         self._numbers: dict[str, int] = {}
         self._constant_names: dict[tuple[Any, ...], str] = {}
@@ -169,12 +171,13 @@ class SourceModule:
             self.helpers[name] = (
                 f"{name} = np.vectorize(lambda *x: lookup({name!r}).value(FLOATS, *x), otypes=[float])"
             )
-            self.foreign = True
+            self.foreign.append(name)
             return name
         self.helpers[name] = ""  # in use: an operation may call itself by another
         assigned, result = self.formulas.body(rule, names)
         lines = [*[f"{left} = {right}" for left, right in assigned], f"return {result}"]
         del self.helpers[name]
+        self.operations[name] = rule, names
         self.helpers[name] = "\n".join([f"def {name}({', '.join(names)}):", *[f"    {x}" for x in lines]])
         return name
 
@@ -185,7 +188,7 @@ class SourceModule:
             f"{function} = np.vectorize(\n"
             f"    lambda *x: lookup({name!r}).partials(FLOATS, *x)[{which}], otypes=[float]\n)"
         )
-        self.foreign = True
+        self.foreign.append(function)
         return function
 
     def moved(self, text: str, moves: Moves) -> str:

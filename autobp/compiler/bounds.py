@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autobp.compiler.expression import COMPARISONS, Expression, rule_of, slots, value_of
+from autobp.compiler.expression import COMPARISONS, Expression, rule_of, value_of
 from autobp.compiler.ir import (
     Array,
     Choose,
@@ -147,7 +147,9 @@ def _of_array(array: Array, known: Mapping[Array, Bounds]) -> Bounds:
         lowest = float(array.values.min()) if array.size else 0.0
         return Bounds(_of_number(lowest).sign)
     if isinstance(array, Map):
-        return bounds_of(value_of(array.operation, slots(len(operands)), array.constants), operands)
+        # the same slot for the same array, so that x·x is known for a square
+        same = [Expression("slot", array.arrays.index(x)) for x in array.arrays]
+        return bounds_of(value_of(array.operation, same, array.constants), operands)
     if isinstance(array, Sum):
         positive = [sign if s > 0.0 else ANY for sign, s in zip(signs, array.signs, strict=True)]
         return Bounds(_sum(positive), finite)

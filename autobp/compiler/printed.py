@@ -131,8 +131,8 @@ class _Printer:
                 continue
             text: Text = getattr(self, type(array).__name__.lower())(array)
             number = isinstance(array, Constant) and array.size == 1
-            short = self.uses.get(array, 0) == 1 and len(text[0]) <= _LONGEST and not isinstance(array, Assemble)
-            if array not in self.program.names and (number or short):
+            short = len(text[0]) <= _LONGEST and not isinstance(array, Assemble)
+            if array not in self.program.names and (number or (short and self.uses.get(array, 0) == 1)):
                 self.texts[array] = text
             else:
                 found.append(f"{self.declared(array)} = {text[0]}")

@@ -15,26 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autobp.backends.javascript import javascript
+from autobp.backends.javascript_numbers import rules
 from autobp.compiler.step import Step
 from autobp.costs import quadratic
 from autobp.drawing.layers import find_layers
 from autobp.drawing.network import Plan, Unit, plan_network, width_of
 from autobp.drawing.picture import Picture
-from autobp.drawing.program import (
-    Statement,
-    constants,
-    draw_program,
-    shapes,
-    shown_lines,
-    statements,
-    variables,
-)
+from autobp.drawing.program import Statement, draw_program, shown_lines, statements
 from autobp.drawing.scalars import draw_scalars, marks_of, name_of
 from autobp.drawing.style import THEMES, Style, Theme, printable
 from autobp.engine import BY_HAND, Value, topological_order
-from autobp.html_page.javascript import rules
 from autobp.html_page.layout import Layout, read_layout
-from autobp.html_page.translation import translate
 from autobp.nn import MLP, Trace
 
 _LONGEST_TITLE = 200
@@ -172,18 +164,17 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
         )
     everything = [*arguments, *found]
     position = {id(statement): i for i, statement in enumerate(everything)}
-    shape_of = shapes(step)
     if len(data) not in (0, len(arguments) - 1):
         names = ", ".join(argument.name for argument in arguments[1:]) or "nothing"
         raise ValueError(
             f"data must hold the program's arguments ({names}), each with samples as rows; got {len(data)}"
         )
-    numbers = variables(step, data) if len(data) or len(arguments) == 1 else {}
-    given, code, note = _live(step, arguments, found[-1].name, numbers)
+    numbers = step.variables(step.theta, *data) if len(data) or len(arguments) == 1 else {}
+    given, code, note = _live(step, arguments, numbers)
 
     def box(statement: Statement) -> dict[str, str]:
         lines = shown_lines(statement)
-        head = len(statement.name) + len(shape_of.get(statement.name, ""))
+        head = len(statement.name) + len(statement.shape)
         width = max(150.0, 7.5 * head + 40, 7.3 * max(map(len, lines), default=0) + 20)
         size = {"width": f"{width / 72:.4f}", "height": f"{(27 + 16 * (len(lines) + bool(code))) / 72:.4f}"}
         return {"shape": "box", "fixedsize": "true", "label": "", **size}
@@ -194,7 +185,7 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
     for statement in everything:
         described: dict[str, Any] = {
             "name": statement.name,
-            "shape": shape_of.get(statement.name, ""),
+            "shape": statement.shape,
             "formulas": statement.formulas,
             "backward": statement.backward,
         }
@@ -208,13 +199,13 @@ def _program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> tupl
         "nodes": nodes,
         "given": given,
         "note": note,
-        "view": _program_view(everything, picture, shape_of, with_numbers=bool(code)),
+        "view": _program_view(everything, picture, with_numbers=bool(code)),
     }
     return f"A program of {len(found)} arrays", model, code or "const run = null;\n"
 
 
 def _live(
-    step: Step, arguments: Sequence[Statement], result: str, numbers: dict[str, Any]
+    step: Step, arguments: Sequence[Statement], numbers: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str]:
     """The arguments' and constants' numbers, and the statements as JavaScript; or why there are none."""
     if not numbers:
@@ -227,11 +218,11 @@ def _live(
             f"{_MOST_NUMBERS:,}); a page with fewer samples has fewer."
         )  # fmt: skip
     try:
-        code = translate(step.source, result)
+        code = javascript(step.written)
     except TypeError as error:
         return {}, "", f"Nothing is computed anew: {error}."
     given = {argument.name: _packed(numbers[argument.name]) for argument in arguments}
-    return given | {name: _packed(x) for name, x in constants(step).items()}, code, ""
+    return given | {name: _packed(x) for name, x in step.written.module.constants.items()}, code, ""
 
 
 def _packed(numbers: Any) -> dict[str, Any]:
@@ -364,7 +355,7 @@ def _graph_view(
 
 
 def _program_view(
-    found: list[Statement], picture: Picture, shape_of: dict[str, str], *, with_numbers: bool
+    found: list[Statement], picture: Picture, *, with_numbers: bool
 ) -> dict[str, Any]:
     layout = read_layout(picture)
     items: list[dict[str, Any]] = []
@@ -373,7 +364,7 @@ def _program_view(
         x, y, width, height = at
         left, right, top = x - width / 2 + 8, x + width / 2 - 8, y - height / 2
         texts: list[list[Any]] = [["symbol", left, top + 17, statement.name]]
-        texts.append(["right", right, top + 17, shape_of.get(statement.name, "")])
+        texts.append(["right", right, top + 17, statement.shape])
         lines = shown_lines(statement)
         texts += [["code", left, top + 35 + 16 * k, line] for k, line in enumerate(lines)]
         numbers = [["range", left, top + 35 + 16 * len(lines), int(name[1:]), "data", ""]]
