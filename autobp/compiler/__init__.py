@@ -9,7 +9,18 @@ out are programs (:mod:`~autobp.compiler.ir`), which :mod:`~autobp.compiler.exec
 write. :class:`~autobp.compiler.step.Step` is what users hold.
 """
 
-from autobp.compiler.entry import compile_step
-from autobp.compiler.step import Step as Step
+from typing import TYPE_CHECKING, Any
 
-compile = compile_step
+if TYPE_CHECKING:
+    from autobp.compiler.entry import compile_step
+
+    compile = compile_step
+
+
+def __getattr__(name: str) -> Any:
+    # At its first use: who writes programs imports their representation alone, not what makes it.
+    if name == "compile":
+        from autobp.compiler.entry import compile_step
+
+        return compile_step
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autobp.backends.source_module import is_free
 from autobp.compiler.arrays import floats
 from autobp.compiler.executable import Executable
-from autobp.compiler.names import is_free
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from autobp.compiler.emit import is_free as is_free
+from autobp.backends.source_module import is_free
 from autobp.compiler.ir import (
     Array,
     Assemble,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.backends.source_module import is_free
 from autobp.compiler.expression import used_slots
 from autobp.compiler.ir import (
     Absent,
@@ -46,7 +47,6 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
-from autobp.compiler.names import is_free
 from autobp.compiler.printed import shape_text
 
 _UFUNCS = ("add", "maximum", "minimum")
