@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from test_compile_random import Program as RandomProgram
 
 import autobp
 from autobp import MLP, costs
@@ -165,6 +166,30 @@ def test_variables_are_those_of_the_source():
         assert np.shape(found[name]) == ((5,) if array.batched else ()) + array.shape
     with pytest.raises(ValueError, match="rows"):
         step.variables(step.theta, X, Y[:2])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_variables_have_the_shapes_that_the_program_tells(seed):
+    program = RandomProgram(seed)
+    arguments = [] if program.whole else [np.array(program.rows)]
+    step = autobp.compile(program.on_all_rows if program.whole else program.sample, program.parameters)
+    step(step.theta, *arguments)
+    found = step.variables(step.theta, *arguments)
+    for array, name in step.written.functions[-1].variables.items():
+        assert np.shape(found[name]) == ((len(program.rows),) if array.batched else ()) + array.shape, name
+
+
+def test_a_choice_by_a_constant_keeps_the_shape_that_what_is_not_taken_tells():
+    x = autobp.Value(0.3)
+    true = autobp.greater(1.0, 0.0)
+    first = autobp.where(true, x, 0.0)
+    root = 0.5 ** autobp.sin(first) + autobp.where(autobp.greater(true, 0.0), x, true)
+    step = autobp.compile(root, [x])
+    cost, gradient = step(step.theta)
+    root.backward()
+    assert cost == pytest.approx(root.data, rel=1e-15)
+    assert gradient == pytest.approx([x.grad], rel=1e-14)
+    assert step.variables(step.theta)["cost"] == pytest.approx(root.data, rel=1e-15)
 
 
 # -------------------------------------------------------------------------------------------------- moves

@@ -15,9 +15,9 @@ from autobp.backends.source_module import (
     SourceModule,
     as_tuple,
     function,
+    head,
     joined,
     number,
-    reshaped_inputs,
     shaped_outputs,
 )
 from autobp.compiler.ir import (
@@ -166,13 +166,10 @@ class NumpyText(Printer):
         self.left_by: dict[Loop, list[str]] = {}  # what the results of a loop are called
 
     def write_all(self) -> None:
-        inputs = self.program.inputs
-        if inputs:
-            length = f"len({self.names[inputs[0]]})"
-            self.lines.append(Line(f"m = {length}", "m", length))
-        for x in reshaped_inputs(self.program):
-            name, shaped = self.names[x], f"{self.names[x]}.reshape(m, {x.size})"
-            self.lines.append(Line(f"{name} = {shaped}", name, shaped, (x,)))
+        inputs = {self.names[x]: x for x in self.program.inputs}
+        for text in head(self.program):
+            name, _, formula = text.partition(" = ")
+            self.lines.append(Line(text, name, formula, (inputs[name],) if name in inputs else ()))
         super().write_all()
 
     def assign(self, array: Array, text: str) -> None:

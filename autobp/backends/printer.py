@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from autobp.compiler.expression import COMPARISONS, Expression, used_slots, value_of
 from autobp.compiler.ir import (
     Array,
@@ -196,6 +198,10 @@ def map_expression(array: Map | Sum) -> Expression:
             operands.append(Expression("slot", i))
     if isinstance(array, Map):
         made = value_of(array.operation, operands, array.constants)
+        if isinstance(made, Expression) and not _has_shape(made, array):
+            # one of constants was chosen from, and not taken: it still tells how many elements there are
+            operands = [Expression("slot", i) for i in range(len(array.operands))]
+            made = value_of(array.operation, operands, array.constants)
         return made if isinstance(made, Expression) else Expression("number", made)
     total: Any = None
     # a positive term first reads better
@@ -212,6 +218,15 @@ def map_expression(array: Map | Sum) -> Expression:
         else:
             total = Expression("+", total, operand * sign if isinstance(operand, Expression) else operand)
     return total if isinstance(total, Expression) else Expression("number", total)
+
+
+def _has_shape(expression: Expression, array: Map) -> bool:
+    """Whether the operands that an expression uses tell the shape of the array."""
+    used = [array.operands[i] for i in used_slots(expression)]
+    if len(used) == len(array.operands):
+        return True
+    shape = np.broadcast_shapes(*[x.shape for x in used])
+    return shape == array.shape and any(x.batched for x in used) == array.batched
 
 
 def expression_of(array: Map | Sum | Elementwise) -> Any:

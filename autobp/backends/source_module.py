@@ -98,11 +98,6 @@ def literal(values: np.ndarray[Any, Any]) -> str:
     return made if values.ndim == 1 else f"{made}.reshape({', '.join(map(str, values.shape))})"
 
 
-def wrap(text: tuple[str, int], least: int) -> str:
-    """The text, in parentheses where it binds less tightly than ``least``."""
-    return text[0] if text[1] >= least else f"({text[0]})"
-
-
 def joined(sizes: Sequence[Size]) -> str:
     """A shape as arguments."""
     return ", ".join(map(str, sizes))
