@@ -183,6 +183,10 @@ class Operands:
     def __getitem__(self, i: Any) -> Any:
         return self.values[i]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A cache, made anew where it is missing: None goes in its place.
+        return type(None), ()
+
 
 class WeightedSum(Details):
     """What a folded node was computed from, start + Σ w_i·x_i."""

@@ -250,6 +250,7 @@ class Layer(Module):
         return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
 
 
+@mypyc_attr(serializable=True)
 class Trace:
     """The Values of one forward pass through an MLP.
 
