@@ -20,7 +20,13 @@ from pathlib import Path
 
 from setuptools import Distribution, Extension, setup
 
-MODULES = ["autobp/ops.py", "autobp/engine.py", "autobp/nn.py"]
+MODULES = [
+    "autobp/registry.py",
+    "autobp/ops.py",
+    "autobp/engine.py",
+    "autobp/activations.py",
+    "autobp/nn.py",
+]
 
 #: mypy reads the modules without NumPy's types, so that the result does not depend on whether it is there.
 MYPY_CONFIGURATION = """\

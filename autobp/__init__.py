@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from autobp import costs as costs
+from autobp import functions as functions
 from autobp import nn as nn
 from autobp import optim as optim
 from autobp.engine import COMPILED
@@ -74,7 +75,10 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return functions.__getattr__(name)  # an operation that was registered
+        except AttributeError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     module = import_module(_LAZY[name])
     found = globals()[name] = module if module.__name__ == f"autobp.{name}" else getattr(module, name)
     return found

@@ -7,27 +7,10 @@ their own; so derivatives nest to any order.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from autobp.engine import Details, Value, apply, call, ieee, is_traced
-from autobp.ops import POWER, TAKE, Operation, namespace
-
-
-def _node_maker(xp: Any, op: Operation) -> Callable[..., Value]:
-    def make(*arguments: Any) -> Value:
-        return call(op, arguments, {})
-
-    return make
-
-
-#: The operations on Values: a rule evaluated on them gives a partial that is a graph and has derivatives.
-VALUES: Final = namespace(
-    "values",
-    _node_maker,
-    pow=_node_maker(None, POWER),
-    choose=lambda index, values: apply(TAKE, (index, *values)),
-)
+from autobp.engine import Details, Value, ieee, is_traced
+from autobp.ops import VALUES
 
 
 def partials_as_values(node: Value) -> tuple[Any, ...]:
