@@ -23,7 +23,15 @@ from setuptools import Distribution, Extension, setup
 MODULES = [
     "autobp/registry.py",
     "autobp/ops.py",
+    "autobp/state.py",
+    "autobp/details.py",
+    "autobp/chain.py",
+    "autobp/by_hand.py",
+    "autobp/errors.py",
+    "autobp/freeing.py",
+    "autobp/pickling.py",
     "autobp/engine.py",
+    "autobp/folded.py",
     "autobp/activations.py",
     "autobp/nn.py",
 ]

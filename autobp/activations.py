@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from autobp.arguments import unknown
-from autobp.ops import TABLE, Operation
+from autobp.ops import BUILT_IN, TABLE, Operation
 
 if TYPE_CHECKING:
     from autobp.engine import Value
@@ -32,7 +32,6 @@ ACTIVATIONS: Final = (
     "softplus",
     "softmax",
 )
-_OWN: Final = frozenset(TABLE)
 
 # What others call them, and the name here.
 _ELSEWHERE: Final = {
@@ -51,7 +50,7 @@ def is_activation(name: object) -> bool:
 
 def known_activations() -> tuple[str, ...]:
     """The names to tell people: ``ACTIVATIONS``, and operations of one operand that were registered since."""
-    return (*ACTIVATIONS, *[name for name in TABLE if name not in _OWN and TABLE[name].takes_one])
+    return (*ACTIVATIONS, *[name for name in TABLE if name not in BUILT_IN and TABLE[name].takes_one])
 
 
 def of_each_layer(activation: Activation | Sequence[Activation] | None, depth: int) -> list[Activation]:
@@ -89,7 +88,8 @@ def activate(activation: Activation, z: Value) -> Value:
     if activation in ("linear", "identity"):
         return z
     # a method is faster than the table, and may be a subclass's own; not every operation has one
-    result: Value = getattr(z, activation)() if activation in ACTIVATIONS else TABLE[activation](z)
+    method = getattr(z, activation, None)
+    result: Value = TABLE[activation](z) if method is None else method()
     return result
 
 

@@ -82,7 +82,7 @@ def _softmax_cross_entropy_of_sample(name: str, z: Any, y: Any) -> Value:
     if not _is_list(y):
         _refuse_text(name, y)
         try:
-            return logsumexp(logits) - take(logits, y)  # type: ignore[no-any-return]
+            return logsumexp(logits) - take(logits, y)
         except IndexError as error:
             last = len(logits) - 1
             raise IndexError(
@@ -121,7 +121,7 @@ def l2(weights: MLP | Iterable[Value], lam: float, m: int = 1) -> Value:
     if m < 1:
         raise ValueError(f"l2: the number of samples m must be at least 1; got {m!r}")
     values = weights.weights() if isinstance(weights, MLP) else weights
-    return lam / (2 * m) * sum([w * w for w in values])  # type: ignore[no-any-return]
+    return lam / (2 * m) * sum([w * w for w in values])
 
 
 #: The costs by name, as ``fit``, ``check.compare`` and the command take them.

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from autobp.engine import Value, gradients, is_traced, topological_order
-from autobp.propagation import pull_back, push_forward
+from autobp.chain import gradients, pull_back, push_forward, topological_order
+from autobp.engine import Value
+from autobp.state import is_traced
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from autobp.engine import Value, apply, call
-from autobp.ops import FLOATS, TABLE, Operation, lookup
+from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
 from autobp.registry import follow, names_a_function
 
 __all__ = [
@@ -190,9 +190,8 @@ def _largest(values: list[Value]) -> Value:
 # ------------------------------------------------------------------------------ operations registered later
 
 
-#: Operations that are registered once autobp is there, by name; and the table's own, which others build on.
+#: Operations that are registered once autobp is there, by name.
 _REGISTERED: dict[str, Operation] = {}
-_OWN = frozenset(TABLE)
 
 
 def __getattr__(name: str) -> Any:
@@ -204,7 +203,7 @@ def __getattr__(name: str) -> Any:
 
 def _approve(op: Operation, replaces: bool) -> None:
     """Raise ValueError where an operation's name is taken, or its rules call what they cannot."""
-    if replaces and op.name in _OWN:
+    if replaces and op.name in BUILT_IN:
         raise ValueError(f"operation {op.name!r} is one that others are built of and cannot be replaced")
     if op.name not in _REGISTERED:
         taken = _taken(op.name)
@@ -248,7 +247,7 @@ def _try_rules(op: Operation) -> None:
 def _install(op: Operation) -> None:
     """Make the function of an operation and, where it is none of the table's own, the method of Value."""
     op.function = function(op)
-    if op.name in _OWN:
+    if op.name in BUILT_IN:
         return
     _REGISTERED[op.name] = op
 

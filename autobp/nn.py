@@ -23,7 +23,8 @@ from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
 from autobp.activations import is_activation as is_activation
 from autobp.arguments import unknown
-from autobp.engine import Operands, Value, set_data, weighted_sum
+from autobp.engine import Value, set_data
+from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
 from autobp.saving import load, save
 

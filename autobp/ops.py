@@ -341,6 +341,10 @@ STOP_GRADIENT: Final = operation(
 
 # --------------------------------------------------------------------------------------------- derivatives
 
+#: The operations that stand here, by name, and not those that users register.
+BUILT_IN: Final[dict[str, Operation]] = dict(TABLE)
+
+
 
 def _applied(xp: Any, op: Operation) -> Operation:
     return op

@@ -219,6 +219,15 @@ def operation(
     return made
 
 
+def without_rule(name: str, why: str) -> Operation:
+    """An operation that is not in the table, of nodes that have no rule: to run one raises TypeError(why)."""
+
+    def no_rule(*arguments: Any) -> Any:
+        raise TypeError(why)
+
+    return Operation(name, no_rule, no_rule, "", "", ATOM, "", (), (), None, "", False, False, False)
+
+
 # ---------------------------------------------------------------------------------------------- namespaces
 
 

@@ -23,8 +23,8 @@ from witnesses import (
 
 import autobp
 from autobp import Value
+from autobp.chain import partials_as_values
 from autobp.ops import FLOATS, NUMPY, TABLE, VALUES, differentiate, evaluate
-from autobp.propagation import partials_as_values
 
 BUILT_IN = dict(TABLE)
 EVERY_OPERATION = pytest.mark.parametrize(("op", "constants"), cases(BUILT_IN))

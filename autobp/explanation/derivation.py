@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
-from autobp.engine import BY_HAND, Value, topological_order
+from autobp.by_hand import BY_HAND, HandMade
+from autobp.engine import Value, topological_order
 from autobp.explanation.formula import (
     FORMULAS,
     Formula,
@@ -239,9 +240,8 @@ class Graph:
 def _local_derivatives(node: Value) -> tuple[float, ...]:
     """A node's local derivatives; of one made by hand, by calling its _backward, with gradients put back."""
     details = node._details
-    if node.operation is not BY_HAND or (
-        details is not None and details.backward is None and details.partials
-    ):
+    by_function = isinstance(details, HandMade) and (details.backward is not None or not details.partials)
+    if not by_function:
         return node.partials
     concerned = list(dict.fromkeys([node, *node.parents]))
     before = [n._grad for n in concerned]
