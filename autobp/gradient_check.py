@@ -13,9 +13,10 @@ import numpy as np
 from autobp.by_hand import BY_HAND
 from autobp.chain import topological_order
 from autobp.engine import Value
-from autobp.functional import flatten, grad
+from autobp.functional import grad
 from autobp.registry import NUMPY, Operation, differentiate, evaluate
 from autobp.state import watch_reads
+from autobp.structures import flatten
 
 __all__ = ["Component", "GradientCheck", "check_grad"]
 
