@@ -1,7 +1,7 @@
 """Functions on Values: each operation of the table, and sums, products and softmax built of them.
 
 Operands may be Values or plain numbers; the result is a Value. :func:`function` makes the function of any
-operation. Those of the table's own stand here by name, for their types; one that is registered later is found
+operation. Most of the table's own stand here by name, for their types; any other, now or later, is found
 here under its name as well, and among the methods of Value.
 """
 
@@ -187,16 +187,17 @@ def _largest(values: list[Value]) -> Value:
     return stop_gradient(reduce(maximum, values))
 
 
-# ------------------------------------------------------------------------------ operations registered later
+# --------------------------------------------------------------------- operations that do not stand here
 
 
-#: Operations that are registered once autobp is there, by name.
-_REGISTERED: dict[str, Operation] = {}
+#: Operations whose functions do not stand here by name, and the names of methods that Value has been given.
+_INSTALLED: dict[str, Operation] = {}
+_METHODS: set[str] = set()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _REGISTERED and name in TABLE:
-        return _REGISTERED[name]
+    if name in _INSTALLED and name in TABLE:
+        return _INSTALLED[name]
     module = sys.modules[__name__]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=module)
 
@@ -205,7 +206,7 @@ def _approve(op: Operation, replaces: bool) -> None:
     """Raise ValueError where an operation's name is taken, or its rules call what they cannot."""
     if replaces and op.name in BUILT_IN:
         raise ValueError(f"operation {op.name!r} is one that others are built of and cannot be replaced")
-    if op.name not in _REGISTERED:
+    if op.name not in _INSTALLED:
         taken = _taken(op.name)
         if taken:
             raise ValueError(f"an operation cannot be called {op.name!r}: {taken}; choose another name")
@@ -245,18 +246,24 @@ def _try_rules(op: Operation) -> None:
 
 
 def _install(op: Operation) -> None:
-    """Make the function of an operation and, where it is none of the table's own, the method of Value."""
+    """Make an operation's function, and the method of Value, but where they are written out already."""
     op.function = function(op)
-    if op.name in BUILT_IN:
+    if op.inline:
         return
-    _REGISTERED[op.name] = op
+    if op.name not in globals():
+        _INSTALLED[op.name] = op
+    if op.arity is not None and (op.name in _METHODS or not hasattr(Value, op.name)):
+        _METHODS.add(op.name)
+        type.__setattr__(Value, op.name, _method(op))
 
+
+def _method(op: Operation) -> Callable[..., Value]:
     def method(self: Value, *arguments: Any, **named: Any) -> Value:
         return call(op, (self, *arguments), named)
 
     method.__name__, method.__qualname__ = op.name, f"Value.{op.name}"
-    method.__doc__ = op.function.__doc__
-    type.__setattr__(Value, op.name, method)
+    method.__doc__ = function(op).__doc__
+    return method
 
 
 follow(_approve, _install)
