@@ -31,6 +31,7 @@ MODULES = [
     "autobp/freeing.py",
     "autobp/pickling.py",
     "autobp/engine.py",
+    "autobp/calling.py",
     "autobp/folded.py",
     "autobp/activations.py",
     "autobp/nn.py",

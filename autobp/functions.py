@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
-from autobp.engine import Value, apply, call
+from autobp.calling import call
+from autobp.engine import Value, apply
 from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
 from autobp.registry import follow, names_a_function
 
