@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
-from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -222,6 +221,8 @@ def _taken(name: str) -> str:
         return "autobp.functions uses the name itself"
     if hasattr(Value, name):
         return f"every Value has a .{name}"
+    from importlib.util import find_spec  # takes its time to import
+
     if find_spec(f"autobp.{name}") is not None:
         return f"autobp.{name} is a module"
     return ""

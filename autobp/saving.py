@@ -7,7 +7,6 @@ network without biases has no ``b1``.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,9 @@ def save(net: MLP, path: str | os.PathLike[str]) -> Path:
     target = _npz(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to save {target.name} in")
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    from secrets import token_hex  # takes its time to import
+
+    temporary = target.with_name(f"{target.name}.{token_hex(4)}.part")
     try:
         with open(temporary, "xb") as file:
             np.savez(file, **arrays)
