@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobp import ir
 from autobp.backends.moves import flattened
 from autobp.backends.operands import (
     Buffer,
@@ -26,7 +27,6 @@ from autobp.backends.operands import (
 )
 from autobp.backends.placement import Plan
 from autobp.backends.steps import Start, Step, Work
-from autobp.ir import Array, Assemble, Constant, Floats, Indices, Local, Loop, Program
 
 
 class Builder:
@@ -43,32 +43,32 @@ class Builder:
         bodies: the work of the bodies of loops.
     """
 
-    def __init__(self, program: Program, plan: Plan) -> None:
+    def __init__(self, program: ir.Program, plan: Plan) -> None:
         self.program, self.plan = program, plan
         self.steps: list[Step] = []
-        self.operands: dict[Array, Operand] = {}
+        self.operands: dict[ir.Array, Operand] = {}
         self.index = 0
-        self.is_body = any(isinstance(x, Local) for x in program.arguments)
-        self.left_by: dict[Loop, tuple[Value, ...]] = {}
-        self.constants: list[Floats | Indices] = []
+        self.is_body = any(isinstance(x, ir.Local) for x in program.arguments)
+        self.left_by: dict[ir.Loop, tuple[Value, ...]] = {}
+        self.constants: list[ir.Floats | ir.Indices] = []
         self.ones: list[int | None] = []
         self.bodies: list[Work] = []
         self._n_values = 0
         self._n_fixed = 0
         self._buffers: list[Kind] = []
         self._free: dict[Kind, list[int]] = {}
-        self._buffer_of: dict[Array, int] = {}
-        self._array_in: dict[int, Array] = {}  # whose numbers a buffer was last given for
-        self._started: dict[Array, Value] = {}
+        self._buffer_of: dict[ir.Array, int] = {}
+        self._array_in: dict[int, ir.Array] = {}  # whose numbers a buffer was last given for
+        self._started: dict[ir.Array, Value] = {}
         self._extended: list[Kind] = []
-        self._with_ones: dict[Array, Extended | Value] = {}
+        self._with_ones: dict[ir.Array, Extended | Value] = {}
         for rows in plan.extended:
             self._extend(rows)
 
     # ------------------------------------------------------------------------------------- values, steps
 
     def value(
-        self, kind: Kind | None, place: Place, array: Array | None = None, boolean: bool = False
+        self, kind: Kind | None, place: Place, array: ir.Array | None = None, boolean: bool = False
     ) -> Value:
         """A value that the next step makes; ``array`` is what it stands for."""
         self._n_values += 1
@@ -80,16 +80,16 @@ class Builder:
         self._n_fixed += 1
         return Value(-self._n_fixed, kind, place, label)
 
-    def new(self, kind: Kind | None, array: Array | None = None, boolean: bool = False) -> Value:
+    def new(self, kind: Kind | None, array: ir.Array | None = None, boolean: bool = False) -> Value:
         """A value without memory that is known before."""
         return self.value(kind, New(), array, boolean)
 
-    def constant(self, values: Floats | Indices) -> Value:
+    def constant(self, values: ir.Floats | ir.Indices) -> Value:
         """A value of numbers fixed at the trace."""
         self.constants.append(values)
         return self.fixed((False, values.shape), Fixed(len(self.constants) - 1), f"C{len(self.constants)}")
 
-    def positions(self, indices: Indices) -> Value:
+    def positions(self, indices: ir.Indices) -> Value:
         """A constant that lists positions."""
         return self.constant(indices.astype(np.intp))
 
@@ -98,7 +98,7 @@ class Builder:
         if n not in self.ones:
             self.ones.append(n)
 
-    def flat(self, array: Array) -> Operand:
+    def flat(self, array: ir.Array) -> Operand:
         """An array that is computed already, with one axis for each sample."""
         moves = flattened(array)
         return Moved(self.operands[array], moves) if moves else self.operands[array]
@@ -117,7 +117,7 @@ class Builder:
         """Let a buffer be taken again."""
         self._free.setdefault(self._buffers[buffer], []).append(buffer)
 
-    def own(self, array: Array, buffer: int) -> None:
+    def own(self, array: ir.Array, buffer: int) -> None:
         """Note whose numbers a buffer holds."""
         self._buffer_of[array] = buffer
         self._array_in[buffer] = array
@@ -126,13 +126,13 @@ class Builder:
         """Let a buffer be written to by who reads its array last, who then owns it."""
         self._buffer_of.pop(self._array_in[buffer], None)
 
-    def release(self, array: Array) -> None:
+    def release(self, array: ir.Array) -> None:
         """Give back the buffer under an array if it is read for the last time."""
         root = self.plan.root[array]
         if self.plan.last.get(root) == self.index and root in self._buffer_of:
             self.give_back(self._buffer_of.pop(root))
 
-    def dying(self, array: Array, operands: Sequence[Array]) -> int | None:
+    def dying(self, array: ir.Array, operands: Sequence[ir.Array]) -> int | None:
         """The buffer of an array that may be overwritten while ``operands`` are read, or None."""
         root = self.plan.root
         if root[array] is not array or array not in self._buffer_of:
@@ -147,11 +147,11 @@ class Builder:
 
     # -------------------------------------------------------------------------------------- destinations
 
-    def placed(self, array: Array) -> bool:
+    def placed(self, array: ir.Array) -> bool:
         """Whether an array has a place of its own to be written to."""
         return array in self.plan.direct or array in self.plan.extended
 
-    def destination(self, array: Array) -> Value:
+    def destination(self, array: ir.Array) -> Value:
         """Where an array is to be written: a value in its place of an assembly, or in a buffer."""
         kind = array.batched, array.shape
         extended = self._with_ones.get(array)
@@ -171,7 +171,7 @@ class Builder:
         self.operands[array] = value
         return value
 
-    def start(self, assembly: Assemble) -> Value:
+    def start(self, assembly: ir.Assemble) -> Value:
         """Have the memory of an assembly."""
         if assembly not in self._started:
             place: Place = Made()
@@ -187,16 +187,16 @@ class Builder:
 
     # ------------------------------------------------------------------------------------ columns of ones
 
-    def _extend(self, rows: Array) -> None:
+    def _extend(self, rows: ir.Array) -> None:
         """Have rows with a column of ones."""
-        if isinstance(rows, Constant):
+        if isinstance(rows, ir.Constant):
             ones = np.ones((len(rows.values), 1))
             self._with_ones[rows] = self.constant(np.hstack([rows.values, ones]))
         else:
             self._with_ones[rows] = Extended(len(self._extended))
             self._extended.append((rows.batched, (*rows.shape[:-1], rows.shape[-1] + 1)))
 
-    def with_ones(self, rows: Array) -> Operand:
+    def with_ones(self, rows: ir.Array) -> Operand:
         """The rows and their column of ones."""
         extended = self._with_ones[rows]
         if isinstance(extended, Value):
@@ -205,7 +205,7 @@ class Builder:
         assert isinstance(value, Value)
         return WithOnes(value)
 
-    def lone_number(self, array: Constant) -> Operand:
+    def lone_number(self, array: ir.Constant) -> Operand:
         """A constant of one number, of the constant's shape."""
         one = Number(float(array.values.flat[0]))
         return Filled(one, (False, array.shape)) if array.shape else one

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from autobp import ir
 from autobp.backends.javascript_numbers import JAVASCRIPT, Number, literal
 from autobp.backends.moves import (
     SAMPLES,
@@ -42,35 +43,6 @@ from autobp.backends.printer import (
     total_expression,
 )
 from autobp.backends.source_module import reshaped_inputs
-from autobp.ir import (
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Input,
-    Local,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Product,
-    Reduce,
-    Repeat,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    SumTo,
-    Term,
-    Theta,
-    Total,
-    View,
-)
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM
 
@@ -201,7 +173,7 @@ class Javascript(Printer):
         self.function = source.functions[-1]
         super().__init__(self.function.program, JavascriptFormulas())
         self.module = source.module
-        self.values: dict[Array, Any] = {}
+        self.values: dict[ir.Array, Any] = {}
         self.lines: list[str] = []
 
     def write_all(self) -> None:
@@ -218,7 +190,7 @@ class Javascript(Printer):
         """Write a statement that sets a variable."""
         self.lines.append(f"{_variable(name)} = {text};")
 
-    def write(self, array: Array) -> None:
+    def write(self, array: ir.Array) -> None:
         value: Any = self.method(array)(array)
         if value is None:
             return
@@ -232,7 +204,7 @@ class Javascript(Printer):
         """The cost, or the outputs in the shape that the caller gets, for each sample."""
         array, shape = self.program.results[0], self.program.result_shape
         if shape is None:
-            assert isinstance(array, Total)
+            assert isinstance(array, ir.Total)
             sums = [Expression("slot", self.summed(term)) for term in array.terms]
             return self.text(_filled(total_expression(array), sums))
         shaped = self.moved(array, (Sizes(sizes_of(shape, array.batched)),))
@@ -240,7 +212,7 @@ class Javascript(Printer):
             shaped = f"broadcast({shaped}, {_sizes((SAMPLES, *shape))})"
         return shaped
 
-    def summed(self, term: Term) -> str:
+    def summed(self, term: ir.Term) -> str:
         """The sum that a term of the cost scales."""
         value = self.values[term.x]
         if term.y is not None:
@@ -264,10 +236,10 @@ class Javascript(Printer):
         names = ", ".join([x.text for x in operands.values()])
         return f"map(({names}) => {formula}, {', '.join(operands)})"
 
-    def of(self, array: Array, least: int = ATOM) -> str:
+    def of(self, array: ir.Array, least: int = ATOM) -> str:
         return self.text(self.values[array])
 
-    def moved(self, array: Array, moves: Moves) -> str:
+    def moved(self, array: ir.Array, moves: Moves) -> str:
         """An array, sliced, reshaped and turned."""
         return self.moved_text(self.of(array), moves)
 
@@ -304,13 +276,13 @@ class Javascript(Printer):
 
     # ------------------------------------------------------------------------------ arguments, constants
 
-    def theta(self, array: Theta) -> None:
+    def theta(self, array: ir.Theta) -> None:
         self.values[array] = Expression("slot", _variable("theta"))
 
-    def input(self, array: Input) -> None:
+    def input(self, array: ir.Input) -> None:
         self.values[array] = Expression("slot", _variable(self.names[array]))
 
-    def constant(self, array: Constant) -> None:
+    def constant(self, array: ir.Constant) -> None:
         if array.values.size != 1:
             name = self.module.constant(array.values, "C")
             self.values[array] = Expression("slot", _variable(name))
@@ -321,38 +293,38 @@ class Javascript(Printer):
 
     # ------------------------------------------------------------------------- elements and arrangement
 
-    def view(self, array: View) -> Expression:
+    def view(self, array: ir.View) -> Expression:
         source = array.source
         moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
         return Expression("slot", self.moved(source, (*flattened(source), *moves)))
 
-    def gather(self, array: Gather) -> Expression:
+    def gather(self, array: ir.Gather) -> Expression:
         flat = self.moved(array.source, flattened(array.source))
         return Expression("slot", f"take({flat}, {self.positions(array.positions)})")
 
-    def spread(self, array: Spread) -> Expression:
+    def spread(self, array: ir.Spread) -> Expression:
         where = self.positions(array.positions)
         return Expression("slot", f"spread({self.of(array.source)}, {where}, {_sizes(array.shape)})")
 
-    def reshape(self, array: Reshape) -> Expression:
+    def reshape(self, array: ir.Reshape) -> Expression:
         return Expression("slot", self.moved(array.source, (Sizes(sizes_of(array.shape, array.batched)),)))
 
-    def fill(self, array: Fill) -> Expression:
+    def fill(self, array: ir.Fill) -> Expression:
         sizes = _sizes(sizes_of(array.shape, array.batched))
         return Expression("slot", f"broadcast({self.of(array.source)}, {sizes})")
 
-    def repeat(self, array: Repeat) -> Expression:
+    def repeat(self, array: ir.Repeat) -> Expression:
         return Expression("slot", f"repeat({self.of(array.source)}, {self.positions(array.counts)})")
 
-    def choose(self, array: Choose) -> Expression:
+    def choose(self, array: ir.Choose) -> Expression:
         function = "chooseOuter" if array.outer else "chooseEach"
         return Expression("slot", f"{function}({self.of(array.values)}, {self.of(array.index)})")
 
-    def onehot(self, array: OneHot) -> Expression:
+    def onehot(self, array: ir.OneHot) -> Expression:
         index = Expression("slot", self.moved(array.index, (Part((..., None)),)))
         return Expression("equal", index, Expression("slot", f"arange({array.n})"))
 
-    def assemble(self, array: Assemble) -> None:
+    def assemble(self, array: ir.Assemble) -> None:
         name = self.function.variables[array]
         self.set_variable(name, f"full({_sizes(sizes_of((array.size,), array.batched))}, 0)")
         for target, piece, piece_moves, added in placements(array):
@@ -367,63 +339,63 @@ class Javascript(Printer):
 
     # ------------------------------------------------------------------------------------- elementwise
 
-    def map(self, array: Map | Sum) -> Any:
+    def map(self, array: ir.Map | ir.Sum) -> Any:
         expression = expression_of(array)
         if expression.name == "number":
             sizes = _sizes(sizes_of(array.shape, array.batched))
             return Expression("slot", f"full({sizes}, {literal(expression.arguments[0])})")
         return self.elementwise(array)
 
-    def sum(self, array: Sum) -> Any:
+    def sum(self, array: ir.Sum) -> Any:
         return self.map(array)
 
-    def elementwise(self, array: Map | Sum | Elementwise) -> Any:
+    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Any:
         return _filled(expression_of(array), [self.values[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 
-    def matmul(self, array: MatMul) -> Expression:
+    def matmul(self, array: ir.MatMul) -> Expression:
         return self.product(array)
 
-    def product(self, array: MatMul | Product) -> Expression:
+    def product(self, array: ir.MatMul | ir.Product) -> Expression:
         of = factors(array)
         left, right = self.moved(of.left, of.left_moves), self.moved(of.right, of.right_moves)
         if not of.matrices:
             return Expression("*", Expression("slot", left), Expression("slot", right))
         return Expression("slot", self.moved_text(f"matmul({left}, {right})", of.after))
 
-    def rowdot(self, array: RowDot) -> Expression:
+    def rowdot(self, array: ir.RowDot) -> Expression:
         product = self.text(Expression("*", self.values[array.x], self.values[array.y]))
         keep = len(array.x.shape) == len(array.y.shape) == 1
         return Expression("slot", self.folded("add", product, (-1,), keep))
 
-    def reduce(self, array: Reduce) -> Expression:
+    def reduce(self, array: ir.Reduce) -> Expression:
         keep = len(array.source.shape) == 1
         return Expression("slot", self.folded(array.ufunc, self.of(array.source), (-1,), keep))
 
-    def segments(self, array: Segments) -> Expression:
+    def segments(self, array: ir.Segments) -> Expression:
         arguments = f"{_FOLDS[array.ufunc]}, {self.of(array.source)}, {self.positions(array.starts)}"
         return Expression("slot", f"reduceAt({arguments})")
 
-    def sumto(self, array: SumTo) -> Expression:
+    def sumto(self, array: ir.SumTo) -> Expression:
         how = summing(array)
         summed = self.folded("add", self.of(array.source), how.axes, how.keep)
         return Expression("slot", self.moved_text(summed, how.after))
 
-    def total(self, array: Total) -> None:
+    def total(self, array: ir.Total) -> None:
         """Nothing: it is written last."""
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def loop(self, array: Loop) -> None:
+    def loop(self, array: ir.Loop) -> None:
         """Refused: a page shows each array once, and a loop sets its states again and again."""
         raise TypeError("the program has a loop, whose steps a page does not carry out")
 
-    def result(self, array: Result) -> None:
+    def result(self, array: ir.Result) -> None:
         """Refused with its loop."""
         self.loop(array.loop)
 
-    def local(self, array: Local) -> None:
+    def local(self, array: ir.Local) -> None:
         """Refused with its loop: it is in the loop's body."""
         raise TypeError("the program has a loop, whose steps a page does not carry out")
 

@@ -6,38 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+from autobp import ir
 from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
 from autobp.backends.source_module import SourceModule
-from autobp.ir import (
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Input,
-    Local,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Product,
-    Program,
-    Reduce,
-    Repeat,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    SumTo,
-    Term,
-    Theta,
-    Total,
-    View,
-)
 from autobp.ir.expression import COMPARISONS, Expression
 from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
@@ -45,12 +16,12 @@ from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
 _FOLDS = {"add": r"\sum_k", "maximum": r"\max_k", "minimum": r"\min_k"}
 
 
-def equations(program: Program) -> str:
+def equations(program: ir.Program) -> str:
     """The whole program in an ``aligned`` block."""
     printer = Latex(program)
     printer.write_all()
     result = program.results[0]
-    if isinstance(result, Total):
+    if isinstance(result, ir.Total):
         lines = [*printer.lines, f"C &= {printer.cost_text(result)}"]
     else:
         lines = [*printer.lines, rf"\text{{outputs}} &= {printer.of(result)}"]
@@ -115,33 +86,33 @@ def decimal(x: float) -> str:
 class Latex(Printer):
     """Writes a program's arrays as equations; ``lines`` holds them."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: ir.Program) -> None:
         super().__init__(program, LatexFormulas(), RESERVED)
         self.lines: list[str] = []
         self.module = SourceModule()  # which gives constants their names
-        self.left_by: dict[Loop, list[str]] = {}  # what the results of a loop are called
+        self.left_by: dict[ir.Loop, list[str]] = {}  # what the results of a loop are called
 
-    def assign(self, array: Array, text: str) -> None:
+    def assign(self, array: ir.Array, text: str) -> None:
         name = symbol(self.name_for(array))
         self.lines.append(f"{name} &= {text}")
         self.texts[array] = Text(name, ATOM)
 
     # ------------------------------------------------------------------------------ arguments, constants
 
-    def theta(self, array: Theta) -> None:
+    def theta(self, array: ir.Theta) -> None:
         self.texts[array] = Text(r"\theta", ATOM)
 
-    def input(self, array: Input) -> None:
+    def input(self, array: ir.Input) -> None:
         self.texts[array] = Text(symbol(self.names[array]), ATOM)
 
-    def constant(self, array: Constant) -> None:
+    def constant(self, array: ir.Constant) -> None:
         values = array.values
         text = decimal(values.item()) if values.size == 1 else symbol(self.module.constant(values, "C"))
         self.texts[array] = Text(text, ATOM)
 
     # ------------------------------------------------------------------------- elements and arrangement
 
-    def view(self, array: View | Gather) -> Text | None:
+    def view(self, array: ir.View | ir.Gather) -> Text | None:
         if array not in self.names:
             source = array.source
             return Text(f"{{{self.of(source)}}}_{{{_places(array, source.size)}}}", ATOM)
@@ -149,28 +120,28 @@ class Latex(Printer):
         self.texts[array] = Text(symbol(self.names[array]), ATOM)
         return None
 
-    def gather(self, array: Gather) -> Text | None:
+    def gather(self, array: ir.Gather) -> Text | None:
         return self.view(array)
 
-    def reshape(self, array: Reshape | Fill | Spread | Repeat) -> Text:
+    def reshape(self, array: ir.Reshape | ir.Fill | ir.Spread | ir.Repeat) -> Text:
         return self.texts[array.source]  # the same numbers in another arrangement
 
-    def fill(self, array: Fill) -> Text:
+    def fill(self, array: ir.Fill) -> Text:
         return self.reshape(array)
 
-    def spread(self, array: Spread) -> Text:
+    def spread(self, array: ir.Spread) -> Text:
         return self.reshape(array)
 
-    def repeat(self, array: Repeat) -> Text:
+    def repeat(self, array: ir.Repeat) -> Text:
         return self.reshape(array)
 
-    def choose(self, array: Choose) -> Text:
+    def choose(self, array: ir.Choose) -> Text:
         return Text(rf"{{{self.of(array.values)}}}_{{{self.of(array.index)}}}", ATOM)
 
-    def onehot(self, array: OneHot) -> Text:
+    def onehot(self, array: ir.OneHot) -> Text:
         return Text(rf"\left[{self.of(array.index)} = k\right]", ATOM)
 
-    def assemble(self, array: Assemble) -> None:
+    def assemble(self, array: ir.Assemble) -> None:
         name = symbol(self.name_for(array))
         self.texts[array] = Text(name, ATOM)
         for piece, place in zip(array.pieces, array.places, strict=True):
@@ -181,43 +152,43 @@ class Latex(Printer):
 
     # ------------------------------------------------------------------------------------- elementwise
 
-    def map(self, array: Map) -> Text:
+    def map(self, array: ir.Map) -> Text:
         return self.elementwise(array)
 
-    def sum(self, array: Sum) -> Text:
+    def sum(self, array: ir.Sum) -> Text:
         return self.elementwise(array)
 
-    def elementwise(self, array: Map | Sum | Elementwise) -> Text:
+    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text:
         return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 
-    def matmul(self, array: MatMul) -> Text:
+    def matmul(self, array: ir.MatMul) -> Text:
         return Text(rf"{self.of(array.rows)} {{{self.of(array.columns)}}}^{{\top}}", PRODUCT)
 
-    def product(self, array: Product) -> Text:
+    def product(self, array: ir.Product) -> Text:
         delta, other = self.of(array.delta), self.of(array.other)
         if array.spec == "rows":
             return Text(f"{delta} {other}", PRODUCT)
         return Text(rf"{{{delta}}}^{{\top}} {other}", PRODUCT)
 
-    def rowdot(self, array: RowDot) -> Text:
+    def rowdot(self, array: ir.RowDot) -> Text:
         return Text(rf"\sum_k {self.of(array.x, PRODUCT)} \odot {self.of(array.y, SIGN)}", PRODUCT)
 
-    def reduce(self, array: Reduce | Segments) -> Text:
+    def reduce(self, array: ir.Reduce | ir.Segments) -> Text:
         return Text(f"{_FOLDS[array.ufunc]} {self.of(array.source, PRODUCT)}", PRODUCT)
 
-    def segments(self, array: Segments) -> Text:
+    def segments(self, array: ir.Segments) -> Text:
         return self.reduce(array)
 
-    def sumto(self, array: SumTo) -> Text:
+    def sumto(self, array: ir.SumTo) -> Text:
         over = ["i"] * array.samples + ["k"] * bool(array.axes)
         return Text(rf"\sum_{{{','.join(over)}}} {self.of(array.source, PRODUCT)}", PRODUCT)
 
-    def total(self, array: Total) -> None:
+    def total(self, array: ir.Total) -> None:
         """Nothing: it is written last."""
 
-    def cost_text(self, total: Total) -> str:
+    def cost_text(self, total: ir.Total) -> str:
         """The mean cost."""
         text = ""
         for term in total.terms:
@@ -227,7 +198,7 @@ class Latex(Printer):
             text += rf" {sign} {scale} \sum {self.summed(term)}"
         return text.strip()
 
-    def summed(self, term: Term) -> str:
+    def summed(self, term: ir.Term) -> str:
         """What a term of the cost sums up."""
         if term.y is term.x:
             return f"{{{self.of(term.x)}}}^{{2}}"
@@ -236,10 +207,10 @@ class Latex(Printer):
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def local(self, array: Local) -> None:
+    def local(self, array: ir.Local) -> None:
         """Nothing: the loop has said already what it is called."""
 
-    def loop(self, array: Loop) -> None:
+    def loop(self, array: ir.Loop) -> None:
         n, body = len(array.initial), array.body
         inner = Latex(body)
         inner.share_names(self)
@@ -260,11 +231,11 @@ class Latex(Printer):
         self.lines += [rf"\quad {line}" for line in [*inner.lines, *left]]
         self.left_by[array] = [*states, *stacks]
 
-    def result(self, array: Result) -> None:
+    def result(self, array: ir.Result) -> None:
         self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)
 
 
-def _places(place: View | Gather, size: int) -> str:
+def _places(place: ir.View | ir.Gather, size: int) -> str:
     indices = place.indices().reshape(-1)
     first, last = int(indices[0]) + 1, int(indices[-1]) + 1
     shown = f"{first}" if first == last else rf"{first} \ldots {last}"

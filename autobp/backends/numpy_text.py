@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import ir
 from autobp.backends.moves import Moves, factors, flattened, placements, sizes_of, summing, view_moves
 from autobp.backends.printer import Printer, Text, expression_of, operands_in_text, total_expression
 from autobp.backends.source_module import (
@@ -18,37 +19,6 @@ from autobp.backends.source_module import (
     joined,
     number,
     shaped_outputs,
-)
-from autobp.ir import (
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Floats,
-    Gather,
-    Input,
-    Local,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Product,
-    Program,
-    Reduce,
-    Repeat,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    SumTo,
-    Term,
-    Theta,
-    Total,
-    View,
 )
 from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, PRODUCT, SIGN
@@ -71,8 +41,8 @@ class Line:
     text: str
     name: str
     formula: str
-    reads: tuple[Array, ...] = ()
-    array: Array | None = None
+    reads: tuple[ir.Array, ...] = ()
+    array: ir.Array | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +57,10 @@ class Function:
 
     name: str
     docstring: str
-    program: Program
+    program: ir.Program
     lines: tuple[Line, ...]
     result: Line
-    variables: Mapping[Array, str]
+    variables: Mapping[ir.Array, str]
     returned: str
 
     @property
@@ -118,7 +88,7 @@ class Source:
         """The source."""
         return self.module.text([function.text for function in self.functions], self.docstring)
 
-    def variables(self, theta: Floats, arguments: Sequence[Floats]) -> dict[str, Any]:
+    def variables(self, theta: ir.Floats, arguments: Sequence[ir.Floats]) -> dict[str, Any]:
         """What the variables of the last function are at its end, the cost or the outputs among them."""
         last = self.functions[-1]
         names = dict.fromkeys([*last.arguments, *[line.name for line in last.lines]])
@@ -134,14 +104,14 @@ class Source:
         return made
 
 
-def source_of(programs: Mapping[str, Program], docstring: str, docstrings: Mapping[str, str]) -> Source:
+def source_of(programs: Mapping[str, ir.Program], docstring: str, docstrings: Mapping[str, str]) -> Source:
     """The source of a module with one function for each program, by name."""
     module = SourceModule()
     functions = [write(name, program, module, docstrings[name]) for name, program in programs.items()]
     return Source(docstring, module, tuple(functions))
 
 
-def write(name: str, program: Program, module: SourceModule, docstring: str) -> Function:
+def write(name: str, program: ir.Program, module: SourceModule, docstring: str) -> Function:
     """A program as a function of a module."""
     printer = NumpyText(module, program)
     printer.write_all()
@@ -158,12 +128,12 @@ class NumpyText(Printer):
         variables: the names of the arrays that have one.
     """
 
-    def __init__(self, module: SourceModule, program: Program) -> None:
+    def __init__(self, module: SourceModule, program: ir.Program) -> None:
         super().__init__(program, module.formulas, RESERVED)
         self.module = module
         self.lines: list[Line] = []
-        self.variables: dict[Array, str] = {x: program.names[x] for x in program.inputs}
-        self.left_by: dict[Loop, list[str]] = {}  # what the results of a loop are called
+        self.variables: dict[ir.Array, str] = {x: program.names[x] for x in program.inputs}
+        self.left_by: dict[ir.Loop, list[str]] = {}  # what the results of a loop are called
 
     def write_all(self) -> None:
         inputs = {self.names[x]: x for x in self.program.inputs}
@@ -172,20 +142,20 @@ class NumpyText(Printer):
             self.lines.append(Line(text, name, formula, (inputs[name],) if name in inputs else ()))
         super().write_all()
 
-    def assign(self, array: Array, text: str) -> None:
+    def assign(self, array: ir.Array, text: str) -> None:
         name = self.name_for(array)
         reads = self.read_by(operands_in_text(array))
         self.lines.append(Line(f"{name} = {text}", name, text, reads, array))
         self.texts[array] = Text(name, ATOM)
         self.variables[array] = name
 
-    def read_by(self, arrays: Iterable[Array]) -> tuple[Array, ...]:
+    def read_by(self, arrays: Iterable[ir.Array]) -> tuple[ir.Array, ...]:
         """The arrays with names that the texts of some arrays mention, each once, in order."""
-        found: dict[Array, None] = {}
+        found: dict[ir.Array, None] = {}
         stack = [*arrays][::-1]
         while stack:
             array = stack.pop()
-            if array in self.variables or isinstance(array, Theta):
+            if array in self.variables or isinstance(array, ir.Theta):
                 found[array] = None
             else:
                 stack += reversed(operands_in_text(array))
@@ -195,7 +165,7 @@ class NumpyText(Printer):
         """The cost, or the outputs, under a name that no variable has."""
         array = self.program.results[0]
         if self.program.result_shape is None:
-            assert isinstance(array, Total)
+            assert isinstance(array, ir.Total)
             name, formula = "cost", self.cost_text(array)
         else:
             name, formula = "result", shaped_outputs(self.program, self.of(array))
@@ -209,27 +179,27 @@ class NumpyText(Printer):
 
     # ---------------------------------------------------------------------------------- texts of arrays
 
-    def flat(self, array: Array) -> str:
+    def flat(self, array: ir.Array) -> str:
         """An array with one axis for each sample."""
         return self.moved(array, flattened(array))
 
-    def moved(self, array: Array, moves: Moves, least: int = ATOM) -> str:
+    def moved(self, array: ir.Array, moves: Moves, least: int = ATOM) -> str:
         """An array after some moves; without any, in parentheses where it binds less than ``least``."""
         return self.module.moved(self.of(array), moves) if moves else self.of(array, least)
 
-    def sizes(self, array: Array) -> str:
+    def sizes(self, array: ir.Array) -> str:
         """The whole shape of an array, as arguments."""
         return joined(sizes_of(array.shape, array.batched))
 
     # ------------------------------------------------------------------------------ arguments, constants
 
-    def theta(self, array: Theta) -> None:
+    def theta(self, array: ir.Theta) -> None:
         self.texts[array] = Text("theta", ATOM)
 
-    def input(self, array: Input) -> None:
+    def input(self, array: ir.Input) -> None:
         self.texts[array] = Text(self.names[array], ATOM)
 
-    def constant(self, array: Constant) -> None:
+    def constant(self, array: ir.Constant) -> None:
         values = array.values
         if values.size != 1:
             text = self.module.constant(values, "C")
@@ -241,40 +211,40 @@ class NumpyText(Printer):
 
     # ------------------------------------------------------------------------- elements and arrangement
 
-    def view(self, array: View) -> Text:
+    def view(self, array: ir.View) -> Text:
         source = array.source
         moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
         return Text(self.module.moved(self.flat(source), moves), ATOM)
 
-    def gather(self, array: Gather) -> Text:
+    def gather(self, array: ir.Gather) -> Text:
         where = self.module.positions(array.positions)
         return Text(f"{self.flat(array.source)}.take({where}, axis=-1)", ATOM)
 
-    def spread(self, array: Spread) -> Text:
+    def spread(self, array: ir.Spread) -> Text:
         where = self.module.positions(array.positions)
         helper = self.module.helper("spread")
         return Text(f"{helper}({self.of(array.source, 0)}, {where}, {array.shape})", ATOM)
 
-    def reshape(self, array: Reshape) -> Text:
+    def reshape(self, array: ir.Reshape) -> Text:
         return Text(f"{self.of(array.source)}.reshape({self.sizes(array)})", ATOM)
 
-    def fill(self, array: Fill) -> Text:
+    def fill(self, array: ir.Fill) -> Text:
         sizes = as_tuple(sizes_of(array.shape, array.batched))
         return Text(f"np.broadcast_to({self.of(array.source, 0)}, {sizes})", ATOM)
 
-    def repeat(self, array: Repeat) -> Text:
+    def repeat(self, array: ir.Repeat) -> Text:
         counts = self.module.positions(array.counts)
         return Text(f"np.repeat({self.of(array.source, 0)}, {counts}, axis=-1)", ATOM)
 
-    def choose(self, array: Choose) -> Text:
+    def choose(self, array: ir.Choose) -> Text:
         helper = self.module.helper("choose_outer" if array.outer else "choose")
         return Text(f"{helper}({self.of(array.values, 0)}, {self.of(array.index, 0)})", ATOM)
 
-    def onehot(self, array: OneHot) -> Text:
+    def onehot(self, array: ir.OneHot) -> Text:
         index = self.of(array.index)
         return Text(f"np.where({index}[..., None] == np.arange({array.n}), 1.0, 0.0)", ATOM)
 
-    def assemble(self, array: Assemble) -> None:
+    def assemble(self, array: ir.Assemble) -> None:
         name = self.name_for(array)
         self.texts[array] = Text(name, ATOM)
         maker = "zeros" if array.zeros else "empty"
@@ -291,58 +261,58 @@ class NumpyText(Printer):
 
     # ------------------------------------------------------------------------------------- elementwise
 
-    def map(self, array: Map | Sum) -> Text:
+    def map(self, array: ir.Map | ir.Sum) -> Text:
         expression = expression_of(array)
         if expression.name == "number":  # x**0
             return Text(f"np.full(({self.sizes(array)},), {number(expression.arguments[0])})", ATOM)
         return self.elementwise(array)
 
-    def sum(self, array: Sum) -> Text:
+    def sum(self, array: ir.Sum) -> Text:
         return self.map(array)
 
-    def elementwise(self, array: Map | Sum | Elementwise) -> Text:
+    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text:
         return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 
-    def matmul(self, array: MatMul) -> Text:
+    def matmul(self, array: ir.MatMul) -> Text:
         return self.product(array)
 
-    def product(self, array: MatMul | Product) -> Text:
+    def product(self, array: ir.MatMul | ir.Product) -> Text:
         of = factors(array)
         left = self.moved(of.left, of.left_moves, PRODUCT)
         right = self.moved(of.right, of.right_moves)
         text = f"{left} {'@' if of.matrices else '*'} {right}"
         return Text(self.module.moved(f"({text})", of.after), ATOM) if of.after else Text(text, PRODUCT)
 
-    def rowdot(self, array: RowDot) -> Text:
+    def rowdot(self, array: ir.RowDot) -> Text:
         keep = ", keepdims=True" if len(array.x.shape) == len(array.y.shape) == 1 else ""
         x, y = self.of(array.x, PRODUCT), self.of(array.y, SIGN)
         return Text(f"({x} * {y}).sum(axis=-1{keep})", ATOM)
 
-    def reduce(self, array: Reduce) -> Text:
+    def reduce(self, array: ir.Reduce) -> Text:
         keep = ", keepdims=True" if len(array.source.shape) == 1 else ""
         return Text(f"{self.of(array.source)}.{_REDUCTIONS[array.ufunc]}(axis=-1{keep})", ATOM)
 
-    def segments(self, array: Segments) -> Text:
+    def segments(self, array: ir.Segments) -> Text:
         where = self.module.positions(array.starts)
         return Text(f"np.{array.ufunc}.reduceat({self.of(array.source, 0)}, {where}, axis=-1)", ATOM)
 
-    def sumto(self, array: SumTo) -> Text:
+    def sumto(self, array: ir.SumTo) -> Text:
         how = summing(array)
         axes = how.axes[0] if len(how.axes) == 1 else how.axes
         summed = f"{self.of(array.source)}.sum(axis={axes}{', keepdims=True' if how.keep else ''})"
         return Text(self.module.moved(summed, how.after), ATOM)
 
-    def total(self, array: Total) -> None:
+    def total(self, array: ir.Total) -> None:
         """Nothing: it is written last, where the results are returned."""
 
-    def cost_text(self, array: Total) -> str:
+    def cost_text(self, array: ir.Total) -> str:
         """The mean cost."""
         sums = [Text(self.summed(term), ATOM) for term in array.terms]
         return self.formulas.write(total_expression(array), sums).text
 
-    def summed(self, term: Term) -> str:
+    def summed(self, term: ir.Term) -> str:
         """The sum that a term of the cost scales."""
         text = self.of(term.x)
         if term.y is term.x:
@@ -353,10 +323,10 @@ class NumpyText(Printer):
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def local(self, array: Local) -> None:
+    def local(self, array: ir.Local) -> None:
         """Nothing: the loop has said already what it is called."""
 
-    def loop(self, array: Loop) -> None:
+    def loop(self, array: ir.Loop) -> None:
         n, body = len(array.initial), array.body
         inner = type(self)(self.module, body)
         inner.share_names(self)
@@ -386,5 +356,5 @@ class NumpyText(Printer):
         self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
         self.left_by[array] = [*states, *stacks]
 
-    def result(self, array: Result) -> None:
+    def result(self, array: ir.Result) -> None:
         self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)

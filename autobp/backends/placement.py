@@ -11,40 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autobp import ir
 from autobp.backends.operands import Region
 from autobp.backends.printer import expression_of, occurrences
-from autobp.ir import (
-    Array,
-    Assemble,
-    Constant,
-    Elementwise,
-    Fill,
-    Map,
-    MatMul,
-    Product,
-    Program,
-    Reshape,
-    Sum,
-    SumTo,
-    Theta,
-    Total,
-    View,
-)
 from autobp.ir.expression import Expression
 from autobp.ir.slicing import slicing
 
 #: Kinds that can be computed into memory that is told them.
-_PLACEABLE = (Map, Sum, Elementwise, MatMul, Product, SumTo)
-_FORMULAS = (Map, Sum, Elementwise)
+_PLACEABLE = (ir.Map, ir.Sum, ir.Elementwise, ir.MatMul, ir.Product, ir.SumTo)
+_FORMULAS = (ir.Map, ir.Sum, ir.Elementwise)
 
 
 @dataclass(frozen=True)
 class Affine:
     """z = W a + b as one product: the rows a, the views of W and b in theta, and where both are, [W b]."""
 
-    rows: Array
-    weight: View
-    bias: View
+    rows: ir.Array
+    weight: ir.View
+    bias: ir.View
     both: Region
 
 
@@ -64,30 +48,30 @@ class Plan:
         skipped: what another product gives as well.
     """
 
-    formulas: Mapping[Array, Any]
-    uses: Mapping[Array, int]
-    root: Mapping[Array, Array]
-    last: Mapping[Array, int]
-    direct: Mapping[Array, tuple[Assemble, View | None]]
-    affine: Mapping[Array, Affine]
-    joint: Mapping[Array, Affine]
-    extended: tuple[Array, ...]
-    skipped: frozenset[Array]
+    formulas: Mapping[ir.Array, Any]
+    uses: Mapping[ir.Array, int]
+    root: Mapping[ir.Array, ir.Array]
+    last: Mapping[ir.Array, int]
+    direct: Mapping[ir.Array, tuple[ir.Assemble, ir.View | None]]
+    affine: Mapping[ir.Array, Affine]
+    joint: Mapping[ir.Array, Affine]
+    extended: tuple[ir.Array, ...]
+    skipped: frozenset[ir.Array]
 
 
-def plan(program: Program) -> Plan:
+def plan(program: ir.Program) -> Plan:
     """Find when memory is needed last, and what is placed where."""
-    formulas: dict[Array, Any] = {x: expression_of(x) for x in program.arrays if isinstance(x, _FORMULAS)}
+    formulas: dict[ir.Array, Any] = {x: expression_of(x) for x in program.arrays if isinstance(x, _FORMULAS)}
     uses = _uses(program)
     root = _roots(program, formulas)
     direct = _direct(program, formulas, uses)
-    affine: dict[Array, Affine] = {}
-    skipped: set[Array] = set()
+    affine: dict[ir.Array, Affine] = {}
+    skipped: set[ir.Array] = set()
     for array in program.arrays:
         found = _affine(array, uses)
         if found is not None and _extensible(found.rows, formulas, direct):
             affine[array] = found
-            skipped |= {x for x in array.operands if isinstance(x, MatMul)}
+            skipped |= {x for x in array.operands if isinstance(x, ir.MatMul)}
     joint, given = _joint(program, affine, direct)
     return Plan(
         formulas,
@@ -102,9 +86,9 @@ def plan(program: Program) -> Plan:
     )
 
 
-def same_memory(array: Array, formulas: Mapping[Array, Any]) -> Array | None:
+def same_memory(array: ir.Array, formulas: Mapping[ir.Array, Any]) -> ir.Array | None:
     """The array whose memory this one is a view of, or None."""
-    if isinstance(array, View | Reshape | Fill):
+    if isinstance(array, ir.View | ir.Reshape | ir.Fill):
         return array.source
     formula = formulas.get(array)
     if isinstance(formula, Expression) and formula.name == "slot":
@@ -113,9 +97,9 @@ def same_memory(array: Array, formulas: Mapping[Array, Any]) -> Array | None:
     return None
 
 
-def _uses(program: Program) -> dict[Array, int]:
+def _uses(program: ir.Program) -> dict[ir.Array, int]:
     """How often each array's numbers are read; in a formula, as often as they stand in it."""
-    uses: dict[Array, int] = {}
+    uses: dict[ir.Array, int] = {}
     for array in program.arrays:
         for x in array.operands:
             uses[x] = uses.get(x, 0) + occurrences(array, x)
@@ -124,19 +108,19 @@ def _uses(program: Program) -> dict[Array, int]:
     return uses
 
 
-def _roots(program: Program, formulas: Mapping[Array, Any]) -> dict[Array, Array]:
-    root: dict[Array, Array] = {}
+def _roots(program: ir.Program, formulas: Mapping[ir.Array, Any]) -> dict[ir.Array, ir.Array]:
+    root: dict[ir.Array, ir.Array] = {}
     for array in program.arrays:
         same = same_memory(array, formulas)
         root[array] = array if same is None else root[same]
     return root
 
 
-def _last_uses(program: Program, root: Mapping[Array, Array]) -> dict[Array, int]:
-    last: dict[Array, int] = {}
+def _last_uses(program: ir.Program, root: Mapping[ir.Array, ir.Array]) -> dict[ir.Array, int]:
+    last: dict[ir.Array, int] = {}
     end = len(program.arrays)
     for index, array in enumerate(program.arrays):
-        until = end if isinstance(array, Total) else index
+        until = end if isinstance(array, ir.Total) else index
         for x in array.operands:
             last[root[x]] = max(until, last.get(root[x], 0))
     for result in program.results:
@@ -145,12 +129,12 @@ def _last_uses(program: Program, root: Mapping[Array, Array]) -> dict[Array, int
 
 
 def _direct(
-    program: Program, formulas: Mapping[Array, Any], uses: Mapping[Array, int]
-) -> dict[Array, tuple[Assemble, View | None]]:
+    program: ir.Program, formulas: Mapping[ir.Array, Any], uses: Mapping[ir.Array, int]
+) -> dict[ir.Array, tuple[ir.Assemble, ir.View | None]]:
     """The pieces that are written straight into their place."""
-    direct: dict[Array, tuple[Assemble, View | None]] = {}
+    direct: dict[ir.Array, tuple[ir.Assemble, ir.View | None]] = {}
     for array in program.arrays:
-        if not isinstance(array, Assemble):
+        if not isinstance(array, ir.Assemble):
             continue
         for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
             if added or uses[piece] != 1 or same_memory(piece, formulas) is not None:
@@ -159,22 +143,22 @@ def _direct(
                 continue
             if place is None and piece.shape == array.shape:
                 direct[piece] = array, None
-            elif isinstance(place, View) and piece.shape == place.shape:
+            elif isinstance(place, ir.View) and piece.shape == place.shape:
                 direct[piece] = array, place
     return direct
 
 
-def _affine(array: Array, uses: Mapping[Array, int]) -> Affine | None:
+def _affine(array: ir.Array, uses: Mapping[ir.Array, int]) -> Affine | None:
     """W a + b, where W and b lie side by side in theta."""
-    if not isinstance(array, Sum) or array.signs != (1.0, 1.0):
+    if not isinstance(array, ir.Sum) or array.signs != (1.0, 1.0):
         return None
     for product, bias in (array.operands, array.operands[::-1]):
-        if not isinstance(product, MatMul) or not isinstance(bias, View):
+        if not isinstance(product, ir.MatMul) or not isinstance(bias, ir.View):
             continue
         rows, weight = product.rows, product.columns
-        if not isinstance(weight, View) or uses[product] > 1 or product.shape != array.shape:
+        if not isinstance(weight, ir.View) or uses[product] > 1 or product.shape != array.shape:
             continue
-        if not (isinstance(weight.source, Theta) and isinstance(bias.source, Theta)):
+        if not (isinstance(weight.source, ir.Theta) and isinstance(bias.source, ir.Theta)):
             continue
         if len(weight.shape) != 2 or len(rows.shape) + rows.batched != 2:
             continue
@@ -189,30 +173,32 @@ def _affine(array: Array, uses: Mapping[Array, int]) -> Affine | None:
     return None
 
 
-def _extensible(rows: Array, formulas: Mapping[Array, Any], direct: Mapping[Array, Any]) -> bool:
+def _extensible(rows: ir.Array, formulas: Mapping[ir.Array, Any], direct: Mapping[ir.Array, Any]) -> bool:
     """Whether rows can have a column of ones."""
-    if isinstance(rows, Constant):
+    if isinstance(rows, ir.Constant):
         return True
     return isinstance(rows, _FORMULAS) and same_memory(rows, formulas) is None and rows not in direct
 
 
 def _joint(
-    program: Program, affine: Mapping[Array, Affine], direct: Mapping[Array, tuple[Assemble, View | None]]
-) -> tuple[dict[Array, Affine], set[Array]]:
+    program: ir.Program,
+    affine: Mapping[ir.Array, Affine],
+    direct: Mapping[ir.Array, tuple[ir.Assemble, ir.View | None]],
+) -> tuple[dict[ir.Array, Affine], set[ir.Array]]:
     """Which dW are one product with db, and the db that it gives."""
-    joint: dict[Array, Affine] = {}
-    given: set[Array] = set()
+    joint: dict[ir.Array, Affine] = {}
+    given: set[ir.Array] = set()
     for assembly in program.arrays:
-        if not isinstance(assembly, Assemble):
+        if not isinstance(assembly, ir.Assemble):
             continue
         parts = {
             (place.base, place.shape, place.strides): piece
             for piece, place in zip(assembly.pieces, assembly.places, strict=True)
-            if piece in direct and isinstance(place, View)
+            if piece in direct and isinstance(place, ir.View)
         }
         for found in affine.values():
             dW, db = (parts.get((x.base, x.shape, x.strides)) for x in (found.weight, found.bias))
-            if not isinstance(dW, Product) or not isinstance(db, SumTo) or dW.spec != "columns":
+            if not isinstance(dW, ir.Product) or not isinstance(db, ir.SumTo) or dW.spec != "columns":
                 continue
             over_rows = db.samples and not db.axes if dW.delta.batched else db.axes == (0,)
             if dW.other is found.rows and db.source is dW.delta and over_rows:

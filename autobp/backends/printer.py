@@ -12,20 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from autobp.ir import (
-    Array,
-    Constant,
-    Elementwise,
-    Fill,
-    Loop,
-    Map,
-    Program,
-    Reshape,
-    Result,
-    Sum,
-    Total,
-    View,
-)
+from autobp import ir
 from autobp.ir.expression import COMPARISONS, Expression, used_slots, value_of
 from autobp.ops import ATOM
 
@@ -188,15 +175,15 @@ def _used_again(rule: Expression) -> list[Expression]:
     return [expression for expression in order if counts[id(expression)] > 1]
 
 
-def map_expression(array: Map | Sum) -> Expression:
+def map_expression(array: ir.Map | ir.Sum) -> Expression:
     """The formula of a Map or a Sum over its operands, constants of one value written in."""
     operands: list[Any] = []
     for i, x in enumerate(array.operands):
-        if isinstance(x, Constant) and x.size == 1 and len(array.operands) > 1:
+        if isinstance(x, ir.Constant) and x.size == 1 and len(array.operands) > 1:
             operands.append(float(x.values.flat[0]))
         else:
             operands.append(Expression("slot", i))
-    if isinstance(array, Map):
+    if isinstance(array, ir.Map):
         made = value_of(array.operation, operands, array.constants)
         if isinstance(made, Expression) and not _has_shape(made, array):
             # one of constants was chosen from, and not taken: it still tells how many elements there are
@@ -220,7 +207,7 @@ def map_expression(array: Map | Sum) -> Expression:
     return total if isinstance(total, Expression) else Expression("number", total)
 
 
-def _has_shape(expression: Expression, array: Map) -> bool:
+def _has_shape(expression: Expression, array: ir.Map) -> bool:
     """Whether the operands that an expression uses tell the shape of the array."""
     used = [array.operands[i] for i in used_slots(expression)]
     if len(used) == len(array.operands):
@@ -229,12 +216,12 @@ def _has_shape(expression: Expression, array: Map) -> bool:
     return shape == array.shape and any(x.batched for x in used) == array.batched
 
 
-def expression_of(array: Map | Sum | Elementwise) -> Any:
+def expression_of(array: ir.Map | ir.Sum | ir.Elementwise) -> Any:
     """The formula of an array over the elements of its operands."""
-    return array.expression if isinstance(array, Elementwise) else map_expression(array)
+    return array.expression if isinstance(array, ir.Elementwise) else map_expression(array)
 
 
-def total_expression(total: Total) -> Any:
+def total_expression(total: ir.Total) -> Any:
     """The formula of the mean cost over the sums that its terms stand for: slot i for that of term i."""
     found: Any = None
     for i, term in enumerate(total.terms):
@@ -251,20 +238,20 @@ def total_expression(total: Total) -> Any:
     return found
 
 
-def operands_in_text(array: Array) -> list[Array]:
+def operands_in_text(array: ir.Array) -> list[ir.Array]:
     """The operands that an array's text holds, in order: an expression need not use them all."""
-    if isinstance(array, Map | Sum | Elementwise):
+    if isinstance(array, ir.Map | ir.Sum | ir.Elementwise):
         used = used_slots(expression_of(array))
         return [x for i, x in enumerate(array.operands) if i in used]
     return list(array.operands)
 
 
-def occurrences(array: Array, operand: Array) -> int:
+def occurrences(array: ir.Array, operand: ir.Array) -> int:
     """How often the text of an operand stands in the text of an array; in a loop it is used again."""
-    if isinstance(array, Loop):
+    if isinstance(array, ir.Loop):
         again = any(operand is x for x in (*array.sequences, *array.invariants))
         return 2 if again else 1
-    if isinstance(array, Map | Sum | Elementwise):
+    if isinstance(array, ir.Map | ir.Sum | ir.Elementwise):
         expression = expression_of(array)
         mine = [i for i, x in enumerate(array.operands) if x is operand]
         return max(1, sum(_count(expression, i) for i in mine)) if mine else 0
@@ -296,13 +283,13 @@ class Printer:
 
     inline = True  # whether short texts are written where they are used
 
-    def __init__(self, program: Program, formulas: Formulas, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, program: ir.Program, formulas: Formulas, reserved: Iterable[str] = ()) -> None:
         self.program = program
         self.formulas = formulas
         self.names = program.names
-        self.texts: dict[Array, Text] = {}
+        self.texts: dict[ir.Array, Text] = {}
         self.taken = {*reserved, *[self.names[x] for x in program.inputs]}
-        self.uses: dict[Array, int] = {}
+        self.uses: dict[ir.Array, int] = {}
         self._next: dict[str, int] = {}  # the number to try next, by prefix
         for array in program.arrays:
             for x in array.operands:
@@ -315,7 +302,7 @@ class Printer:
         for array in self.program.arrays:
             self.write(array)
 
-    def write(self, array: Array) -> None:
+    def write(self, array: ir.Array) -> None:
         """Write an array, as a statement or, later on, where it is used."""
         text = self.method(array)(array)
         if text is None:
@@ -325,7 +312,7 @@ class Printer:
         else:
             self.texts[array] = text
 
-    def method(self, array: Array) -> Callable[[Any], Text | None]:
+    def method(self, array: ir.Array) -> Callable[[Any], Text | None]:
         """The method for an array's kind. Raises NotImplementedError where the language has none."""
         for kind in type(array).__mro__:
             method: Callable[[Any], Text | None] | None = getattr(self, kind.__name__.lower(), None)
@@ -333,20 +320,20 @@ class Printer:
                 return method
         raise NotImplementedError(f"{type(self).__name__} has no method to write {type(array).__name__}")
 
-    def is_written_where_used(self, array: Array, text: Text) -> bool:
+    def is_written_where_used(self, array: ir.Array, text: Text) -> bool:
         """Whether an array needs no variable of its own."""
-        inline = self.inline or isinstance(array, View | Reshape | Fill)
+        inline = self.inline or isinstance(array, ir.View | ir.Reshape | ir.Fill)
         return inline and len(text.text) <= _LONGEST and self.uses.get(array, 0) <= 1
 
-    def assign(self, array: Array, text: str) -> None:
+    def assign(self, array: ir.Array, text: str) -> None:
         """Write a statement that gives an array a name, and refer to it by that."""
         raise NotImplementedError
 
-    def of(self, array: Array, least: int = ATOM) -> str:
+    def of(self, array: ir.Array, least: int = ATOM) -> str:
         """The text of an array that is written already, in parentheses where they are needed."""
         return self.formulas.wrap(self.texts[array], least)
 
-    def name_for(self, array: Array) -> str:
+    def name_for(self, array: ir.Array) -> str:
         """A variable's name that is not taken: the array's own, or t1, t2 …"""
         return self.free_name(self.names.get(array, ""))
 
@@ -362,9 +349,9 @@ class Printer:
         self.taken.add(name)
         return name
 
-    def output_names(self, loop: Loop) -> list[str]:
+    def output_names(self, loop: ir.Loop) -> list[str]:
         """Free names for the outputs of all steps of a loop, after the results that pick them."""
-        results = [x for x in self.program.arrays if isinstance(x, Result) and x.loop is loop]
+        results = [x for x in self.program.arrays if isinstance(x, ir.Result) and x.loop is loop]
         wanted = {x.number: self.names.get(x, "") for x in results}
         numbers = range(len(loop.initial), len(loop.body.results))
         return [self.free_name(wanted.get(number, "")) for number in numbers]

@@ -60,42 +60,14 @@ from autobp.backends.steps import (
     Stretches,
     Take,
 )
-from autobp.ir import (
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Input,
-    Local,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Product,
-    Program,
-    Reduce,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    SumTo,
-    Theta,
-    Total,
-    View,
-)
 
 
-def schedule(program: Program) -> Schedule:
+def schedule(program: ir.Program) -> Schedule:
     """The steps that compute a program's results, and the memory that they need."""
     builder = Builder(program, plan(program))
     arguments = []
     for i, argument in enumerate(program.arguments):
-        label = program.names.get(argument, "theta" if isinstance(argument, Theta) else "")
+        label = program.names.get(argument, "theta" if isinstance(argument, ir.Theta) else "")
         value = builder.fixed((argument.batched, argument.shape), Given(i), label)
         builder.operands[argument] = value
         arguments.append(value)
@@ -110,7 +82,7 @@ def schedule(program: Program) -> Schedule:
     return Schedule(tuple(arguments), constants, builder.work(), tuple(builder.steps), results)
 
 
-def _take_steps(builder: Builder, array: Array) -> None:
+def _take_steps(builder: Builder, array: ir.Array) -> None:
     """Take the steps that compute an array."""
     if array in builder.plan.affine:
         _affine(builder, array)
@@ -123,24 +95,24 @@ def _take_steps(builder: Builder, array: Array) -> None:
 # ---------------------------------------------------------------------------------------- what costs nothing
 
 
-def _nothing(builder: Builder, array: Array) -> None:
+def _nothing(builder: Builder, array: ir.Array) -> None:
     """Nothing: it is there already, or with the results."""
 
 
-def _constant(builder: Builder, array: Constant) -> None:
+def _constant(builder: Builder, array: ir.Constant) -> None:
     one = array.values.size == 1
     builder.operands[array] = builder.lone_number(array) if one else builder.constant(array.values)
 
 
-def _alias(builder: Builder, array: Array, source: Array) -> None:
+def _alias(builder: Builder, array: ir.Array, source: ir.Array) -> None:
     """Read the memory of another array; by a name where it is read several times."""
     operand = builder.operands[source]
-    if isinstance(array, View):
+    if isinstance(array, ir.View):
         moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
         operand = _moved(operand, (*flattened(source), *moves))
-    elif isinstance(array, Reshape):
+    elif isinstance(array, ir.Reshape):
         operand = Moved(operand, (Sizes(sizes_of(array.shape, array.batched)),))
-    elif isinstance(array, Fill):
+    elif isinstance(array, ir.Fill):
         operand = Broadcast(operand, sizes_of(array.shape, array.batched))
     if builder.plan.uses[array] > 1:
         value = builder.new((array.batched, array.shape), array)
@@ -156,7 +128,7 @@ def _moved(operand: Operand, moves: Moves) -> Operand:
 # ------------------------------------------------------------------------------------------------- products
 
 
-def _affine(builder: Builder, array: Array) -> None:
+def _affine(builder: Builder, array: ir.Array) -> None:
     """z = [a 1] [W b]ᵀ."""
     affine = builder.plan.affine[array]
     theta = affine.weight.source
@@ -167,9 +139,9 @@ def _affine(builder: Builder, array: Array) -> None:
     builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense))
 
 
-def _product(builder: Builder, array: MatMul | Product) -> None:
+def _product(builder: Builder, array: ir.MatMul | ir.Product) -> None:
     if array in builder.plan.joint:
-        assert isinstance(array, Product)
+        assert isinstance(array, ir.Product)
         left, right = _moved(builder.operands[array.delta], (TURNED,)), builder.with_ones(array.other)
         dense = _without_gaps(builder, array) and _without_gaps(builder, array.delta)
         builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense))
@@ -193,14 +165,14 @@ def _product(builder: Builder, array: MatMul | Product) -> None:
         builder.steps.append(OuterProduct(left, right, into))
 
 
-def _without_gaps(builder: Builder, array: Array) -> bool:
+def _without_gaps(builder: Builder, array: ir.Array) -> bool:
     """Whether an array's elements follow one another in memory, as far as can be told."""
     if array in builder.plan.extended:
         return False
     if array in builder.plan.joint:
         return _is_dense(builder.plan.joint[array].both)
     view = builder.plan.direct[array][1] if array in builder.plan.direct else array
-    if not isinstance(view, View):
+    if not isinstance(view, ir.View):
         return True
     return not view.batched and _is_dense(Region(view.base, view.shape, view.strides))
 
@@ -213,7 +185,7 @@ def _is_dense(region: Region) -> bool:
 # --------------------------------------------------------------------------------------------- sums over axes
 
 
-def _sum_to(builder: Builder, array: SumTo) -> None:
+def _sum_to(builder: Builder, array: ir.SumTo) -> None:
     source, found = array.source, summing(array)
     operand = builder.operands[source]
     if found.keep or found.after:
@@ -230,7 +202,7 @@ def _sum_to(builder: Builder, array: SumTo) -> None:
         builder.steps.append(AddUp(operand, found.axes, builder.destination(array)))
 
 
-def _reduce(builder: Builder, array: Reduce) -> None:
+def _reduce(builder: Builder, array: ir.Reduce) -> None:
     operand, keep = builder.operands[array.source], len(array.source.shape) == 1
     if array.ufunc == "add":
         builder.steps.append(AddUp(operand, (-1,), builder.destination(array), keep))
@@ -240,7 +212,7 @@ def _reduce(builder: Builder, array: Reduce) -> None:
         builder.steps.append(Collapse(array.ufunc, operand, (-1,), into, keep))
 
 
-def _row_dot(builder: Builder, array: RowDot) -> None:
+def _row_dot(builder: Builder, array: ir.RowDot) -> None:
     x, y = array.x, array.y
     kind = x.batched or y.batched, np.broadcast_shapes(x.shape, y.shape)
     buffer = builder.take(kind)
@@ -254,14 +226,14 @@ def _row_dot(builder: Builder, array: RowDot) -> None:
 # ------------------------------------------------------------------------------------- arrays made elsewhere
 
 
-def _kind(array: Array) -> tuple[bool, tuple[int, ...]]:
+def _kind(array: ir.Array) -> tuple[bool, tuple[int, ...]]:
     return array.batched, array.shape
 
 
 def _made(step: Callable[[Builder, Any, Value], Any]) -> Callable[[Builder, Any], None]:
     """The lowering of a kind whose one step makes an array of its own."""
 
-    def lower(builder: Builder, array: Array) -> None:
+    def lower(builder: Builder, array: ir.Array) -> None:
         into = builder.new(_kind(array), array)
         builder.steps.append(step(builder, array, into))
         builder.operands[array] = into
@@ -269,15 +241,15 @@ def _made(step: Callable[[Builder, Any, Value], Any]) -> Callable[[Builder, Any]
     return lower
 
 
-def _gather(builder: Builder, array: Gather, into: Value) -> Take:
+def _gather(builder: Builder, array: ir.Gather, into: Value) -> Take:
     return Take(builder.flat(array.source), builder.positions(array.positions), into)
 
 
-def _spread(builder: Builder, array: Spread, into: Value) -> Scatter:
+def _spread(builder: Builder, array: ir.Spread, into: Value) -> Scatter:
     return Scatter(builder.operands[array.source], builder.positions(array.positions), array.shape, into)
 
 
-def _segments(builder: Builder, array: Segments, into: Value) -> Stretches:
+def _segments(builder: Builder, array: ir.Segments, into: Value) -> Stretches:
     return Stretches(array.ufunc, builder.operands[array.source], builder.positions(array.starts), into)
 
 
@@ -285,22 +257,22 @@ def _repeat(builder: Builder, array: ir.Repeat, into: Value) -> Repetition:
     return Repetition(builder.operands[array.source], builder.positions(array.counts), into)
 
 
-def _choose(builder: Builder, array: Choose, into: Value) -> Choice:
+def _choose(builder: Builder, array: ir.Choose, into: Value) -> Choice:
     return Choice(builder.operands[array.index], builder.operands[array.values], array.outer, into)
 
 
-def _one_hot(builder: Builder, array: OneHot, into: Value) -> Indicator:
+def _one_hot(builder: Builder, array: ir.OneHot, into: Value) -> Indicator:
     return Indicator(builder.operands[array.index], array.n, into)
 
 
-def _assemble(builder: Builder, array: Assemble) -> None:
+def _assemble(builder: Builder, array: ir.Assemble) -> None:
     into = builder.start(array)
     for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
         if piece in builder.plan.direct and builder.plan.direct[piece][0] is array:
             continue
         operand = builder.operands[piece]
         where: Region | Value | None = None
-        if isinstance(place, View):
+        if isinstance(place, ir.View):
             where = Region(place.base, place.shape, place.strides)
         elif place is not None:
             where = builder.positions(place.positions.reshape(-1))
@@ -312,7 +284,7 @@ def _assemble(builder: Builder, array: Assemble) -> None:
 # ---------------------------------------------------------------------------------------------------- loops
 
 
-def _loop(builder: Builder, array: Loop) -> None:
+def _loop(builder: Builder, array: ir.Loop) -> None:
     """Run the body; its states and outputs keep buffers of their own to the end."""
     initial = []
     for x in array.initial:
@@ -343,35 +315,35 @@ def _loop(builder: Builder, array: Loop) -> None:
     builder.left_by[array] = (*final, *outputs)
 
 
-def _result(builder: Builder, array: Result) -> None:
+def _result(builder: Builder, array: ir.Result) -> None:
     """What a loop has left."""
     builder.operands[array] = builder.left_by[array.loop][array.number]
 
 
 #: How each kind is taken; views, reshapes and fills are only read otherwise.
-OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
-    Theta: _nothing,
-    Input: _nothing,
-    Local: _nothing,
-    Total: _nothing,
-    Constant: _constant,
-    Gather: _made(_gather),
-    Spread: _made(_spread),
+OF_KIND: dict[type[ir.Array], Callable[[Builder, Any], None]] = {
+    ir.Theta: _nothing,
+    ir.Input: _nothing,
+    ir.Local: _nothing,
+    ir.Total: _nothing,
+    ir.Constant: _constant,
+    ir.Gather: _made(_gather),
+    ir.Spread: _made(_spread),
     ir.Repeat: _made(_repeat),
-    Choose: _made(_choose),
-    OneHot: _made(_one_hot),
-    Segments: _made(_segments),
-    Assemble: _assemble,
-    Map: compute,
-    Sum: compute,
-    Elementwise: compute,
-    MatMul: _product,
-    Product: _product,
-    RowDot: _row_dot,
-    Reduce: _reduce,
-    SumTo: _sum_to,
-    Loop: _loop,
-    Result: _result,
+    ir.Choose: _made(_choose),
+    ir.OneHot: _made(_one_hot),
+    ir.Segments: _made(_segments),
+    ir.Assemble: _assemble,
+    ir.Map: compute,
+    ir.Sum: compute,
+    ir.Elementwise: compute,
+    ir.MatMul: _product,
+    ir.Product: _product,
+    ir.RowDot: _row_dot,
+    ir.Reduce: _reduce,
+    ir.SumTo: _sum_to,
+    ir.Loop: _loop,
+    ir.Result: _result,
 }
 
 
@@ -385,7 +357,7 @@ def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
         return (_outputs(builder, program.results[0], program.result_shape),)
     results: list[Operand | Mean] = []
     for array in program.results:
-        if isinstance(array, Total):
+        if isinstance(array, ir.Total):
             results.append(_mean(builder, array))
             continue
         # an argument of a body is a state's memory, which may be written over before this result is copied
@@ -395,7 +367,7 @@ def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
     return tuple(results)
 
 
-def _outputs(builder: Builder, array: Array, shape: tuple[int, ...]) -> Operand:
+def _outputs(builder: Builder, array: ir.Array, shape: tuple[int, ...]) -> Operand:
     """Outputs in the shape that the caller gets, for each sample, in memory of their own."""
     shaped: Operand = Moved(builder.operands[array], (Sizes(sizes_of(shape, array.batched)),))
     if builder.program.inputs and not array.batched:
@@ -403,7 +375,7 @@ def _outputs(builder: Builder, array: Array, shape: tuple[int, ...]) -> Operand:
     return Copied(shaped)
 
 
-def _mean(builder: Builder, total: Total) -> Mean:
+def _mean(builder: Builder, total: ir.Total) -> Mean:
     terms = []
     for term in total.terms:
         y = None if term.y is None else builder.operands[term.y]

@@ -12,37 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from autobp.ir import (
-    Argument,
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Input,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Place,
-    Product,
-    Program,
-    Reduce,
-    Repeat,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Shape,
-    Spread,
-    Sum,
-    SumTo,
-    Theta,
-    Total,
-    View,
-)
+from autobp import ir
 from autobp.ir.expression import COMPARISONS, Expression, slots, value_of
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
 
@@ -56,14 +26,14 @@ _AXES = "ijklpqrs"
 _SIGNS = {"add": "Σ", "maximum": "max", "minimum": "min"}
 
 
-def text_of_program(program: Program) -> str:
+def text_of_program(program: ir.Program) -> str:
     """The program, a line for each argument and array, and one for what it returns."""
     printer = _Printer(program, set(program.names.values()), count(1))
     heads = [printer.argument(x) for x in program.arguments]
     return "\n".join([*heads, *printer.lines(), f"return {printer.returned()}"])
 
 
-def shape_text(shape: Shape, batched: bool) -> str:
+def shape_text(shape: ir.Shape, batched: bool) -> str:
     """A shape: m×2×3, where m is the number of samples; "number" for no axes at all."""
     return "×".join([*["m"] * batched, *map(str, shape)]) or "number"
 
@@ -80,14 +50,14 @@ def wrapped(text: Text, least: int) -> str:
     return text[0] if text[1] >= least else f"({text[0]})"
 
 
-def places_text(place: Place) -> str:
+def places_text(place: ir.Place) -> str:
     """The positions that a place picks: 3i + j for an affine one, a list for any other."""
-    if isinstance(place, View):
+    if isinstance(place, ir.View):
         return _affine_text(place.base, place.shape, place.strides)
     return _list_text(place.positions.reshape(-1).tolist())
 
 
-def _affine_text(base: int, shape: Shape, strides: Sequence[int]) -> str:
+def _affine_text(base: int, shape: ir.Shape, strides: Sequence[int]) -> str:
     text = str(base) if base or all(n == 1 for n in shape) else ""
     for axis, (size, stride) in enumerate(zip(shape, strides, strict=True)):
         if size > 1 and stride:
@@ -107,12 +77,12 @@ def _list_text(numbers: Iterable[Any]) -> str:
 class _Printer:
     """Writes the lines of one program; a method for each kind of array, by its class's name, has its text."""
 
-    def __init__(self, program: Program, taken: set[str], numbers: count[int]) -> None:
+    def __init__(self, program: ir.Program, taken: set[str], numbers: count[int]) -> None:
         self.program = program
         self.taken = taken
         self.numbers = numbers
-        self.texts: dict[Array, Text] = {}
-        self.uses: dict[Array, int] = {}
+        self.texts: dict[ir.Array, Text] = {}
+        self.uses: dict[ir.Array, int] = {}
         for x in [x for array in program.arrays for x in _operands_as_written(array)]:
             self.uses[x] = self.uses.get(x, 0) + 1
         for result in program.results:
@@ -126,39 +96,39 @@ class _Printer:
         for array in self.program.arrays:
             if array in self.texts:
                 continue
-            if isinstance(array, Loop):
+            if isinstance(array, ir.Loop):
                 found += self.loop(array)
                 continue
             text: Text = getattr(self, type(array).__name__.lower())(array)
-            number = isinstance(array, Constant) and array.size == 1
-            short = len(text[0]) <= _LONGEST and not isinstance(array, Assemble)
+            number = isinstance(array, ir.Constant) and array.size == 1
+            short = len(text[0]) <= _LONGEST and not isinstance(array, ir.Assemble)
             if array not in self.program.names and (number or (short and self.uses.get(array, 0) == 1)):
                 self.texts[array] = text
             else:
                 found.append(f"{self.declared(array)} = {text[0]}")
         return found
 
-    def declared(self, array: Array) -> str:
+    def declared(self, array: ir.Array) -> str:
         """Name and shape; from here on the array is called by its name."""
         self.texts[array] = (self.name(array), ATOM)
         return f"{self.texts[array][0]}: {shape_text(array.shape, array.batched)}"
 
-    def name(self, array: Array) -> str:
+    def name(self, array: ir.Array) -> str:
         """What the array is called: by the table, or theta, cost, t1, t2 …"""
         known = self.program.names.get(array)
         if known is not None:
             return known
-        usual = "theta" if isinstance(array, Theta) else "cost" if isinstance(array, Total) else ""
+        usual = "theta" if isinstance(array, ir.Theta) else "cost" if isinstance(array, ir.Total) else ""
         name = usual if usual and usual not in self.taken else f"t{next(self.numbers)}"
         while name in self.taken and name != usual:
             name = f"t{next(self.numbers)}"
         self.taken.add(name)
         return name
 
-    def argument(self, array: Argument) -> str:
+    def argument(self, array: ir.Argument) -> str:
         """An argument with its shape, and how it is passed where that is another one."""
         text = f"{self.texts[array][0]}: {shape_text(array.shape, array.batched)}"
-        if isinstance(array, Input) and array.sample != array.shape:
+        if isinstance(array, ir.Input) and array.sample != array.shape:
             text += f", passed as {shape_text(array.sample, True)}"
         return text
 
@@ -170,11 +140,11 @@ class _Printer:
             text += f" as {shape_text(shape, bool(self.program.inputs))}"
         return text
 
-    def of(self, array: Array, least: int = SUM) -> str:
+    def of(self, array: ir.Array, least: int = SUM) -> str:
         """What stands for an array where it is used."""
         return wrapped(self.texts[array], least)
 
-    def loop(self, array: Loop) -> list[str]:
+    def loop(self, array: ir.Loop) -> list[str]:
         """A loop: its head, then its body, indented."""
         body = _Printer(array.body, self.taken | set(array.body.names.values()), self.numbers)
         self.texts[array] = (self.name(array), ATOM)
@@ -198,42 +168,42 @@ class _Printer:
 
     # -------------------------------------------------------------------------- a method for each kind
 
-    def result(self, array: Result) -> Text:
+    def result(self, array: ir.Result) -> Text:
         return f"{self.of(array.loop, ATOM)}[{array.number}]", ATOM
 
-    def constant(self, array: Constant) -> Text:
+    def constant(self, array: ir.Constant) -> Text:
         if array.size == 1:
             text = number_text(float(array.values.flat[0]))
             return text, SIGN if text.startswith("-") else ATOM
         return f"[{_list_text(array.values.reshape(-1).tolist())}]", ATOM
 
-    def view(self, array: View) -> Text:
+    def view(self, array: ir.View) -> Text:
         return f"{self.of(array.source, ATOM)}[{places_text(array)}]", ATOM
 
-    def gather(self, array: Gather) -> Text:
+    def gather(self, array: ir.Gather) -> Text:
         return f"{self.of(array.source, ATOM)}[{places_text(array)}]", ATOM
 
-    def spread(self, array: Spread) -> Text:
+    def spread(self, array: ir.Spread) -> Text:
         where = _list_text(array.positions.tolist())
         return f"spread({self.of(array.source)} to {where} of {shape_text(array.shape, False)})", ATOM
 
-    def reshape(self, array: Reshape) -> Text:
+    def reshape(self, array: ir.Reshape) -> Text:
         return f"reshape({self.of(array.source)}, {shape_text(array.shape, array.batched)})", ATOM
 
-    def fill(self, array: Fill) -> Text:
+    def fill(self, array: ir.Fill) -> Text:
         return f"fill({self.of(array.source)}, {shape_text(array.shape, array.batched)})", ATOM
 
-    def repeat(self, array: Repeat) -> Text:
+    def repeat(self, array: ir.Repeat) -> Text:
         return f"repeat({self.of(array.source)}, {_list_text(array.counts.tolist())} times)", ATOM
 
-    def choose(self, array: Choose) -> Text:
+    def choose(self, array: ir.Choose) -> Text:
         rows = "j" if array.outer else "i"
         return f"{self.of(array.values, ATOM)}[{rows}, {self.of(array.index, ATOM)}[i]]", ATOM
 
-    def onehot(self, array: OneHot) -> Text:
+    def onehot(self, array: ir.OneHot) -> Text:
         return f"one_hot({self.of(array.index)}, {array.n})", ATOM
 
-    def assemble(self, array: Assemble) -> Text:
+    def assemble(self, array: ir.Assemble) -> Text:
         parts = ["zeros"] if array.zeros else []
         for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
             name = "[…]" if place is None else self.program.names.get(place) or f"[{places_text(place)}]"
@@ -242,10 +212,10 @@ class _Printer:
             return f"assemble({', '.join(parts)})", ATOM
         return "assemble(\n" + "".join([f"    {part},\n" for part in parts]) + ")", ATOM
 
-    def map(self, array: Map) -> Text:
+    def map(self, array: ir.Map) -> Text:
         return self.formula(_applied(array), array.arrays)
 
-    def sum(self, array: Sum) -> Text:
+    def sum(self, array: ir.Sum) -> Text:
         text = ""
         # a positive term first reads better
         for sign, x in sorted(zip(array.signs, array.arrays, strict=True), key=lambda term: term[0] < 0):
@@ -254,34 +224,34 @@ class _Printer:
             text = f"{text} {'-' if sign < 0 else '+'} {term}" if text else f"{'-' * (sign < 0)}{term}"
         return text, SUM
 
-    def elementwise(self, array: Elementwise) -> Text:
+    def elementwise(self, array: ir.Elementwise) -> Text:
         return self.formula(array.expression, array.arrays)
 
-    def matmul(self, array: MatMul) -> Text:
+    def matmul(self, array: ir.MatMul) -> Text:
         return f"{self.of(array.rows, PRODUCT)} · {self.of(array.columns, ATOM)}ᵀ", PRODUCT
 
-    def product(self, array: Product) -> Text:
+    def product(self, array: ir.Product) -> Text:
         if array.spec == "rows":
             return f"{self.of(array.delta, PRODUCT)} · {self.of(array.other, SIGN)}", PRODUCT
         return f"{self.of(array.delta, ATOM)}ᵀ · {self.of(array.other, SIGN)}", PRODUCT
 
-    def rowdot(self, array: RowDot) -> Text:
+    def rowdot(self, array: ir.RowDot) -> Text:
         axis = _AXES[max(len(array.x.shape), len(array.y.shape)) - 1]
         return f"Σ[{axis}] {self.of(array.x, PRODUCT)} * {self.of(array.y, SIGN)}", PRODUCT
 
-    def reduce(self, array: Reduce) -> Text:
+    def reduce(self, array: ir.Reduce) -> Text:
         over = _AXES[len(array.source.shape) - 1]
         return f"{_SIGNS[array.ufunc]}[{over}] {self.of(array.source, PRODUCT)}", PRODUCT
 
-    def segments(self, array: Segments) -> Text:
+    def segments(self, array: ir.Segments) -> Text:
         starts = _list_text(array.starts.tolist())
         return f"{_SIGNS[array.ufunc]}[from {starts}] {self.of(array.source, PRODUCT)}", PRODUCT
 
-    def sumto(self, array: SumTo) -> Text:
+    def sumto(self, array: ir.SumTo) -> Text:
         over = ["m"] * array.samples + [_AXES[axis] for axis in array.axes]
         return f"Σ[{', '.join(over)}] {self.of(array.source, PRODUCT)}", PRODUCT
 
-    def total(self, array: Total) -> Text:
+    def total(self, array: ir.Total) -> Text:
         text = ""
         for term in array.terms:
             summed = f"Σ {self.of(term.x, PRODUCT)}"
@@ -298,7 +268,7 @@ class _Printer:
 
     # ----------------------------------------------------------------------------------------- formulas
 
-    def formula(self, expression: Any, arrays: Sequence[Array]) -> Text:
+    def formula(self, expression: Any, arrays: Sequence[ir.Array]) -> Text:
         """An expression over the elements of arrays."""
         if not isinstance(expression, Expression):
             text = number_text(expression)
@@ -340,17 +310,17 @@ class _Printer:
         return op.text.format(*inside), op.precedence
 
 
-def _applied(array: Map) -> Any:
+def _applied(array: ir.Map) -> Any:
     """The formula of a Map over its operands."""
     return value_of(array.operation, slots(len(array.arrays)), array.constants)
 
 
-def _operands_as_written(array: Array) -> list[Array]:
+def _operands_as_written(array: ir.Array) -> list[ir.Array]:
     """The operands of an array as often as its text has them."""
-    if not isinstance(array, Map | Elementwise):
+    if not isinstance(array, ir.Map | ir.Elementwise):
         return list(array.operands)
-    found: list[Array] = []
-    stack = [array.expression if isinstance(array, Elementwise) else _applied(array)]
+    found: list[ir.Array] = []
+    stack = [array.expression if isinstance(array, ir.Elementwise) else _applied(array)]
     while stack:
         x = stack.pop()
         if isinstance(x, Expression):

@@ -12,39 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.ir import (
-    Absent,
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Indices,
-    Input,
-    Local,
-    Loop,
-    Map,
-    MatMul,
-    OneHot,
-    Place,
-    Product,
-    Program,
-    Reduce,
-    Repeat,
-    Reshape,
-    Result,
-    RowDot,
-    Segments,
-    Shape,
-    Spread,
-    Sum,
-    SumTo,
-    Theta,
-    Total,
-    View,
-)
+from autobp import ir
 from autobp.ir.expression import used_slots
 from autobp.ir.printed import shape_text
 from autobp.ir.reserved import is_free
@@ -56,7 +24,7 @@ class ProgramError(ValueError):
     """A program breaks a rule of its kind: which array, and what is wrong with it."""
 
 
-def verify(program: Program) -> None:
+def verify(program: ir.Program) -> None:
     """Check a program, and the bodies that it holds.
 
     Raises:
@@ -66,7 +34,7 @@ def verify(program: Program) -> None:
     _Verifier(program, ()).run()
 
 
-def _check_names(program: Program, outside: set[str]) -> None:
+def _check_names(program: ir.Program, outside: set[str]) -> None:
     """Names are unique, in bodies too, and may be variables."""
     taken = set(outside)
     for array, name in program.names.items():
@@ -76,20 +44,20 @@ def _check_names(program: Program, outside: set[str]) -> None:
             raise ProgramError(f"{name!r} names two arrays, one of them a {type(array).__name__}")
         taken.add(name)
     for argument in program.arguments:
-        if isinstance(argument, Input) and argument not in program.names:
+        if isinstance(argument, ir.Input) and argument not in program.names:
             raise ProgramError(f"argument {argument.number + 1} has no name")
     for array in program.arrays:
-        if isinstance(array, Loop):
+        if isinstance(array, ir.Loop):
             _check_names(array.body, taken)
 
 
 class _Verifier:
     """Checks one program; a method for each kind of array, by its class's name, has the kind's rules."""
 
-    def __init__(self, program: Program, within: Sequence[str]) -> None:
+    def __init__(self, program: ir.Program, within: Sequence[str]) -> None:
         self.program = program
         self.within = tuple(within)
-        self.array: Array | None = None  # which is looked at
+        self.array: ir.Array | None = None  # which is looked at
 
     def run(self) -> None:
         self.arguments()
@@ -114,7 +82,7 @@ class _Verifier:
             who = f"{type(array).__name__} {name} ({shape_text(array.shape, array.batched)}{number})"
         raise ProgramError(" of ".join([who, *self.within]) + f" {message}")
 
-    def place(self, array: Array) -> int:
+    def place(self, array: ir.Array) -> int:
         """Which array it is, counted from 1 as the program computes them."""
         return self.program.arrays.index(array) + 1
 
@@ -124,10 +92,10 @@ class _Verifier:
         arguments = self.program.arguments
         self.need(len(set(arguments)) == len(arguments), "has an argument twice")
         if self.within:
-            self.need(all(isinstance(x, Local) for x in arguments), "has arguments that are not Local")
+            self.need(all(isinstance(x, ir.Local) for x in arguments), "has arguments that are not Local")
         else:
             kinds = [type(x) for x in arguments]
-            self.need(kinds == [Theta] + [Input] * (len(kinds) - 1), "does not take theta, then inputs")
+            self.need(kinds == [ir.Theta] + [ir.Input] * (len(kinds) - 1), "does not take theta, then inputs")
             numbers = [x.number for x in self.program.inputs]
             self.need(numbers == list(range(len(numbers))), f"has inputs with the numbers {numbers}")
 
@@ -142,7 +110,7 @@ class _Verifier:
             self.need(len(results) == 1, f"has outputs and {len(results) - 1} results beside them")
             self.need(first.shape == (size,), f"has outputs of the shape {first.shape}, not {(size,)}")
             return
-        self.need(isinstance(first, Total), f"has a cost that is a {type(first).__name__}, not a Total")
+        self.need(isinstance(first, ir.Total), f"has a cost that is a {type(first).__name__}, not a Total")
         self.need(len(results) <= 2, f"has {len(results)} results; a cost and a gradient are the most")
         for gradient in results[1:]:
             self.array = gradient
@@ -154,7 +122,7 @@ class _Verifier:
 
     # ------------------------------------------------------------------------------------- what rules share
 
-    def elements(self, arrays: Sequence[Array], shape: Shape) -> None:
+    def elements(self, arrays: Sequence[ir.Array], shape: ir.Shape) -> None:
         """Arrays whose elements meet: they fill the shape together, and samples stand in one place."""
         try:
             together = np.broadcast_shapes(*[x.shape for x in arrays])
@@ -164,21 +132,21 @@ class _Verifier:
         for x in arrays:
             self.rank(x, len(shape))
 
-    def rank(self, x: Array, rank: int) -> None:
+    def rank(self, x: ir.Array, rank: int) -> None:
         """An operand with samples has all axes, or its samples would meet another's elements."""
         self.need(
             not x.batched or len(x.shape) == rank,
             f"has an operand {shape_text(x.shape, True)} with samples, which needs {rank} axes beside them",
         )
 
-    def positions(self, positions: Indices, size: int, of: str = "its source") -> None:
+    def positions(self, positions: ir.Indices, size: int, of: str = "its source") -> None:
         """Positions lie in the flattened source."""
         self.need(positions.dtype.kind in "iu", f"has positions of {positions.dtype}")
         if positions.size:
             low, high = int(positions.min()), int(positions.max())
             self.need(low >= 0 and high < size, f"has positions {low} … {high}; {of} has {size} elements")
 
-    def one_axis(self, source: Array) -> None:
+    def one_axis(self, source: ir.Array) -> None:
         self.need(len(source.shape) == 1, f"has a source of the shape {source.shape}, not of one axis")
 
     def ufunc(self, name: str) -> None:
@@ -186,49 +154,49 @@ class _Verifier:
 
     # ---------------------------------------------------------------------------------------- the arguments
 
-    def argument(self, array: Array) -> None:
+    def argument(self, array: ir.Array) -> None:
         self.need(array in self.program.arguments, "is no argument of the program that uses it")
 
     theta = input = local = argument
 
-    def constant(self, array: Constant) -> None:
+    def constant(self, array: ir.Constant) -> None:
         self.need(array.values.dtype == np.float64, f"holds numbers of {array.values.dtype}")
 
-    def absent(self, array: Absent) -> None:
+    def absent(self, array: ir.Absent) -> None:
         self.need(False, "is computed from, but only says where pieces belong")
 
     # ------------------------------------------------------------------------------ elements and arrangement
 
-    def view(self, array: View) -> None:
+    def view(self, array: ir.View) -> None:
         self.need(len(array.strides) == len(array.shape), f"has the strides {array.strides}")
         self.need(array.size > 0, "has no elements")
         self.positions(_corners(array), array.source.size)
 
-    def gather(self, array: Gather) -> None:
+    def gather(self, array: ir.Gather) -> None:
         self.positions(array.positions, array.source.size)
 
-    def spread(self, array: Spread) -> None:
+    def spread(self, array: ir.Spread) -> None:
         self.one_axis(array.source)
         n = array.source.size
         self.need(array.positions.shape == (n,), f"has {array.positions.size} positions for {n} elements")
         self.positions(array.positions, array.size, "it")
         self.need(len(np.unique(array.positions)) == n, "sets an element twice")
 
-    def reshape(self, array: Reshape) -> None:
+    def reshape(self, array: ir.Reshape) -> None:
         self.need(array.size == array.source.size, f"has a source of {array.source.size} elements")
 
-    def fill(self, array: Fill) -> None:
+    def fill(self, array: ir.Fill) -> None:
         self.need(_fits(array.source.shape, array.shape), f"cannot be filled with {array.source.shape}")
         self.rank(array.source, len(array.shape))
         self.need(array.batched or not array.source.batched, "loses the samples of its source")
 
-    def repeat(self, array: Repeat) -> None:
+    def repeat(self, array: ir.Repeat) -> None:
         self.one_axis(array.source)
         n = array.source.size
         self.need(array.counts.shape == (n,), f"has {array.counts.size} counts for {n} elements")
         self.need(bool((array.counts >= 0).all()), "repeats an element less than 0 times")
 
-    def choose(self, array: Choose) -> None:
+    def choose(self, array: ir.Choose) -> None:
         index, values = array.index, array.values
         self.need(len(values.shape) == 2 and values.size > 0, f"chooses from the shape {values.shape}")
         self.one_axis(index)
@@ -236,10 +204,10 @@ class _Verifier:
             same = index.shape[0] == values.shape[0]
             self.need(same, f"has {index.shape[0]} indices for {values.shape[0]} rows")
 
-    def onehot(self, array: OneHot) -> None:
+    def onehot(self, array: ir.OneHot) -> None:
         self.need(array.n > 0, f"is for {array.n} elements")
 
-    def assemble(self, array: Assemble) -> None:
+    def assemble(self, array: ir.Assemble) -> None:
         counts = len(array.pieces), len(array.places), len(array.added)
         self.need(len(set(counts)) == 1, f"has {counts} pieces, places and marks of what is added")
         known = np.full(array.size, array.zeros)
@@ -257,7 +225,7 @@ class _Verifier:
             known[where], first[where] = True, False
         self.need(bool(known.all()), "has elements that no piece sets")
 
-    def places(self, place: Place | None, size: int) -> Any:
+    def places(self, place: ir.Place | None, size: int) -> Any:
         """The positions that a piece is for: in range, none twice."""
         if place is None:
             return slice(None)
@@ -268,7 +236,7 @@ class _Verifier:
 
     # ---------------------------------------------------------------------------------------- elementwise
 
-    def map(self, array: Map) -> None:
+    def map(self, array: ir.Map) -> None:
         op = array.operation
         given = len(array.arrays), len(array.constants)
         self.need(
@@ -277,19 +245,19 @@ class _Verifier:
         )
         self.elements(array.arrays, array.shape)
 
-    def sum(self, array: Sum) -> None:
+    def sum(self, array: ir.Sum) -> None:
         signs, n = len(array.signs), len(array.arrays)
         self.need(signs == n and n > 0, f"has {signs} signs for {n} arrays")
         self.elements(array.arrays, array.shape)
 
-    def elementwise(self, array: Elementwise) -> None:
+    def elementwise(self, array: ir.Elementwise) -> None:
         used, n = used_slots(array.expression), len(array.arrays)
         self.need(used <= set(range(n)), f"uses the operands {sorted(used)} of {n}")
         self.elements(array.arrays, array.shape)
 
     # ------------------------------------------------------------------------------ products and reductions
 
-    def matmul(self, array: MatMul) -> None:
+    def matmul(self, array: ir.MatMul) -> None:
         rows, columns = array.rows.shape, array.columns.shape
         self.need(len(columns) >= 2, f"has columns of the shape {columns}, which need two axes")
         without_p = len(rows) == len(columns) - 1
@@ -297,7 +265,7 @@ class _Verifier:
         fits = len(rows) in (len(columns), len(columns) - 1) and stack == columns[:-2]
         self.need(fits and rows[-1:] == columns[-1:], f"multiplies rows {rows} by columns {columns}")
 
-    def product(self, array: Product) -> None:
+    def product(self, array: ir.Product) -> None:
         delta, other, shape = array.delta, array.other, array.shape
         self.need(array.spec in ("rows", "columns"), f"is the adjoint of {array.spec!r}")
         self.need(delta.batched or other.batched or not array.batched, "has samples, and no operand has")
@@ -310,18 +278,18 @@ class _Verifier:
             fits = p[0] == p[1] and shape == (*stack, *delta.shape[-1:], *other.shape[-1:])
         self.need(fits, f"multiplies delta {delta.shape} by {other.shape} for the {array.spec}")
 
-    def rowdot(self, array: RowDot) -> None:
+    def rowdot(self, array: ir.RowDot) -> None:
         x, y = array.x.shape, array.y.shape
         self.need(bool(x) and bool(y) and x[-1] == y[-1] and _join(x, y), f"multiplies {x} by {y}")
         rank = max(len(x), len(y))
         self.rank(array.x, rank)
         self.rank(array.y, rank)
 
-    def reduce(self, array: Reduce) -> None:
+    def reduce(self, array: ir.Reduce) -> None:
         self.ufunc(array.ufunc)
         self.need(bool(array.source.shape) and array.source.shape[-1] > 0, "has nothing to reduce")
 
-    def segments(self, array: Segments) -> None:
+    def segments(self, array: ir.Segments) -> None:
         self.ufunc(array.ufunc)
         self.one_axis(array.source)
         starts = array.starts
@@ -329,7 +297,7 @@ class _Verifier:
         self.need(rising, "has stretches that do not start at 0 and rise")
         self.positions(starts, array.source.size)
 
-    def sumto(self, array: SumTo) -> None:
+    def sumto(self, array: ir.SumTo) -> None:
         source, axes = array.source, array.axes
         rank = len(source.shape)
         there = all(0 <= axis < rank for axis in axes) and len(set(axes)) == len(axes)
@@ -339,7 +307,7 @@ class _Verifier:
         gone = all(axis in axes or source.shape[axis] == 1 for axis in dropped if axis < rank)
         self.need(array.drop <= rank and gone, f"drops {array.drop} axes that are not summed over")
 
-    def total(self, array: Total) -> None:
+    def total(self, array: ir.Total) -> None:
         self.need(array in self.program.results, "is computed from, but can only be a result")
         for term in array.terms:
             if term.y is not None:
@@ -348,7 +316,7 @@ class _Verifier:
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def loop(self, array: Loop) -> None:
+    def loop(self, array: ir.Loop) -> None:
         body = array.body
         name = self.program.names.get(array, f"array {self.place(array)}")
         _Verifier(body, (f"the body of Loop {name}", *self.within)).run()
@@ -366,28 +334,28 @@ class _Verifier:
         for i, (x, after) in enumerate(zip(array.initial, body.results, strict=False)):
             self.alike(x.shape, x.batched, after, f"the next of state {i + 1}")
 
-    def alike(self, shape: Shape, batched: bool, x: Array, what: str) -> None:
+    def alike(self, shape: ir.Shape, batched: bool, x: ir.Array, what: str) -> None:
         self.need(
             x.shape == shape and x.batched == batched,
             f"has {shape_text(shape, batched)} where {what} is {shape_text(x.shape, x.batched)}",
         )
 
-    def result(self, array: Result) -> None:
+    def result(self, array: ir.Result) -> None:
         n = len(array.loop.body.results)
         self.need(0 <= array.number < n, f"is result {array.number} of {n}")
 
 
-def _corners(view: View) -> Indices:
+def _corners(view: ir.View) -> ir.Indices:
     """The lowest and the highest position of a view."""
     ends = [stride * (n - 1) for n, stride in zip(view.shape, view.strides, strict=True)]
     low = view.base + sum(min(end, 0) for end in ends)
     return np.array([low, view.base + sum(max(end, 0) for end in ends)], dtype=np.int64)
 
 
-def _fits(shape: Shape, to: Shape) -> bool:
+def _fits(shape: ir.Shape, to: ir.Shape) -> bool:
     """Whether an array of a shape can be repeated to another."""
     return _join(shape, to) and np.broadcast_shapes(shape, to) == to
 
 
-def _join(x: Shape, y: Shape) -> bool:
+def _join(x: ir.Shape, y: ir.Shape) -> bool:
     return all(a == b or 1 in (a, b) for a, b in zip(x[::-1], y[::-1], strict=False))
