@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from autobp.compiler.sums import Contents, Kind, runs_of_sums, signature
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,
@@ -42,6 +44,35 @@ _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equa
     STOP_GRADIENT
 }
 _FEW = 8  # terms among which complementary ones are looked for
+
+_OF_NOTHING: frozenset[Kind] = frozenset()
+_OF_CONSTANTS: frozenset[Kind] = frozenset([(None, CONSTANT)])
+_EMPTY = Contents(False, False, False, True, _OF_NOTHING)
+_LOGARITHM = Contents(True, True, False, False, _OF_NOTHING)
+_PRODUCTS = Contents(True, True, True, True, _OF_NOTHING)
+
+
+class _Operand(NamedTuple):
+    """An operand of an addition: its node, its sign, and whether it is a sum taken up term by term."""
+
+    node: int
+    sign: int
+    flat: bool
+
+
+class _Addend(NamedTuple):
+    """What an operand adds to a sum.
+
+    Attributes:
+        terms, offset: as a SUM has them.
+        contents: what the terms are.
+        sticky: whether they are a logarithm taken apart.
+    """
+
+    terms: list[Term]
+    offset: float
+    contents: Contents
+    sticky: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,7 +172,8 @@ class _Builder:
             if op is None and role == CONSTANT
         )
         self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
-        self.has_product: dict[int, bool] = {}
+        self.contents: dict[int, Contents] = {}
+        self.runs: set[int] = set()  # sums that go on in the sum that they are an operand of
         self.softplus_of: dict[int, int] = {}
         self.log_of: dict[int, int] = {}
         self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
@@ -150,6 +182,7 @@ class _Builder:
         """Convert every node that depends on a parameter or an argument."""
         graph = self.graph
         self._count_uses()
+        self.runs = runs_of_sums(graph, self.uses)
         for node, op in enumerate(graph.operations):
             if not self.varies[node]:
                 self.fixed[node] = graph.values[node]
@@ -189,13 +222,13 @@ class _Builder:
             if self.fixed.get(operands[0]) == 1.0:
                 self.complement_of[node] = operands[1]
         elif op is NEGATIVE:
-            addend = self._addend(operands[0], -1, self._is_flattened(operands[0]))
-            self._set_sum(node, *addend)
+            (x,) = operands
+            self._set_sum(node, self._addend(_Operand(x, -1, self._is_flattened(x))))
         elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
-            self._set_sum(node, [(sign, y, x) for sign, x in logarithm], 0.0, True, True)
+            self._set_sum(node, _Addend([(sign, y, x) for sign, x in logarithm], 0.0, _PRODUCTS, True))
         elif op is LOG and (logarithm := self._logarithm(operands[0])):
-            self._set_sum(node, [(sign, x, -1) for sign, x in logarithm], 0.0, False, True)
+            self._set_sum(node, _Addend([(sign, x, -1) for sign, x in logarithm], 0.0, _LOGARITHM, True))
         elif (op is MAXIMUM or op is MINIMUM) and self.held[node]:
             self._extremum(node, op, operands)
         else:
@@ -219,51 +252,116 @@ class _Builder:
                 flat_x = not self._is_contraction(x)
             elif flat_y and not self._is_product(x):
                 flat_y = not self._is_contraction(y)
-        terms, offset_x, product_x, sticky_x = self._addend(x, sign_x, flat_x)
-        more, offset_y, product_y, sticky_y = self._addend(y, sign_y, flat_y)
+        flat_x, flat_y = self._as_grouped(_Operand(x, sign_x, flat_x), _Operand(y, sign_y, flat_y))
+        first = self._addend(_Operand(x, sign_x, flat_x))
+        second = self._addend(_Operand(y, sign_y, flat_y))
+        terms, more = first.terms, second.terms
         if len(more) > len(terms):
             terms, more = more, terms
         terms.extend(more)
-        sticky = sticky_x or sticky_y
+        sticky = first.sticky or second.sticky
+        contents = first.contents.joined(second.contents)
         if len(terms) <= _FEW and self._collect(terms):
             sticky = True
-        self._set_sum(node, terms, offset_x + offset_y, product_x or product_y, sticky)
+        self._set_sum(node, _Addend(terms, first.offset + second.offset, contents, sticky))
+
+    def _as_grouped(self, first: _Operand, second: _Operand) -> tuple[bool, bool]:
+        """Which of two addends are taken up term by term, of those that may be.
+
+        Terms of one sum are added in any order; what the user grouped stays together. So a sum remains one
+        term
+
+        - on the right, but for a contraction of the same sign;
+        - on the left, where terms of both signs would come together (products may: each is rounded anyway),
+          where several kinds of numbers without rounding errors would be added in another order, or where a
+          constant would join its own.
+
+        A run is one sum, however it is written, and so is a logarithm taken apart.
+        """
+        x, y = first.node, second.node
+        if self.fixed.get(x) == 0.0 or self.fixed.get(y) == 0.0:
+            return first.flat, second.flat
+        group_x, group_y = self._is_group(first), self._is_group(second)
+        if group_x and group_y and signature(self.graph, x) == signature(self.graph, y):
+            return False, False  # alike, and so elements of one array
+        both = self._contents_of(first).joined(self._contents_of(second))
+        if group_y and (both.has_both_signs or not self.contents[y].products_only):
+            second = second._replace(flat=False)
+            both = self._contents_of(first).joined(self._contents_of(second))
+        mixed = both.has_both_signs and not both.products_only
+        reordered = len(both.exact) > 1 and y not in self.fixed  # a constant comes last in any case
+        if group_x and (mixed or reordered):
+            return False, second.flat
+        if x not in self.runs and y not in self.runs and self._constant(first) and self._constant(second):
+            return False, False
+        return first.flat, second.flat
+
+    def _is_group(self, addend: _Operand) -> bool:
+        """Whether an addend is a sum of several terms, and neither a run nor a logarithm taken apart."""
+        x = addend.node
+        if not addend.flat or x in self.sticky or x in self.runs:
+            return False
+        return len(self.terms[x]) > 1 or self.offsets[x] != 0.0
+
+    def _constant(self, addend: _Operand) -> float:
+        """The constant that an addend brings into a sum."""
+        return self.offsets[addend.node] if addend.flat else self.fixed.get(addend.node, 0.0)
+
+    def _contents_of(self, addend: _Operand) -> Contents:
+        """What an addend brings into a sum, term by term or as one term."""
+        x, sign, flat = addend
+        if x in self.fixed:
+            value = sign * self.fixed[x]
+            return Contents(value > 0.0, value < 0.0, False, False, _OF_CONSTANTS) if value else _EMPTY
+        if flat:
+            return self.contents[x] if sign > 0 else self.contents[x].negated()
+        product = self._is_product(x)
+        return Contents(sign > 0, sign < 0, product, product, self._exact_kind(x))
+
+    def _exact_kind(self, x: int) -> frozenset[Kind]:
+        """The kind of x, where it is a number without a rounding error of its own; else none."""
+        if self.kinds[x] == LEAF:
+            return frozenset([(None, self.graph.roles[x])])
+        op = self.operations[x]
+        return frozenset([(op, CONSTANT)]) if self.kinds[x] == MAP and op and op.selects else _OF_NOTHING
 
     def _is_flattened(self, x: int) -> bool:
         return self.kinds[x] == SUM and self.uses[x] == 1
 
     def _is_contraction(self, x: int) -> bool:
-        return self.has_product[x] and x not in self.sticky
+        return self.contents[x].has_product and x not in self.sticky
 
     def _is_product(self, x: int) -> bool:
         return self.kinds[x] == MAP and self.operations[x] is MULTIPLY and self.uses[x] == 1
 
-    def _addend(self, x: int, sign: int, flatten: bool) -> tuple[list[Term], float, bool, bool]:
-        """What x adds to a sum: terms, a constant, whether a product is among them, whether it is sticky."""
+    def _addend(self, operand: _Operand) -> _Addend:
+        """What an operand adds to a sum. A sum that is taken up term by term gives its terms away."""
+        x, sign, flat = operand
+        contents = self._contents_of(operand)
         if x in self.fixed:
-            return [], sign * self.fixed[x], False, False
-        if flatten:
+            return _Addend([], sign * self.fixed[x], contents, False)
+        if flat:
             terms = self.terms.pop(x)
             if sign < 0:
                 terms = [(-s, a, b) for s, a, b in terms]
-            return terms, sign * self.offsets[x], self.has_product[x], x in self.sticky
+            return _Addend(terms, sign * self.offsets[x], contents, x in self.sticky)
         if self._is_product(x):
             a, b = self.operands[x]
             for y, log in ((a, b), (b, a)):
-                if log in self.sticky and self.uses[log] == 1 and not self.has_product[log]:
+                if log in self.sticky and self.uses[log] == 1 and not self.contents[log].has_product:
                     # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
                     terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
                     if self.offsets[log] == 0.0:
-                        return terms, 0.0, True, True
-            return [(sign, a, b)], 0.0, True, False
-        return [(sign, x, -1)], 0.0, False, False
+                        return _Addend(terms, 0.0, contents, True)
+            return _Addend([(sign, a, b)], 0.0, contents, False)
+        return _Addend([(sign, x, -1)], 0.0, contents, False)
 
-    def _set_sum(self, node: int, terms: list[Term], offset: float, product: bool, sticky: bool) -> None:
+    def _set_sum(self, node: int, total: _Addend) -> None:
         self.kinds[node] = SUM
-        self.terms[node] = terms
-        self.offsets[node] = offset
-        self.has_product[node] = product
-        if sticky:
+        self.terms[node] = total.terms
+        self.offsets[node] = total.offset
+        self.contents[node] = total.contents
+        if total.sticky:
             self.sticky.add(node)
         self.order.append(node)
 
