@@ -2,7 +2,7 @@
 
 Chains of additions become sums with any number of terms, a product that is used once inside one sum becomes
 a term of it, what depends on constants only becomes a constant, ``a * b**-1`` a division. Logarithms of
-sigmoid and softmax outputs are taken apart by log σ(z) = z - softplus(z), log(e**u / s) = u - log s, so that
+sigmoid and softmax outputs are taken apart by log σ(z) = -softplus(-z), log(e**u / s) = u - log s, so that
 the derivative of a cross-entropy comes out as a - y, and neither 0·∞ nor 0/0 occurs.
 """
 
@@ -43,6 +43,7 @@ Term = tuple[int, int, int]
 _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
     STOP_GRADIENT
 }
+_MANY = 2  # uses of a node that no sum takes up
 _FEW = 8  # terms among which complementary ones are looked for
 
 _OF_NOTHING: frozenset[Kind] = frozenset()
@@ -175,6 +176,7 @@ class _Builder:
         self.contents: dict[int, Contents] = {}
         self.runs: set[int] = set()  # sums that go on in the sum that they are an operand of
         self.softplus_of: dict[int, int] = {}
+        self.negative_of: dict[int, int] = {}
         self.log_of: dict[int, int] = {}
         self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
 
@@ -279,9 +281,9 @@ class _Builder:
         A run is one sum, however it is written, and so is a logarithm taken apart.
         """
         x, y = first.node, second.node
-        if self.fixed.get(x) == 0.0 or self.fixed.get(y) == 0.0:
-            return first.flat, second.flat
         group_x, group_y = self._is_group(first), self._is_group(second)
+        if self.fixed.get(x) == 0.0 or self.fixed.get(y) == 0.0:
+            return first.flat and not group_x, second.flat and not group_y
         if group_x and group_y and signature(self.graph, x) == signature(self.graph, y):
             return False, False  # alike, and so elements of one array
         both = self._contents_of(first).joined(self._contents_of(second))
@@ -412,7 +414,7 @@ class _Builder:
         if self.kinds[a] == MAP:
             if self.operations[a] is SIGMOID:
                 (z,) = self.operands[a]
-                return [(1, z), (-1, self._once(self.softplus_of, SOFTPLUS, z))]
+                return [(-1, self._once(self.softplus_of, SOFTPLUS, self._negated(z)))]
             if self.operations[a] is DIVIDE:
                 e, total = self.operands[a]
                 if self.operations[e] is EXP and e not in self.fixed and total not in self.fixed:
@@ -428,13 +430,25 @@ class _Builder:
     def _once(self, known: dict[int, int], op: Operation, x: int) -> int:
         """The node op(x), made the first time."""
         if x not in known:
-            known[x] = len(self.kinds)
-            self.kinds.append(MAP)
-            self.operations.append(op)
-            self.operands.append((x,))
-            self.constants.append(())
+            known[x] = self._new(op, (x,))
             self.order.append(known[x])
         return known[x]
+
+    def _negated(self, x: int) -> int:
+        """The node -x, made the first time."""
+        if x not in self.negative_of:
+            node = self.negative_of[x] = self._new(None, ())
+            self._set_sum(node, _Addend([(-1, x, -1)], 0.0, _LOGARITHM, False))
+        return self.negative_of[x]
+
+    def _new(self, op: Operation | None, operands: tuple[int, ...]) -> int:
+        """A node that the graph does not have."""
+        self.kinds.append(MAP)
+        self.operations.append(op)
+        self.operands.append(operands)
+        self.constants.append(())
+        self.uses.append(_MANY)
+        return len(self.kinds) - 1
 
     # -------------------------------------------------------------------------------------------- others
 

@@ -59,27 +59,32 @@ def runs_of_sums(graph: Graph, uses: Sequence[int]) -> set[int]:
     """
     runs: set[int] = set()
     for side, going_on in ((0, (ADD, SUBTRACT)), (1, (ADD,))):
+        before: dict[int, int | None] = {}  # of an addition, the one it goes on from
         length: dict[int, int] = {}
         for node, op in enumerate(graph.operations):
             if op in going_on:
-                before = graph.parents[node][side]
-                length[node] = 1 + (length.get(before, 0) if uses[before] == 1 else 0)
+                x, term = graph.parents[node][side], graph.parents[node][1 - side]
+                goes_on = x in length and uses[x] == 1 and not _are_alike(graph, x, term)
+                before[node] = x if goes_on else None
+                length[node] = 1 + length[x] if goes_on else 1
         seen: set[int] = set()
-        for node in reversed(length):
-            if length[node] < _LONG or node in seen:
+        for last in reversed(length):
+            if length[last] < _LONG or last in seen:
                 continue
-            row = []
-            while True:
-                row.append(node)
-                seen.add(node)
-                before = graph.parents[node][side]
-                if before not in length or uses[before] != 1:
-                    break
-                node = before
+            row = [last]
+            while (earlier := before[row[-1]]) is not None:
+                row.append(earlier)
+            seen.update(row)
             kinds = {(graph.operations[n], signature(graph, graph.parents[n][1 - side])) for n in row}
             if len(row) >= _REPEATED * len(kinds):
                 runs.update(row[1:])
     return runs
+
+
+def _are_alike(graph: Graph, x: int, y: int) -> bool:
+    """Whether two operands are sums of one kind: then neither goes on in the other."""
+    operations = graph.operations
+    return operations[x] is operations[y] and signature(graph, x) == signature(graph, y)
 
 
 def signature(graph: Graph, node: int) -> Any:
