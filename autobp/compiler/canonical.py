@@ -13,7 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from autobp.compiler.sums import Contents, Kind, runs_of_sums, signature
+from autobp.compiler.sums import (
+    LOGARITHM,
+    PRODUCTS,
+    Contents,
+    Kind,
+    of_constant,
+    of_term,
+    runs_of_sums,
+    signature,
+)
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,
@@ -45,12 +54,6 @@ _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equa
 }
 _MANY = 2  # uses of a node that no sum takes up
 _FEW = 8  # terms among which complementary ones are looked for
-
-_OF_NOTHING: frozenset[Kind] = frozenset()
-_OF_CONSTANTS: frozenset[Kind] = frozenset([(None, CONSTANT)])
-_EMPTY = Contents(False, False, False, True, _OF_NOTHING)
-_LOGARITHM = Contents(True, True, False, False, _OF_NOTHING)
-_PRODUCTS = Contents(True, True, True, True, _OF_NOTHING)
 
 
 class _Operand(NamedTuple):
@@ -228,9 +231,9 @@ class _Builder:
             self._set_sum(node, self._addend(_Operand(x, -1, self._is_flattened(x))))
         elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
-            self._set_sum(node, _Addend([(sign, y, x) for sign, x in logarithm], 0.0, _PRODUCTS, True))
+            self._set_sum(node, _Addend([(sign, y, x) for sign, x in logarithm], 0.0, PRODUCTS, True))
         elif op is LOG and (logarithm := self._logarithm(operands[0])):
-            self._set_sum(node, _Addend([(sign, x, -1) for sign, x in logarithm], 0.0, _LOGARITHM, True))
+            self._set_sum(node, _Addend([(sign, x, -1) for sign, x in logarithm], 0.0, LOGARITHM, True))
         elif (op is MAXIMUM or op is MINIMUM) and self.held[node]:
             self._extremum(node, op, operands)
         else:
@@ -313,19 +316,17 @@ class _Builder:
         """What an addend brings into a sum, term by term or as one term."""
         x, sign, flat = addend
         if x in self.fixed:
-            value = sign * self.fixed[x]
-            return Contents(value > 0.0, value < 0.0, False, False, _OF_CONSTANTS) if value else _EMPTY
+            return of_constant(sign * self.fixed[x])
         if flat:
             return self.contents[x] if sign > 0 else self.contents[x].negated()
-        product = self._is_product(x)
-        return Contents(sign > 0, sign < 0, product, product, self._exact_kind(x))
+        return of_term(sign, self._is_product(x), self._exact_kind(x))
 
-    def _exact_kind(self, x: int) -> frozenset[Kind]:
-        """The kind of x, where it is a number without a rounding error of its own; else none."""
-        if self.kinds[x] == LEAF:
-            return frozenset([(None, self.graph.roles[x])])
-        op = self.operations[x]
-        return frozenset([(op, CONSTANT)]) if self.kinds[x] == MAP and op and op.selects else _OF_NOTHING
+    def _exact_kind(self, x: int) -> Kind | None:
+        """The kind of x, where it is a number without a rounding error of its own."""
+        kind, op = self.kinds[x], self.operations[x]
+        if kind == LEAF:
+            return None, self.graph.roles[x]
+        return (op, CONSTANT) if kind == MAP and op and op.selects else None
 
     def _is_flattened(self, x: int) -> bool:
         return self.kinds[x] == SUM and self.uses[x] == 1
@@ -438,7 +439,7 @@ class _Builder:
         """The node -x, made the first time."""
         if x not in self.negative_of:
             node = self.negative_of[x] = self._new(None, ())
-            self._set_sum(node, _Addend([(-1, x, -1)], 0.0, _LOGARITHM, False))
+            self._set_sum(node, _Addend([(-1, x, -1)], 0.0, LOGARITHM, False))
         return self.negative_of[x]
 
     def _new(self, op: Operation | None, operands: tuple[int, ...]) -> int:

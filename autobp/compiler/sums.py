@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from autobp.ops import ADD, SUBTRACT, Operation
-from autobp.reading.graph import Graph
+from autobp.reading.graph import CONSTANT, Graph
 
 #: What kind of number carries no rounding error: a leaf of some role, or what a selecting operation chose.
 Kind = tuple[Operation | None, int]
@@ -49,6 +49,26 @@ class Contents(NamedTuple):
     def has_both_signs(self) -> bool:
         """Whether some terms are added and others subtracted."""
         return self.positive and self.negative
+
+
+_OF_NOTHING: frozenset[Kind] = frozenset()
+#: Of no terms, of a logarithm taken apart, and of such a one multiplied out.
+NOTHING = Contents(False, False, False, True, _OF_NOTHING)
+LOGARITHM = Contents(True, True, False, False, _OF_NOTHING)
+PRODUCTS = Contents(True, True, True, True, _OF_NOTHING)
+
+
+def of_constant(value: float) -> Contents:
+    """A constant; 0 brings nothing into a sum."""
+    if value == 0.0:
+        return NOTHING
+    return Contents(value > 0.0, value < 0.0, False, False, frozenset([(None, CONSTANT)]))
+
+
+def of_term(sign: int, is_product: bool, exact: Kind | None) -> Contents:
+    """One term, of a kind without rounding errors or of none."""
+    kinds = _OF_NOTHING if exact is None else frozenset([exact])
+    return Contents(sign > 0, sign < 0, is_product, is_product, kinds)
 
 
 def runs_of_sums(graph: Graph, uses: Sequence[int]) -> set[int]:

@@ -81,9 +81,9 @@ class _Mean:
         if not 0 < len(own) < len(parts):
             return [whole]
         arrays, signs = zip(*own, strict=True)
-        rest = Sum(arrays, array.shape, signs)
+        rest = Sum(arrays, np.broadcast_shapes(*[x.shape for x in arrays]), signs)
         shared = [part for part in parts if part not in own]
-        return [*self.terms(rest, factor, samples), *self._of_parts(array, shared, factor, samples)]
+        return self._of_parts(array, [(rest, 1.0), *shared], factor, samples)
 
     def _of_parts(
         self, array: Array, parts: Sequence[tuple[Array, float]], factor: float, samples: int
