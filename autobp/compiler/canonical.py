@@ -273,12 +273,11 @@ class _Builder:
     def _as_grouped(self, first: _Operand, second: _Operand) -> tuple[bool, bool]:
         """Which of two addends are taken up term by term, of those that may be.
 
-        Terms of one sum are added in any order; what the user grouped stays together. So a sum remains one
-        term
+        Terms of one sum are added in any order; what the user grouped stays together. So a sum stays one term
 
         - on the right, but for a contraction of the same sign;
-        - on the left, where terms of both signs would come together (products may: each is rounded anyway),
-          where several kinds of numbers without rounding errors would be added in another order, or where a
+        - on the left, where terms of both signs would meet (products may: each is rounded anyway), where
+          numbers of several kinds without rounding errors would be added in another order, or where a
           constant would join its own.
 
         A run is one sum, however it is written, and so is a logarithm taken apart.
@@ -293,9 +292,8 @@ class _Builder:
         if group_y and (both.has_both_signs or not self.contents[y].products_only):
             second = second._replace(flat=False)
             both = self._contents_of(first).joined(self._contents_of(second))
-        mixed = both.has_both_signs and not both.products_only
         reordered = len(both.exact) > 1 and y not in self.fixed  # a constant comes last in any case
-        if group_x and (mixed or reordered):
+        if group_x and (reordered or (both.has_both_signs and not both.products_only)):
             return False, second.flat
         if x not in self.runs and y not in self.runs and self._constant(first) and self._constant(second):
             return False, False
