@@ -11,15 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any
 
 from autobp.compiler.sums import (
-    LOGARITHM,
-    PRODUCTS,
-    Contents,
-    Kind,
-    of_constant,
-    of_term,
+    ADDED,
+    BOTH_SIGNS,
+    FIRST_KIND,
+    NO_PRODUCT,
+    NOTHING,
+    PRODUCT,
+    SUBTRACTED,
+    has_both_signs,
+    has_several_kinds,
+    negated,
     runs_of_sums,
     signature,
 )
@@ -49,34 +53,14 @@ LEAF, MAP, SUM, EXTREMUM = range(4)
 #: A term of a sum: its sign, and one operand (the other is then -1) or two that are multiplied.
 Term = tuple[int, int, int]
 
+#: What an operand adds to a sum: terms, a constant, what is among the terms, and whether it is sticky.
+Addend = tuple[list[Term], float, int, bool]
+
 _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
     STOP_GRADIENT
 }
 _MANY = 2  # uses of a node that no sum takes up
 _FEW = 8  # terms among which complementary ones are looked for
-
-
-class _Operand(NamedTuple):
-    """An operand of an addition: its node, its sign, and whether it is a sum taken up term by term."""
-
-    node: int
-    sign: int
-    flat: bool
-
-
-class _Addend(NamedTuple):
-    """What an operand adds to a sum.
-
-    Attributes:
-        terms, offset: as a SUM has them.
-        contents: what the terms are.
-        sticky: whether they are a logarithm taken apart.
-    """
-
-    terms: list[Term]
-    offset: float
-    contents: Contents
-    sticky: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,7 +160,8 @@ class _Builder:
             if op is None and role == CONSTANT
         )
         self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
-        self.contents: dict[int, Contents] = {}
+        self.contents: dict[int, int] = {}  # what is among the terms of sums
+        self.flags: dict[Any, int] = {}  # of kinds of numbers without rounding errors
         self.runs: set[int] = set()  # sums that go on in the sum that they are an operand of
         self.softplus_of: dict[int, int] = {}
         self.negative_of: dict[int, int] = {}
@@ -228,12 +213,14 @@ class _Builder:
                 self.complement_of[node] = operands[1]
         elif op is NEGATIVE:
             (x,) = operands
-            self._set_sum(node, self._addend(_Operand(x, -1, self._is_flattened(x))))
+            self._set_sum(node, self._addend(x, -1, self._is_flattened(x)))
         elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
-            self._set_sum(node, _Addend([(sign, y, x) for sign, x in logarithm], 0.0, PRODUCTS, True))
+            self._set_sum(node, ([(sign, y, x) for sign, x in logarithm], 0.0, BOTH_SIGNS | PRODUCT, True))
         elif op is LOG and (logarithm := self._logarithm(operands[0])):
-            self._set_sum(node, _Addend([(sign, x, -1) for sign, x in logarithm], 0.0, LOGARITHM, True))
+            self._set_sum(
+                node, ([(sign, x, -1) for sign, x in logarithm], 0.0, BOTH_SIGNS | NO_PRODUCT, True)
+            )
         elif (op is MAXIMUM or op is MINIMUM) and self.held[node]:
             self._extremum(node, op, operands)
         else:
@@ -257,21 +244,22 @@ class _Builder:
                 flat_x = not self._is_contraction(x)
             elif flat_y and not self._is_product(x):
                 flat_y = not self._is_contraction(y)
-        flat_x, flat_y = self._as_grouped(_Operand(x, sign_x, flat_x), _Operand(y, sign_y, flat_y))
-        first = self._addend(_Operand(x, sign_x, flat_x))
-        second = self._addend(_Operand(y, sign_y, flat_y))
-        terms, more = first.terms, second.terms
+        if flat_x or flat_y:
+            flat_x, flat_y = self._as_grouped(x, sign_x, flat_x, y, sign_y, flat_y)
+        terms, offset_x, contents_x, sticky_x = self._addend(x, sign_x, flat_x)
+        more, offset_y, contents_y, sticky_y = self._addend(y, sign_y, flat_y)
         if len(more) > len(terms):
             terms, more = more, terms
         terms.extend(more)
-        sticky = first.sticky or second.sticky
-        contents = first.contents.joined(second.contents)
+        sticky = sticky_x or sticky_y
         if len(terms) <= _FEW and self._collect(terms):
             sticky = True
-        self._set_sum(node, _Addend(terms, first.offset + second.offset, contents, sticky))
+        self._set_sum(node, (terms, offset_x + offset_y, contents_x | contents_y, sticky))
 
-    def _as_grouped(self, first: _Operand, second: _Operand) -> tuple[bool, bool]:
-        """Which of two addends are taken up term by term, of those that may be.
+    def _as_grouped(
+        self, x: int, sign_x: int, flat_x: bool, y: int, sign_y: int, flat_y: bool
+    ) -> tuple[bool, bool]:
+        """Which of two addends are taken up term by term, of those that may be (flat).
 
         Terms of one sum are added in any order; what the user grouped stays together. So a sum stays one term
 
@@ -282,87 +270,93 @@ class _Builder:
 
         A run is one sum, however it is written, and so is a logarithm taken apart.
         """
-        x, y = first.node, second.node
-        group_x, group_y = self._is_group(first), self._is_group(second)
+        group_x, group_y = flat_x and self._is_group(x), flat_y and self._is_group(y)
         if self.fixed.get(x) == 0.0 or self.fixed.get(y) == 0.0:
-            return first.flat and not group_x, second.flat and not group_y
+            return flat_x and not group_x, flat_y and not group_y
         if group_x and group_y and signature(self.graph, x) == signature(self.graph, y):
             return False, False  # alike, and so elements of one array
-        both = self._contents_of(first).joined(self._contents_of(second))
-        if group_y and (both.has_both_signs or not self.contents[y].products_only):
-            second = second._replace(flat=False)
-            both = self._contents_of(first).joined(self._contents_of(second))
-        reordered = len(both.exact) > 1 and y not in self.fixed  # a constant comes last in any case
-        if group_x and (reordered or (both.has_both_signs and not both.products_only)):
-            return False, second.flat
-        if x not in self.runs and y not in self.runs and self._constant(first) and self._constant(second):
+        if group_x or group_y:
+            of_x, of_y = self._contents_of(x, sign_x, flat_x), self._contents_of(y, sign_y, flat_y)
+            if group_y and (has_both_signs(of_x | of_y) or of_y & NO_PRODUCT):
+                flat_y = False
+                of_y = self._contents_of(y, sign_y, flat_y)
+            both = of_x | of_y
+            reordered = has_several_kinds(both) and y not in self.fixed  # a constant comes last in any case
+            if group_x and (reordered or (has_both_signs(both) and both & NO_PRODUCT)):
+                return False, flat_y
+        constants = self._constant(x, flat_x) and self._constant(y, flat_y)
+        if constants and x not in self.runs and y not in self.runs:
             return False, False
-        return first.flat, second.flat
+        return flat_x, flat_y
 
-    def _is_group(self, addend: _Operand) -> bool:
-        """Whether an addend is a sum of several terms, and neither a run nor a logarithm taken apart."""
-        x = addend.node
-        if not addend.flat or x in self.sticky or x in self.runs:
+    def _is_group(self, x: int) -> bool:
+        """Whether a sum has several terms, and is neither a run nor a logarithm taken apart."""
+        if x in self.sticky or x in self.runs:
             return False
         return len(self.terms[x]) > 1 or self.offsets[x] != 0.0
 
-    def _constant(self, addend: _Operand) -> float:
-        """The constant that an addend brings into a sum."""
-        return self.offsets[addend.node] if addend.flat else self.fixed.get(addend.node, 0.0)
+    def _constant(self, x: int, flat: bool) -> float:
+        """The constant that x brings into a sum."""
+        return self.offsets[x] if flat else self.fixed.get(x, 0.0)
 
-    def _contents_of(self, addend: _Operand) -> Contents:
-        """What an addend brings into a sum, term by term or as one term."""
-        x, sign, flat = addend
-        if x in self.fixed:
-            return of_constant(sign * self.fixed[x])
+    def _contents_of(self, x: int, sign: int, flat: bool) -> int:
+        """What x brings into a sum, term by term or as one term; 0 brings nothing."""
         if flat:
-            return self.contents[x] if sign > 0 else self.contents[x].negated()
-        return of_term(sign, self._is_product(x), self._exact_kind(x))
-
-    def _exact_kind(self, x: int) -> Kind | None:
-        """The kind of x, where it is a number without a rounding error of its own."""
+            return self.contents[x] if sign > 0 else negated(self.contents[x])
+        if x in self.fixed:
+            value = sign * self.fixed[x]
+            signs = ADDED if value > 0.0 else SUBTRACTED
+            return NOTHING if value == 0.0 else signs | NO_PRODUCT | self._flag(CONSTANT)
+        found = ADDED if sign > 0 else SUBTRACTED
         kind, op = self.kinds[x], self.operations[x]
+        if kind == MAP and op is MULTIPLY and self.uses[x] == 1:
+            return found | PRODUCT
         if kind == LEAF:
-            return None, self.graph.roles[x]
-        return (op, CONSTANT) if kind == MAP and op and op.selects else None
+            found |= self._flag(self.graph.roles[x])
+        elif kind == MAP and op is not None and op.selects:
+            found |= self._flag(op)
+        return found | NO_PRODUCT
+
+    def _flag(self, kind: Any) -> int:
+        """The flag of a kind of exact numbers: of leaves by their role, of choices by their operation."""
+        if kind not in self.flags:
+            self.flags[kind] = FIRST_KIND << len(self.flags)
+        return self.flags[kind]
 
     def _is_flattened(self, x: int) -> bool:
         return self.kinds[x] == SUM and self.uses[x] == 1
 
     def _is_contraction(self, x: int) -> bool:
-        return self.contents[x].has_product and x not in self.sticky
+        return self.contents[x] & PRODUCT != 0 and x not in self.sticky
 
     def _is_product(self, x: int) -> bool:
         return self.kinds[x] == MAP and self.operations[x] is MULTIPLY and self.uses[x] == 1
 
-    def _addend(self, operand: _Operand) -> _Addend:
-        """What an operand adds to a sum. A sum that is taken up term by term gives its terms away."""
-        x, sign, flat = operand
-        contents = self._contents_of(operand)
+    def _addend(self, x: int, sign: int, flat: bool) -> Addend:
+        """What x adds to a sum. A sum that is taken up term by term gives its terms away."""
+        contents = self._contents_of(x, sign, flat)
         if x in self.fixed:
-            return _Addend([], sign * self.fixed[x], contents, False)
+            return [], sign * self.fixed[x], contents, False
         if flat:
             terms = self.terms.pop(x)
             if sign < 0:
                 terms = [(-s, a, b) for s, a, b in terms]
-            return _Addend(terms, sign * self.offsets[x], contents, x in self.sticky)
+            return terms, sign * self.offsets[x], contents, x in self.sticky
         if self._is_product(x):
             a, b = self.operands[x]
             for y, log in ((a, b), (b, a)):
-                if log in self.sticky and self.uses[log] == 1 and not self.contents[log].has_product:
+                if log in self.sticky and self.uses[log] == 1 and not self.contents[log] & PRODUCT:
                     # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
                     terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
                     if self.offsets[log] == 0.0:
-                        return _Addend(terms, 0.0, contents, True)
-            return _Addend([(sign, a, b)], 0.0, contents, False)
-        return _Addend([(sign, x, -1)], 0.0, contents, False)
+                        return terms, 0.0, contents, True
+            return [(sign, a, b)], 0.0, contents, False
+        return [(sign, x, -1)], 0.0, contents, False
 
-    def _set_sum(self, node: int, total: _Addend) -> None:
+    def _set_sum(self, node: int, addend: Addend) -> None:
         self.kinds[node] = SUM
-        self.terms[node] = total.terms
-        self.offsets[node] = total.offset
-        self.contents[node] = total.contents
-        if total.sticky:
+        self.terms[node], self.offsets[node], self.contents[node], sticky = addend
+        if sticky:
             self.sticky.add(node)
         self.order.append(node)
 
@@ -437,7 +431,7 @@ class _Builder:
         """The node -x, made the first time."""
         if x not in self.negative_of:
             node = self.negative_of[x] = self._new(None, ())
-            self._set_sum(node, _Addend([(-1, x, -1)], 0.0, LOGARITHM, False))
+            self._set_sum(node, ([(-1, x, -1)], 0.0, SUBTRACTED | NO_PRODUCT, False))
         return self.negative_of[x]
 
     def _new(self, op: Operation | None, operands: tuple[int, ...]) -> int:

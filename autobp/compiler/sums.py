@@ -3,72 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from autobp.ops import ADD, SUBTRACT, Operation
-from autobp.reading.graph import CONSTANT, Graph
-
-#: What kind of number carries no rounding error: a leaf of some role, or what a selecting operation chose.
-Kind = tuple[Operation | None, int]
+from autobp.ops import ADD, SUBTRACT
+from autobp.reading.graph import Graph
 
 _LONG = 8  # additions in a row from which on they may be one sum, whatever signs they have
 _REPEATED = 4  # times each kind of term must then come up, on average
 
-
-class Contents(NamedTuple):
-    """What the terms of a sum are.
-
-    Attributes:
-        positive, negative: whether there are terms of that sign.
-        has_product: whether a product is among them.
-        products_only: whether all of them are products.
-        exact: the kinds of those that carry no rounding error of their own.
-    """
-
-    positive: bool
-    negative: bool
-    has_product: bool
-    products_only: bool
-    exact: frozenset[Kind]
-
-    def joined(self, other: Contents) -> Contents:
-        """Of the terms of both."""
-        return Contents(
-            self.positive or other.positive,
-            self.negative or other.negative,
-            self.has_product or other.has_product,
-            self.products_only and other.products_only,
-            self.exact | other.exact,
-        )
-
-    def negated(self) -> Contents:
-        """Of the terms with their signs turned round."""
-        return self._replace(positive=self.negative, negative=self.positive)
-
-    @property
-    def has_both_signs(self) -> bool:
-        """Whether some terms are added and others subtracted."""
-        return self.positive and self.negative
+#: What is among the terms of a sum, as flags of one number; of the terms of two sums, their union. Kinds of
+#: numbers that carry no rounding error of their own have a flag each, from FIRST_KIND on.
+NOTHING, ADDED, SUBTRACTED, PRODUCT, NO_PRODUCT, FIRST_KIND = 0, 1, 2, 4, 8, 16
+BOTH_SIGNS = ADDED | SUBTRACTED
 
 
-_OF_NOTHING: frozenset[Kind] = frozenset()
-#: Of no terms, of a logarithm taken apart, and of such a one multiplied out.
-NOTHING = Contents(False, False, False, True, _OF_NOTHING)
-LOGARITHM = Contents(True, True, False, False, _OF_NOTHING)
-PRODUCTS = Contents(True, True, True, True, _OF_NOTHING)
+def negated(contents: int) -> int:
+    """What is among the terms when their signs are turned round."""
+    signs = contents & BOTH_SIGNS
+    return contents if signs in (NOTHING, BOTH_SIGNS) else contents ^ BOTH_SIGNS
 
 
-def of_constant(value: float) -> Contents:
-    """A constant; 0 brings nothing into a sum."""
-    if value == 0.0:
-        return NOTHING
-    return Contents(value > 0.0, value < 0.0, False, False, frozenset([(None, CONSTANT)]))
+def has_both_signs(contents: int) -> bool:
+    """Whether some terms are added and others subtracted."""
+    return contents & BOTH_SIGNS == BOTH_SIGNS
 
 
-def of_term(sign: int, is_product: bool, exact: Kind | None) -> Contents:
-    """One term, of a kind without rounding errors or of none."""
-    kinds = _OF_NOTHING if exact is None else frozenset([exact])
-    return Contents(sign > 0, sign < 0, is_product, is_product, kinds)
+def has_several_kinds(contents: int) -> bool:
+    """Whether numbers without rounding errors of more than one kind are among the terms."""
+    kinds = contents // FIRST_KIND
+    return kinds & (kinds - 1) != 0
 
 
 def runs_of_sums(graph: Graph, uses: Sequence[int]) -> set[int]:
@@ -77,25 +40,32 @@ def runs_of_sums(graph: Graph, uses: Sequence[int]) -> set[int]:
     ``acc = acc + a - b`` in a loop is one sum, and so is ``acc = a + acc``. A formula of a few terms is not:
     there the order may be what matters.
     """
+    operations, parents, roles = graph.operations, graph.parents, graph.roles
     runs: set[int] = set()
-    for side, going_on in ((0, (ADD, SUBTRACT)), (1, (ADD,))):
-        before: dict[int, int | None] = {}  # of an addition, the one it goes on from
-        length: dict[int, int] = {}
-        for node, op in enumerate(graph.operations):
-            if op in going_on:
-                x, term = graph.parents[node][side], graph.parents[node][1 - side]
-                goes_on = x in length and uses[x] == 1 and not _are_alike(graph, x, term)
-                before[node] = x if goes_on else None
-                length[node] = 1 + length[x] if goes_on else 1
+    for side, also in ((0, SUBTRACT), (1, ADD)):
+        length = [0] * len(operations)  # of the row that ends with an addition
+        longest = 0
+        for node, op in enumerate(operations):
+            if op is ADD or op is also:
+                x = parents[node][side]
+                before = length[x]
+                if before and uses[x] == 1 and not _are_alike(graph, x, parents[node][1 - side]):
+                    length[node] = before + 1
+                    longest = max(longest, before + 1)
+                else:
+                    length[node] = 1
+        if longest < _LONG:
+            continue
         seen: set[int] = set()
-        for last in reversed(length):
+        for last in range(len(length) - 1, -1, -1):
             if length[last] < _LONG or last in seen:
                 continue
             row = [last]
-            while (earlier := before[row[-1]]) is not None:
-                row.append(earlier)
+            for _ in range(length[last] - 1):
+                row.append(parents[row[-1]][side])
             seen.update(row)
-            kinds = {(graph.operations[n], signature(graph, graph.parents[n][1 - side])) for n in row}
+            terms = [parents[node][1 - side] for node in row]
+            kinds = {(operations[n], operations[x], roles[x]) for n, x in zip(row, terms, strict=True)}
             if len(row) >= _REPEATED * len(kinds):
                 runs.update(row[1:])
     return runs
