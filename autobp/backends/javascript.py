@@ -135,15 +135,6 @@ class JavascriptFormulas(Formulas):
     }
     _ready: ClassVar = {"take": "pick", "erf": "erf", "erfc": "erfc"}
 
-    def write(self, expression: Any, slots: Any, known: Mapping[int, Text] | None = None) -> Text:
-        named: Mapping[int, Text] = known or {}
-        if isinstance(expression, Expression) and expression.name == "+" and id(expression) not in named:
-            x, y = expression.arguments
-            if isinstance(y, Expression) and y.name in ("+", "-") and id(y) not in named:
-                # source text has no parentheses there: NumPy adds from the left
-                return self.write(Expression(y.name, x + y.arguments[0], y.arguments[1]), slots, known)
-        return super().write(expression, slots, known)
-
     def number(self, x: float) -> Text:
         return Text(literal(x), ATOM)
 

@@ -44,7 +44,7 @@ class LatexFormulas(Formulas):
     """Writes expressions; what is not in this table has its notation in the operation table."""
 
     notations: ClassVar = {
-        "+": Notation("{0} + {1}", SUM, (SUM, SUM)),
+        "+": Notation("{0} + {1}", SUM, (SUM, PRODUCT)),
         "-": Notation("{0} - {1}", SUM, (SUM, PRODUCT)),
         "*": Notation(r"{0} \odot {1}", PRODUCT, (PRODUCT, SIGN)),
         "/": Notation(r"\frac{{{0}}}{{{1}}}", PRODUCT, (0, 0)),

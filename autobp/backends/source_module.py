@@ -240,7 +240,7 @@ class NumpyFormulas(Formulas):
         name: Notation(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
     }
     notations: ClassVar = {
-        "+": Notation("{0} + {1}", SUM, (SUM, SUM)),
+        "+": Notation("{0} + {1}", SUM, (SUM, PRODUCT)),
         "-": Notation("{0} - {1}", SUM, (SUM, PRODUCT)),
         "*": Notation("{0} * {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
         "/": Notation("{0} / {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),

@@ -21,7 +21,7 @@ from autobp.ir import (
     Segments,
     SumTo,
 )
-from autobp.ir.expression import Expression, times
+from autobp.ir.expression import Expression, may_fold, times
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Adjoint:
     scale: float = 1.0
     samples: int = 0
     array: Array | None = None
+
+    def times(self, c: float) -> Adjoint:
+        """c times the adjoint; factors that may not be folded are multiplied in one after the other."""
+        if may_fold(self.scale, c):
+            return replace(self, scale=self.scale * c)
+        return Adjoint(c, 0, materialise(self))
 
 
 #: What an array gets: an adjoint, and the elements that it is for (None for all).

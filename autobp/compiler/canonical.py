@@ -2,7 +2,7 @@
 
 Chains of additions become sums with any number of terms, a product that is used once inside one sum becomes
 a term of it, what depends on constants only becomes a constant, ``a * b**-1`` a division. Logarithms of
-sigmoid and softmax outputs are taken apart by log σ(z) = z - softplus(z), log(e**u / s) = u - log s, so that
+sigmoid and softmax outputs are taken apart by log σ(z) = -softplus(-z), log(e**u / s) = u - log s, so that
 the derivative of a cross-entropy comes out as a - y, and neither 0·∞ nor 0/0 occurs.
 """
 
@@ -11,7 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from autobp.compiler.sums import (
+    ADDED,
+    BOTH_SIGNS,
+    FIRST_KIND,
+    NO_PRODUCT,
+    NOTHING,
+    PRODUCT,
+    SUBTRACTED,
+    has_both_signs,
+    has_several_kinds,
+    negated,
+    runs_of_sums,
+    signature,
+)
 from autobp.ops import (
     ADD,
     CONSTANT_POWER,
@@ -38,9 +53,13 @@ LEAF, MAP, SUM, EXTREMUM = range(4)
 #: A term of a sum: its sign, and one operand (the other is then -1) or two that are multiplied.
 Term = tuple[int, int, int]
 
+#: What an operand adds to a sum: terms, a constant, what is among the terms, and whether it is sticky.
+Addend = tuple[list[Term], float, int, bool]
+
 _FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
     STOP_GRADIENT
 }
+_MANY = 2  # uses of a node that no sum takes up
 _FEW = 8  # terms among which complementary ones are looked for
 
 
@@ -141,8 +160,11 @@ class _Builder:
             if op is None and role == CONSTANT
         )
         self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
-        self.has_product: dict[int, bool] = {}
+        self.contents: dict[int, int] = {}  # what is among the terms of sums
+        self.flags: dict[Any, int] = {}  # of kinds of numbers without rounding errors
+        self.runs: set[int] = set()  # sums that go on in the sum that they are an operand of
         self.softplus_of: dict[int, int] = {}
+        self.negative_of: dict[int, int] = {}
         self.log_of: dict[int, int] = {}
         self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
 
@@ -150,6 +172,7 @@ class _Builder:
         """Convert every node that depends on a parameter or an argument."""
         graph = self.graph
         self._count_uses()
+        self.runs = runs_of_sums(graph, self.uses)
         for node, op in enumerate(graph.operations):
             if not self.varies[node]:
                 self.fixed[node] = graph.values[node]
@@ -189,13 +212,15 @@ class _Builder:
             if self.fixed.get(operands[0]) == 1.0:
                 self.complement_of[node] = operands[1]
         elif op is NEGATIVE:
-            addend = self._addend(operands[0], -1, self._is_flattened(operands[0]))
-            self._set_sum(node, *addend)
+            (x,) = operands
+            self._set_sum(node, self._addend(x, -1, self._is_flattened(x)))
         elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
-            self._set_sum(node, [(sign, y, x) for sign, x in logarithm], 0.0, True, True)
+            self._set_sum(node, ([(sign, y, x) for sign, x in logarithm], 0.0, BOTH_SIGNS | PRODUCT, True))
         elif op is LOG and (logarithm := self._logarithm(operands[0])):
-            self._set_sum(node, [(sign, x, -1) for sign, x in logarithm], 0.0, False, True)
+            self._set_sum(
+                node, ([(sign, x, -1) for sign, x in logarithm], 0.0, BOTH_SIGNS | NO_PRODUCT, True)
+            )
         elif (op is MAXIMUM or op is MINIMUM) and self.held[node]:
             self._extremum(node, op, operands)
         else:
@@ -219,50 +244,118 @@ class _Builder:
                 flat_x = not self._is_contraction(x)
             elif flat_y and not self._is_product(x):
                 flat_y = not self._is_contraction(y)
-        terms, offset_x, product_x, sticky_x = self._addend(x, sign_x, flat_x)
-        more, offset_y, product_y, sticky_y = self._addend(y, sign_y, flat_y)
+        if flat_x or flat_y:
+            flat_x, flat_y = self._as_grouped(x, sign_x, flat_x, y, sign_y, flat_y)
+        terms, offset_x, contents_x, sticky_x = self._addend(x, sign_x, flat_x)
+        more, offset_y, contents_y, sticky_y = self._addend(y, sign_y, flat_y)
         if len(more) > len(terms):
             terms, more = more, terms
         terms.extend(more)
         sticky = sticky_x or sticky_y
         if len(terms) <= _FEW and self._collect(terms):
             sticky = True
-        self._set_sum(node, terms, offset_x + offset_y, product_x or product_y, sticky)
+        self._set_sum(node, (terms, offset_x + offset_y, contents_x | contents_y, sticky))
+
+    def _as_grouped(
+        self, x: int, sign_x: int, flat_x: bool, y: int, sign_y: int, flat_y: bool
+    ) -> tuple[bool, bool]:
+        """Which of two addends are taken up term by term, of those that may be (flat).
+
+        Terms of one sum are added in any order; what the user grouped stays together. So a sum stays one term
+
+        - on the right, but for a contraction of the same sign;
+        - on the left, where terms of both signs would meet (products may: each is rounded anyway), where
+          numbers of several kinds without rounding errors would be added in another order, or where a
+          constant would join its own.
+
+        A run is one sum, however it is written, and so is a logarithm taken apart.
+        """
+        group_x, group_y = flat_x and self._is_group(x), flat_y and self._is_group(y)
+        if self.fixed.get(x) == 0.0 or self.fixed.get(y) == 0.0:
+            return flat_x and not group_x, flat_y and not group_y
+        if group_x and group_y and signature(self.graph, x) == signature(self.graph, y):
+            return False, False  # alike, and so elements of one array
+        if group_x or group_y:
+            of_x, of_y = self._contents_of(x, sign_x, flat_x), self._contents_of(y, sign_y, flat_y)
+            if group_y and (has_both_signs(of_x | of_y) or of_y & NO_PRODUCT):
+                flat_y = False
+                of_y = self._contents_of(y, sign_y, flat_y)
+            both = of_x | of_y
+            reordered = has_several_kinds(both) and y not in self.fixed  # a constant comes last in any case
+            if group_x and (reordered or (has_both_signs(both) and both & NO_PRODUCT)):
+                return False, flat_y
+        constants = self._constant(x, flat_x) and self._constant(y, flat_y)
+        if constants and x not in self.runs and y not in self.runs:
+            return False, False
+        return flat_x, flat_y
+
+    def _is_group(self, x: int) -> bool:
+        """Whether a sum has several terms, and is neither a run nor a logarithm taken apart."""
+        if x in self.sticky or x in self.runs:
+            return False
+        return len(self.terms[x]) > 1 or self.offsets[x] != 0.0
+
+    def _constant(self, x: int, flat: bool) -> float:
+        """The constant that x brings into a sum."""
+        return self.offsets[x] if flat else self.fixed.get(x, 0.0)
+
+    def _contents_of(self, x: int, sign: int, flat: bool) -> int:
+        """What x brings into a sum, term by term or as one term; 0 brings nothing."""
+        if flat:
+            return self.contents[x] if sign > 0 else negated(self.contents[x])
+        if x in self.fixed:
+            value = sign * self.fixed[x]
+            signs = ADDED if value > 0.0 else SUBTRACTED
+            return NOTHING if value == 0.0 else signs | NO_PRODUCT | self._flag(CONSTANT)
+        found = ADDED if sign > 0 else SUBTRACTED
+        kind, op = self.kinds[x], self.operations[x]
+        if kind == MAP and op is MULTIPLY and self.uses[x] == 1:
+            return found | PRODUCT
+        if kind == LEAF:
+            found |= self._flag(self.graph.roles[x])
+        elif kind == MAP and op is not None and op.selects:
+            found |= self._flag(op)
+        return found | NO_PRODUCT
+
+    def _flag(self, kind: Any) -> int:
+        """The flag of a kind of exact numbers: of leaves by their role, of choices by their operation."""
+        if kind not in self.flags:
+            self.flags[kind] = FIRST_KIND << len(self.flags)
+        return self.flags[kind]
 
     def _is_flattened(self, x: int) -> bool:
         return self.kinds[x] == SUM and self.uses[x] == 1
 
     def _is_contraction(self, x: int) -> bool:
-        return self.has_product[x] and x not in self.sticky
+        return self.contents[x] & PRODUCT != 0 and x not in self.sticky
 
     def _is_product(self, x: int) -> bool:
         return self.kinds[x] == MAP and self.operations[x] is MULTIPLY and self.uses[x] == 1
 
-    def _addend(self, x: int, sign: int, flatten: bool) -> tuple[list[Term], float, bool, bool]:
-        """What x adds to a sum: terms, a constant, whether a product is among them, whether it is sticky."""
+    def _addend(self, x: int, sign: int, flat: bool) -> Addend:
+        """What x adds to a sum. A sum that is taken up term by term gives its terms away."""
+        contents = self._contents_of(x, sign, flat)
         if x in self.fixed:
-            return [], sign * self.fixed[x], False, False
-        if flatten:
+            return [], sign * self.fixed[x], contents, False
+        if flat:
             terms = self.terms.pop(x)
             if sign < 0:
                 terms = [(-s, a, b) for s, a, b in terms]
-            return terms, sign * self.offsets[x], self.has_product[x], x in self.sticky
+            return terms, sign * self.offsets[x], contents, x in self.sticky
         if self._is_product(x):
             a, b = self.operands[x]
             for y, log in ((a, b), (b, a)):
-                if log in self.sticky and self.uses[log] == 1 and not self.has_product[log]:
+                if log in self.sticky and self.uses[log] == 1 and not self.contents[log] & PRODUCT:
                     # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
                     terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
                     if self.offsets[log] == 0.0:
-                        return terms, 0.0, True, True
-            return [(sign, a, b)], 0.0, True, False
-        return [(sign, x, -1)], 0.0, False, False
+                        return terms, 0.0, contents, True
+            return [(sign, a, b)], 0.0, contents, False
+        return [(sign, x, -1)], 0.0, contents, False
 
-    def _set_sum(self, node: int, terms: list[Term], offset: float, product: bool, sticky: bool) -> None:
+    def _set_sum(self, node: int, addend: Addend) -> None:
         self.kinds[node] = SUM
-        self.terms[node] = terms
-        self.offsets[node] = offset
-        self.has_product[node] = product
+        self.terms[node], self.offsets[node], self.contents[node], sticky = addend
         if sticky:
             self.sticky.add(node)
         self.order.append(node)
@@ -314,7 +407,7 @@ class _Builder:
         if self.kinds[a] == MAP:
             if self.operations[a] is SIGMOID:
                 (z,) = self.operands[a]
-                return [(1, z), (-1, self._once(self.softplus_of, SOFTPLUS, z))]
+                return [(-1, self._once(self.softplus_of, SOFTPLUS, self._negated(z)))]
             if self.operations[a] is DIVIDE:
                 e, total = self.operands[a]
                 if self.operations[e] is EXP and e not in self.fixed and total not in self.fixed:
@@ -330,13 +423,25 @@ class _Builder:
     def _once(self, known: dict[int, int], op: Operation, x: int) -> int:
         """The node op(x), made the first time."""
         if x not in known:
-            known[x] = len(self.kinds)
-            self.kinds.append(MAP)
-            self.operations.append(op)
-            self.operands.append((x,))
-            self.constants.append(())
+            known[x] = self._new(op, (x,))
             self.order.append(known[x])
         return known[x]
+
+    def _negated(self, x: int) -> int:
+        """The node -x, made the first time."""
+        if x not in self.negative_of:
+            node = self.negative_of[x] = self._new(None, ())
+            self._set_sum(node, ([(-1, x, -1)], 0.0, SUBTRACTED | NO_PRODUCT, False))
+        return self.negative_of[x]
+
+    def _new(self, op: Operation | None, operands: tuple[int, ...]) -> int:
+        """A node that the graph does not have."""
+        self.kinds.append(MAP)
+        self.operations.append(op)
+        self.operands.append(operands)
+        self.constants.append(())
+        self.uses.append(_MANY)
+        return len(self.kinds) - 1
 
     # -------------------------------------------------------------------------------------------- others
 

@@ -163,7 +163,7 @@ class _Reverse:
             selects: whether a partial that is 0 stops any g.
         """
         c, rest = split_factor(partial)
-        g = replace(g, scale=g.scale * c)
+        g = g.times(c)
         if rest is None:
             return g
         used = sorted(used_slots(rest))
@@ -183,7 +183,7 @@ class _Reverse:
                 rest = times(slot, rest)
             operands.append(g.array)
         if not operands:
-            return replace(g, scale=g.scale * float(rest))
+            return g.times(float(rest))
         return replace(g, array=elementwise(operands, rest))
 
     # ------------------------------------------------------------------------------------------- the rules
@@ -218,7 +218,7 @@ class _Reverse:
             return None
         softmax: Array = Map((exponentials, total), exponentials.shape, DIVIDE)
         if not isinstance(numerator, Expression):
-            return replace(g, scale=g.scale * numerator, array=softmax)
+            return replace(g, array=softmax).times(numerator)
         if numerator.name != "slot":
             return None
         factor = g.array.operands[numerator.arguments[0]]
@@ -232,7 +232,7 @@ class _Reverse:
             self.adjoints[array] = g.array
         for sign, x in zip(array.signs, array.operands, strict=True):
             if x in self.active:
-                scaled = replace(g, scale=g.scale * sign)
+                scaled = g.times(sign)
                 self.give(x, sum_to(scaled, array.shape, array.batched, x), array)
 
     def matmul(self, array: MatMul, g: Adjoint) -> None:
@@ -259,7 +259,7 @@ class _Reverse:
             g = with_axis(g)
         both: tuple[tuple[Array, Array], ...] = ((x, y), (y, x))
         if x is y:  # two equal terms are one of twice the size
-            g, both = replace(g, scale=2.0 * g.scale), both[:1]
+            g, both = g.times(2.0), both[:1]
         for operand, other in both:
             if operand not in self.active:
                 continue

@@ -45,6 +45,7 @@ from autobp.reading.graph import PARAMETER
 _CONSTANT = -1
 _THETA = 0
 _MOST_PARTS = 16  # of a sum in one statement
+_MOST_IN_ORDER = 8  # numbers from which on NumPy adds up in an order of its own
 
 #: A kind of term: its sign, the colour of one operand, and of the other (None where there is none).
 Kind = tuple[int, int, int | None]
@@ -411,7 +412,9 @@ class _Builder:
         if (lengths == k).all():
             if k == 1:
                 return colour, flat
-            table = np.sort(flat.reshape(-1, k), axis=1)
+            table = flat.reshape(-1, k)
+            if ufunc != "add" or k >= _MOST_IN_ORDER or not isinstance(self._arrays[colour], Theta | Input):
+                table = np.sort(table, axis=1)
             unique, inverse = np.unique(table, axis=0, return_inverse=True)
             shape: tuple[int, ...] = (len(unique),)
             grid = grid_of(unique[:, :1])

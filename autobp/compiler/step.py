@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.executable import Executable
+from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.engine import Value
@@ -72,7 +74,15 @@ class Step:
         function, work, scalar = call
         with np.errstate(all="ignore"):
             result = function(theta, *arrays, work)
-        return (float(result[0]), result[1]) if scalar else result
+        if not scalar:
+            return result
+        cost = float(result[0])
+        if (
+            not isfinite(cost)
+            and (found := self._mean_of_parts(theta, arguments, "cost_and_gradient")) is not None
+        ):
+            return float(found[0]), found[1:]
+        return cost, result[1]
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
@@ -80,7 +90,24 @@ class Step:
         function, work = executable.prepared("value", len(arrays[0]) if arrays else 0)
         with np.errstate(all="ignore"):
             found = function(vector, *arrays, work)
-        return float(found) if executable.result_shape is None else found
+        if executable.result_shape is not None:
+            return found
+        cost = float(found)
+        if not isfinite(cost) and (parts := self._mean_of_parts(theta, arguments, "value")) is not None:
+            return float(parts[0])
+        return cost
+
+    def _mean_of_parts(self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str) -> Floats | None:
+        """The cost, and the gradient after it, where they were out of range only for the sum over rows."""
+        executable, vector, arrays = self._prepare(theta, arguments)
+
+        def mean(rows: Sequence[Floats]) -> Floats:
+            function, work = executable.prepared(name, len(rows[0]))
+            found = function(vector, *rows, work)
+            return np.hstack(found) if name == "cost_and_gradient" else np.array([found])
+
+        with np.errstate(all="ignore"):
+            return mean_of_parts(mean, arrays) if arrays else None
 
     # -------------------------------------------------------------------------------------- arguments
 

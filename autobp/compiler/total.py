@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
+from autobp.compiler.bounds import ANY, Bounds, bounds_of_arrays
 from autobp.ir import (
     Array,
     Constant,
     Elementwise,
+    Fill,
+    Gather,
+    Input,
     Map,
     Program,
     Reduce,
@@ -17,40 +23,105 @@ from autobp.ir import (
     RowDot,
     Sum,
     Term,
+    Theta,
     Total,
+    View,
 )
-from autobp.ir.expression import Expression
+from autobp.ir.expression import Expression, may_fold
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is
 
 
 def mean_cost(outputs: Program) -> Program:
-    """The program of the mean of an output, one element for each sample, over the samples."""
+    """The program of the mean of an output, one element for each sample, over the samples.
+
+    The cost of each sample comes first, and then their mean: only what cannot cancel in a sample is averaged
+    by itself.
+    """
     (output,) = outputs.results
-    terms: list[Term] = []
-    stack = [(output, 1.0, -1 if output.batched else 0)]
-    while stack:
-        array, factor, samples = stack.pop()
-        if isinstance(array, Reshape) or (isinstance(array, Reduce) and array.ufunc == "add"):
-            stack.append((array.operands[0], factor, samples))
-        elif len(terms) + len(stack) < _MOST and isinstance(array, Map | Sum) and (parts := _linear(array)):
-            for x, coefficient in parts:
-                repeated = array.size / x.size
-                once = array.batched and not x.batched
-                stack.append((x, factor * coefficient * repeated, samples + once))
-        elif isinstance(array, RowDot) and _alike(array.x, array.y):
-            terms.append(Term(factor, samples, array.x, array.y))
-        elif (
-            isinstance(array, Map)
-            and array.operation is CONSTANT_POWER
-            and array.constants == (2.0,)
-            and array.operands[0].shape == array.shape
-        ):
-            terms.append(Term(factor, samples, array.operands[0], array.operands[0]))
-        else:
-            terms.append(Term(factor, samples, array))
-    return replace(outputs, results=(Total(tuple(_cross_entropies_whole(terms[::-1]))),))
+    terms = _Mean(outputs).terms(output, 1.0, -1 if output.batched else 0)
+    return replace(outputs, results=(Total(tuple(terms)),))
+
+
+class _Mean:
+    """Takes a cost apart into terms whose sums over everything add up to it."""
+
+    def __init__(self, outputs: Program) -> None:
+        self._outputs = outputs
+        self._left = _MOST
+
+    @cached_property
+    def _bounds(self) -> Mapping[Array, Bounds]:
+        """What is known of the arrays."""
+        return bounds_of_arrays(self._outputs.arrays)
+
+    def terms(self, array: Array, factor: float, samples: int) -> list[Term]:
+        """factor · m**samples · the sum of an array's elements."""
+        whole = Term(factor, samples, array)
+        if isinstance(array, Reshape):
+            return self.terms(array.source, factor, samples)
+        if isinstance(array, Reduce) and array.ufunc == "add":
+            terms = self.terms(array.source, factor, samples)
+            together = not _is_exact(array.source) or self._cannot_cancel(terms)
+            return terms if together else [whole]
+        if isinstance(array, RowDot) and _alike(array.x, array.y):
+            return [Term(factor, samples, array.x, array.y)]
+        if _is_square(array):
+            return [Term(factor, samples, array.operands[0], array.operands[0])]
+        self._left -= 1
+        parts = _linear(array) if self._left > 0 and isinstance(array, Map | Sum) else []
+        if not parts or not all(may_fold(factor, c * (array.size / x.size)) for x, c in parts):
+            return [whole]
+        terms = self._of_parts(array, parts, factor, samples)
+        if len(parts) == 1 or self._cannot_cancel(terms):
+            return terms
+        # what is the same for all samples, a penalty on the weights, is no part of any sample's cost
+        own = [(x, c) for x, c in parts if x.batched or not array.batched or _is_exact(x)]
+        if not 0 < len(own) < len(parts):
+            return [whole]
+        arrays, signs = zip(*own, strict=True)
+        rest = Sum(arrays, np.broadcast_shapes(*[x.shape for x in arrays]), signs)
+        shared = [part for part in parts if part not in own]
+        return self._of_parts(array, [(rest, 1.0), *shared], factor, samples)
+
+    def _of_parts(
+        self, array: Array, parts: Sequence[tuple[Array, float]], factor: float, samples: int
+    ) -> list[Term]:
+        terms = []
+        for x, c in parts:
+            repeated = c * (array.size / x.size)
+            terms += self.terms(x, factor * repeated, samples + (array.batched and not x.batched))
+        return _cross_entropies_whole(terms)
+
+    def _cannot_cancel(self, terms: Sequence[Term]) -> bool:
+        """Whether no term is negative, or none is positive."""
+        signs = {term.coefficient > 0.0 for term in terms}
+        return len(signs) == 1 and all(map(self._is_not_negative, terms))
+
+    def _is_not_negative(self, term: Term) -> bool:
+        """Whether the sum of a term is 0 or more, its coefficient aside; of a cross-entropy, whole, it is."""
+        if term.y is not None:
+            return term.x is term.y
+        whole = isinstance(term.x, Elementwise) and term.x.expression.name == "logaddexp"
+        bounds = self._bounds.get(term.x)  # none where a sum is new, of parts that may cancel
+        return whole or (bounds is not None and bounds.sign != ANY)
+
+
+def _is_exact(array: Array) -> bool:
+    """Whether the elements carry no rounding error of their own: they are data, or chosen from data."""
+    while isinstance(array, View | Gather | Reshape | Fill):
+        array = array.source
+    return isinstance(array, Theta | Input | Constant) or (isinstance(array, Map) and array.operation.selects)
+
+
+def _is_square(array: Array) -> bool:
+    return (
+        isinstance(array, Map)
+        and array.operation is CONSTANT_POWER
+        and array.constants == (2.0,)
+        and array.operands[0].shape == array.shape
+    )
 
 
 def _cross_entropies_whole(terms: list[Term]) -> list[Term]:

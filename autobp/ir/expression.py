@@ -140,9 +140,18 @@ def times(x: Any, y: Any) -> Any:
         return x
     if y == -1.0:
         return negative(x)
-    if x.name == "*" and not isinstance(x.arguments[0], Expression):
+    if x.name == "*" and not isinstance(x.arguments[0], Expression) and may_fold(x.arguments[0], y):
         return times(x.arguments[1], x.arguments[0] * y)
     return Expression("*", y, x)
+
+
+def may_fold(c: float, d: float) -> bool:
+    """Whether two constant factors may be multiplied with one another beforehand.
+
+    Not where their product comes near the ends of the range: x·1e300·1e-200·1e-200 is no x·0, and in
+    x·1e-200·1e200·1e200 nothing overflows either.
+    """
+    return abs(c) == 1.0 or abs(d) == 1.0 or 0.0 in (c, d) or 1e-100 < abs(c * d) < 1e100
 
 
 def negative(x: Any) -> Any:

@@ -282,7 +282,7 @@ class _Printer:
         if name == "number":
             return parts[0]
         if name in ("+", "-"):
-            right = wrapped(parts[1], SUM if name == "+" else PRODUCT)
+            right = wrapped(parts[1], PRODUCT)
             return f"{wrapped(parts[0], SUM)} {name} {right}", SUM
         if name in ("*", "/"):
             return f"{wrapped(parts[0], PRODUCT)} {name} {wrapped(parts[1], SIGN)}", PRODUCT
