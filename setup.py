@@ -22,7 +22,22 @@ from pathlib import Path
 from setuptools import Distribution, Extension, setup
 from setuptools.command.build_py import build_py
 
-MODULES = ["autobp/ops.py", "autobp/engine.py", "autobp/nn.py"]
+MODULES = [
+    "autobp/registry.py",
+    "autobp/ops.py",
+    "autobp/state.py",
+    "autobp/details.py",
+    "autobp/chain.py",
+    "autobp/by_hand.py",
+    "autobp/errors.py",
+    "autobp/freeing.py",
+    "autobp/pickling.py",
+    "autobp/engine.py",
+    "autobp/calling.py",
+    "autobp/folded.py",
+    "autobp/activations.py",
+    "autobp/nn.py",
+]
 
 #: The releases of mypy whose mypyc writes C code that this script knows how to change; as in pyproject.toml.
 KNOWN_MYPYC = "2.4"

@@ -97,17 +97,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        module = import_module(_LAZY[name])
-        found = globals()[name] = module if module.__name__ == f"autobp.{name}" else getattr(module, name)
-        return found
-    registered = getattr(functions, "__getattr__", None)  # operations that were not there at import
-    if registered is not None:
+    if name not in _LAZY:
         try:
-            return registered(name)
+            return functions.__getattr__(name)  # an operation that was registered
         except AttributeError:
-            pass
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    module = import_module(_LAZY[name])
+    found = globals()[name] = module if module.__name__ == f"autobp.{name}" else getattr(module, name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -254,7 +254,7 @@ def binary_cross_entropy(a: Any, y: Any) -> Value:
             :func:`binary_cross_entropy_with_logits`, which is not), or a number among the targets is not in
             0 … 1, or outputs and targets differ in shape.
     """
-    return -(xlogy(y, a) + xlogy(1.0 - y, 1.0 - a))  # type: ignore[no-any-return]
+    return -(xlogy(y, a) + xlogy(1.0 - y, 1.0 - a))
 
 
 @define(
@@ -328,7 +328,7 @@ def l2(weights: MLP | Iterable[Value], lam: float, m: int = 1) -> Value:
     if m < 1:
         raise ValueError(f"l2: the number of samples m must be at least 1; got {m!r}")
     values = weights.weights() if isinstance(weights, MLP) else weights
-    return lam / (2 * m) * sum([w * w for w in values])  # type: ignore[no-any-return]
+    return lam / (2 * m) * sum([w * w for w in values])
 
 
 def named(cost: str | Callable[[Any, Any], Value]) -> Callable[[Any, Any], Value]:

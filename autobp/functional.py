@@ -16,199 +16,30 @@ from __future__ import annotations
 
 import numbers
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from autobp.engine import Value, gradients, is_traced, topological_order
-from autobp.propagation import pull_back, push_forward
+from autobp.chain import gradients, pull_back, push_forward, topological_order
+from autobp.engine import Value
+from autobp.state import is_traced
+from autobp.structures import (
+    ArrayLeaf,
+    Container,
+    ScalarLeaf,
+    Structure,
+    array_of,
+    as_numbers,
+    flatten,
+    holds_values,
+    size,
+    values_in,
+)
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
-
-# ------------------------------------------------------------------------------------------- structures
-
-
-class Structure:
-    """How numbers stand in lists, tuples, dicts and arrays."""
-
-    def build(self, scalars: Iterator[Any]) -> Any:
-        """The structure, with a scalar for each number in it."""
-        raise NotImplementedError
-
-    def leaves(self) -> Iterator[_Scalar | _Array]:
-        """The single numbers and the arrays in it, in order."""
-        raise NotImplementedError
-
-    def fill(self, parts: Iterator[Any]) -> Any:
-        """The structure, with a part for each of its leaves."""
-        raise NotImplementedError
-
-    def describe(self) -> str:
-        """In words: lists and tuples alike, "·" for a number, a shape for an array."""
-        raise NotImplementedError
-
-    def names(self, name: str) -> Iterator[str]:
-        """What to call each number in it, where the whole is called ``name``."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class _Scalar(Structure):
-    """Where one number stands."""
-
-    shape = ()
-
-    def build(self, scalars: Iterator[Any]) -> Any:
-        return next(scalars)
-
-    def leaves(self) -> Iterator[_Scalar | _Array]:
-        yield self
-
-    def fill(self, parts: Iterator[Any]) -> Any:
-        return next(parts)
-
-    def describe(self) -> str:
-        return "·"
-
-    def names(self, name: str) -> Iterator[str]:
-        yield name
-
-
-@dataclass(frozen=True)
-class _Array(Structure):
-    """Where a NumPy array stands."""
-
-    shape: tuple[int, ...]
-
-    def build(self, scalars: Iterator[Any]) -> Any:
-        return _array([next(scalars) for _ in range(_size(self))], self.shape)
-
-    def leaves(self) -> Iterator[_Scalar | _Array]:
-        yield self
-
-    def fill(self, parts: Iterator[Any]) -> Any:
-        return next(parts)
-
-    def describe(self) -> str:
-        return "·" if self.shape == () else f"array{list(self.shape)}"
-
-    def names(self, name: str) -> Iterator[str]:
-        for index in np.ndindex(self.shape):
-            yield f"{name}[{', '.join(map(str, index))}]" if index else name
-
-
-@dataclass(frozen=True)
-class _Container(Structure):
-    """Where a list, tuple or dict stands, and what it holds."""
-
-    kind: Any
-    keys: tuple[Any, ...] | None
-    parts: tuple[Structure, ...]
-
-    def build(self, scalars: Iterator[Any]) -> Any:
-        return self._made([part.build(scalars) for part in self.parts])
-
-    def leaves(self) -> Iterator[_Scalar | _Array]:
-        for part in self.parts:
-            yield from part.leaves()
-
-    def fill(self, parts: Iterator[Any]) -> Any:
-        return self._made([part.fill(parts) for part in self.parts])
-
-    def describe(self) -> str:
-        parts = [part.describe() for part in self.parts]
-        if self.keys is not None:
-            return "{" + ", ".join(f"{k!r}: {p}" for k, p in zip(self.keys, parts, strict=True)) + "}"
-        return "[" + ", ".join(parts) + "]"
-
-    def names(self, name: str) -> Iterator[str]:
-        keys = range(len(self.parts)) if self.keys is None else self.keys
-        for key, part in zip(keys, self.parts, strict=True):
-            yield from part.names(f"{name}[{key!r}]")
-
-    def _made(self, parts: list[Any]) -> Any:
-        if self.keys is not None:
-            return dict(zip(self.keys, parts, strict=True))
-        return self.kind(*parts) if hasattr(self.kind, "_fields") else self.kind(parts)
-
-
-def _size(leaf: _Scalar | _Array) -> int:
-    size = 1
-    for length in leaf.shape:
-        size *= length
-    return size
-
-
-def _array(scalars: list[Any], shape: tuple[int, ...]) -> Any:
-    """An array of floats, or of objects where there are Values among them."""
-    symbolic = any(isinstance(x, Value) for x in scalars)
-    made = np.empty(len(scalars), dtype=object if symbolic else np.float64)
-    for i, x in enumerate(scalars):
-        made[i] = x
-    return made.reshape(shape)
-
-
-def flatten(tree: Any, what: str) -> tuple[list[Any], Structure]:
-    """All numbers and Values in order, and the structure they stood in; TypeError names what is neither."""
-    scalars: list[Any] = []
-    return scalars, _collect(tree, what, scalars)
-
-
-def _collect(tree: Any, what: str, scalars: list[Any]) -> Structure:
-    if isinstance(tree, (Value, numbers.Real)):
-        scalars.append(tree)
-        return _Scalar()
-    if isinstance(tree, np.ndarray):
-        if tree.dtype.kind in "biuf":
-            scalars.extend(tree.astype(np.float64).ravel().tolist())
-            return _Array(tree.shape)
-        if tree.dtype == object and all(isinstance(x, (Value, numbers.Real)) for x in tree.flat):
-            scalars.extend(tree.flat)
-            return _Array(tree.shape)
-        raise TypeError(f"{what}: an array must hold real numbers or Values; its dtype is {tree.dtype}")
-    if isinstance(tree, dict):
-        parts = [_collect(part, f"{what}[{key!r}]", scalars) for key, part in tree.items()]
-        return _Container(dict, tuple(tree), tuple(parts))
-    if isinstance(tree, (list, tuple)):
-        parts = [_collect(part, f"{what}[{i}]", scalars) for i, part in enumerate(tree)]
-        return _Container(type(tree), None, tuple(parts))
-    shown = repr(tree)
-    raise TypeError(
-        f"{what} must be a number, a Value, a NumPy array, or a list, tuple or dict of them; "
-        f"got {shown:.80} ({type(tree).__name__})"
-    )
-
-
-def _values_in(tree: Any) -> Iterator[Value]:
-    if isinstance(tree, Value):
-        yield tree
-    elif isinstance(tree, np.ndarray):
-        if tree.dtype == object:
-            yield from [x for x in tree.flat if isinstance(x, Value)]
-    elif isinstance(tree, (list, tuple, dict)):
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from _values_in(part)
-
-
-def _holds_values(tree: Any) -> bool:
-    return any(True for _ in _values_in(tree))
-
-
-def _as_numbers(tree: Any) -> Any:
-    """The same structure with numbers in place of Values; what is no structure is left as it is."""
-    if isinstance(tree, Value):
-        return tree.data
-    if isinstance(tree, (list, tuple, dict, np.ndarray)) and _holds_values(tree):
-        try:
-            scalars, structure = flatten(tree, "")
-        except TypeError:  # an auxiliary result may hold anything at all
-            return tree
-        return structure.build(iter([x.data if isinstance(x, Value) else x for x in scalars]))
-    return tree
-
 
 # ---------------------------------------------------------------------------------------------- recording
 
@@ -234,7 +65,7 @@ class _Record:
     symbolic: bool
 
     def finish(self, tree: Any) -> Any:
-        return tree if self.symbolic else _as_numbers(tree)
+        return tree if self.symbolic else as_numbers(tree)
 
     def scalar(self) -> Value:
         """The result of a function that must return one number."""
@@ -310,7 +141,7 @@ def _record(
     has_aux: bool = False,
     symbolic: bool = False,
 ) -> _Record:
-    symbolic = symbolic or _nesting.depth > 0 or is_traced() or _holds_values([*args, kwargs])
+    symbolic = symbolic or _nesting.depth > 0 or is_traced() or holds_values([*args, kwargs])
     inputs: list[Value] = []
     structures: list[Structure] = []
     replaced = list(args)
@@ -340,7 +171,7 @@ def _check_that_inputs_are_used(originals: list[Any], inputs: list[Value], resul
     pairs = [(given, x) for given, x in zip(originals, inputs, strict=True) if isinstance(given, Value)]
     if not pairs:
         return
-    present = {id(node) for node in _order(_values_in(result))}
+    present = {id(node) for node in _order(values_in(result))}
     for given, x in pairs:
         if id(given) in present and id(x) not in present:
             raise ValueError(
@@ -443,7 +274,7 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     def pull(cotangent: Any) -> tuple[Any, ...]:
         scalars, given = flatten(cotangent, "the cotangent")
         _check_structure(given, structure, "the cotangent", "the function's result")
-        symbolic = record.symbolic or _nesting.depth > 0 or is_traced() or _holds_values(cotangent)
+        symbolic = record.symbolic or _nesting.depth > 0 or is_traced() or holds_values(cotangent)
         return tuple(_built(record.structures, record.pull(outputs, scalars, symbolic), ()))
 
     result = record.finish(structure.build(iter(outputs)))
@@ -474,7 +305,7 @@ def jvp(
             )
     if len(primals) != len(tangents):
         raise ValueError(f"jvp: {len(primals)} primals need as many tangents; got {len(tangents)}")
-    record = _record(f, tuple(primals), {}, tuple(range(len(primals))), has_aux, _holds_values(tangents))
+    record = _record(f, tuple(primals), {}, tuple(range(len(primals))), has_aux, holds_values(tangents))
     directions: list[Any] = []
     for i, tangent in enumerate(tangents):
         scalars, structure = flatten(tangent, f"tangent {i}")
@@ -541,7 +372,7 @@ def hessian(
         rows = [[columns[j][i] for j in range(n)] for i in range(n)]
         structure = record.structures[0]
         if not isinstance(argnums, int):
-            structure = _Container(tuple, None, tuple(record.structures))
+            structure = Container(tuple, None, tuple(record.structures))
         found = _blocks(rows, structure, record.structures, argnums)
         return (found, record.finish(record.aux)) if has_aux else found
 
@@ -561,7 +392,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     Raises TypeError where something is no number, ValueError where the structures differ.
     """
     _check_function(f, "hvp")
-    record = _record(f, (x,), {}, (0,), symbolic=_holds_values(v))
+    record = _record(f, (x,), {}, (0,), symbolic=holds_values(v))
     scalars, given = flatten(v, "v")
     _check_structure(given, record.structures[0], "v", "x")
     outputs = record.pull([record.scalar()], [1.0], symbolic=True)
@@ -577,7 +408,7 @@ def _blocks(
 ) -> Any:
     """A matrix of derivatives, cut up into the structure of the outputs, and within it that of the inputs."""
 
-    def of_output(leaf: _Scalar | _Array, first_row: int) -> Any:
+    def of_output(leaf: ScalarLeaf | ArrayLeaf, first_row: int) -> Any:
         column = 0
         found = []
         for structure in inputs:
@@ -585,12 +416,12 @@ def _blocks(
             for part in structure.leaves():
                 block = [
                     row[column + k]
-                    for row in rows[first_row : first_row + _size(leaf)]
-                    for k in range(_size(part))
+                    for row in rows[first_row : first_row + size(leaf)]
+                    for k in range(size(part))
                 ]
-                column += _size(part)
-                scalar = isinstance(leaf, _Scalar) and isinstance(part, _Scalar)
-                parts.append(block[0] if scalar else _array(block, (*leaf.shape, *part.shape)))
+                column += size(part)
+                scalar = isinstance(leaf, ScalarLeaf) and isinstance(part, ScalarLeaf)
+                parts.append(block[0] if scalar else array_of(block, (*leaf.shape, *part.shape)))
             found.append(structure.fill(iter(parts)))
         return found[0] if isinstance(argnums, int) else tuple(found)
 
@@ -598,5 +429,5 @@ def _blocks(
     row = 0
     for leaf in outputs.leaves():
         built.append(of_output(leaf, row))
-        row += _size(leaf)
+        row += size(leaf)
     return outputs.fill(iter(built))

@@ -1,17 +1,22 @@
 """Functions on Values: each operation of the table, and sums, products and softmax built of them.
 
 Operands may be Values or plain numbers; the result is a Value. :func:`function` makes the function of any
-operation, so one that the table gains later is as much at hand as those that stand here by name.
+operation. Most of the table's own stand here by name, for their types; any other, now or later, is found
+here under its name as well, and among the methods of Value.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
+from functools import partial, reduce
+from types import SimpleNamespace
 from typing import Any
 
-from autobp.engine import Value, apply, call
-from autobp.ops import TABLE, Operation, lookup
+from autobp.calling import call
+from autobp.engine import Value, apply
+from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
+from autobp.registry import follow, names_a_function
 
 __all__ = [
     "abs",
@@ -180,3 +185,87 @@ def _largest(values: list[Value]) -> Value:
     if not values:
         raise ValueError("softmax and logsumexp need at least one value")
     return stop_gradient(reduce(maximum, values))
+
+
+# --------------------------------------------------------------------- operations that do not stand here
+
+
+#: Operations whose functions do not stand here by name, and the names of methods that Value has been given.
+_INSTALLED: dict[str, Operation] = {}
+_METHODS: set[str] = set()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _INSTALLED and name in TABLE:
+        return _INSTALLED[name]
+    module = sys.modules[__name__]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=module)
+
+
+def _approve(op: Operation, replaces: bool) -> None:
+    """Raise ValueError where an operation's name is taken, or its rules call what they cannot."""
+    if replaces and op.name in BUILT_IN:
+        raise ValueError(f"operation {op.name!r} is one that others are built of and cannot be replaced")
+    if op.name not in _INSTALLED:
+        taken = _taken(op.name)
+        if taken:
+            raise ValueError(f"an operation cannot be called {op.name!r}: {taken}; choose another name")
+    _try_rules(op)
+
+
+def _taken(name: str) -> str:
+    """What has the name already; "" where nothing has."""
+    if name in dir(sys.modules["autobp"]):
+        return f"autobp.{name} is something else"
+    if name in globals():
+        return "autobp.functions uses the name itself"
+    if hasattr(Value, name):
+        return f"every Value has a .{name}"
+    from importlib.util import find_spec  # takes its time to import
+
+    if find_spec(f"autobp.{name}") is not None:
+        return f"autobp.{name} is a module"
+    return ""
+
+
+def _try_rules(op: Operation) -> None:
+    """Run the rules on a few numbers, to see whether they call functions that there are."""
+    for x in (0.5, -0.5, 2.0):
+        arguments = [*[x] * (op.arity or 2), *(op.defaults or [1.0] * len(op.constants))]
+        xp = SimpleNamespace(**vars(FLOATS))
+        if hasattr(xp, op.name):
+            delattr(xp, op.name)  # a rule that is replaced
+        try:
+            y = op.value(xp, *arguments)
+            setattr(xp, op.name, partial(op.value, xp))  # which partials may call
+            op.partials(xp, y, *arguments)
+        except AttributeError as error:
+            refusal = names_a_function(op, error)
+            if refusal is not None:
+                raise ValueError(str(refusal)) from None
+        except Exception:  # what else a rule raises on these numbers says nothing of others
+            continue
+
+
+def _install(op: Operation) -> None:
+    """Make an operation's function, and the method of Value, but where they are written out already."""
+    op.function = function(op)
+    if op.inline:
+        return
+    if op.name not in globals():
+        _INSTALLED[op.name] = op
+    if op.arity is not None and (op.name in _METHODS or not hasattr(Value, op.name)):
+        _METHODS.add(op.name)
+        type.__setattr__(Value, op.name, _method(op))
+
+
+def _method(op: Operation) -> Callable[..., Value]:
+    def method(self: Value, *arguments: Any, **named: Any) -> Value:
+        return call(op, (self, *arguments), named)
+
+    method.__name__, method.__qualname__ = op.name, f"Value.{op.name}"
+    method.__doc__ = function(op).__doc__
+    return method
+
+
+follow(_approve, _install)

@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from autobp.engine import BY_HAND, Value, topological_order, watch_reads
-from autobp.functional import flatten, grad
-from autobp.ops import NUMPY, Operation, differentiate, evaluate
+from autobp.by_hand import BY_HAND
+from autobp.chain import topological_order
+from autobp.engine import Value
+from autobp.functional import grad
+from autobp.registry import NUMPY, Operation, differentiate, evaluate
+from autobp.state import watch_reads
+from autobp.structures import flatten
 
 __all__ = ["Component", "GradientCheck", "check_grad"]
 

@@ -9,48 +9,27 @@ from __future__ import annotations
 import math
 import os
 import random
-import secrets
 from collections.abc import Callable, Sequence
 from operator import index as whole
 from pathlib import Path
-from typing import Any, SupportsIndex, TypeAlias
+from typing import Any, SupportsIndex
 
 import numpy as np
 from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
+from autobp.activations import ACTIVATIONS as ACTIVATIONS
+from autobp.activations import Activation as Activation
+from autobp.activations import activate, checked, of_each_layer, title
+from autobp.activations import is_activation as is_activation
 from autobp.arguments import unknown
-from autobp.engine import Operands, Value, set_data, weighted_sum
+from autobp.engine import Value, set_data
+from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
-from autobp.ops import TABLE
+from autobp.saving import load, save
 
-#: An activation: a name in ``ACTIVATIONS`` or a function from a Value to a Value.
-Activation: TypeAlias = str | Callable[[Value], Value]
-
-#: The activations known by name; "softmax" takes a whole layer at once, the others each z by itself.
-ACTIVATIONS = (
-    "linear",
-    "identity",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "softmax",
-)
 INITIALISATIONS = ("uniform", "xavier", "he", "zeros")
 
-# What others call them, and the name here.
-_ACTIVATIONS_ELSEWHERE = {
-    "logistic": "'sigmoid'",
-    "expit": "'sigmoid'",
-    "swish": "'silu'",
-    "lrelu": "'leaky_relu'",
-    "none": "'linear'",
-}
 _INITIALISATIONS_ELSEWHERE = {
     "glorot": "'xavier'",
     "glorotuniform": "'xavier'",
@@ -60,7 +39,6 @@ _INITIALISATIONS_ELSEWHERE = {
     "henormal": "'he'",
 }
 
-_FORMAT = 1  # of saved files
 _MOST_SHOWN = 4  # neurons of a layer that its repr names one by one, as micrograd's does
 
 
@@ -131,7 +109,7 @@ class Neuron(Module):
             activation = "relu" if nonlin else "linear"
         if activation == "softmax":
             raise ValueError("softmax is the activation of a whole layer, not of one neuron")
-        self.activation: Activation = _known(activation)
+        self.activation: Activation = checked(activation)
         self.nonlin = activation not in ("linear", "identity")
         draw = _sampler(init, nin, nout, rng)
         self.w: list[Value] = [Value(draw(), label=f"w{name}{i + 1}]") for i in range(nin)]
@@ -150,14 +128,14 @@ class Neuron(Module):
 
     def __call__(self, x: Sequence[Any]) -> Value:
         """The activation a for the inputs x, ``nin`` Values or numbers."""
-        return _activate(self.activation, self.weighted_input(x))
+        return activate(self.activation, self.weighted_input(x))
 
     def parameters(self) -> list[Value]:
         """The weights, then the bias."""
         return [*self.w, self.b] if self.b is not None else list(self.w)
 
     def __repr__(self) -> str:
-        return f"{_title(self.activation)}Neuron({len(self.w)})"
+        return f"{title(self.activation)}Neuron({len(self.w)})"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -189,7 +167,7 @@ class Layer(Module):
             raise ValueError(f"a layer needs at least one neuron; got nout = {nout}")
         if activation is None:
             activation = "relu" if nonlin else "linear"
-        self.activation: Activation = _known(activation)
+        self.activation: Activation = checked(activation)
         self.nin: int = nin
         own: Activation = "linear" if activation == "softmax" else activation
         self.neurons: list[Neuron] = [
@@ -210,7 +188,7 @@ class Layer(Module):
         """a of each neuron from all their z."""
         if self.activation == "softmax":
             return softmax(z)
-        return [_activate(self.activation, z_j) for z_j in z]
+        return [activate(self.activation, z_j) for z_j in z]
 
     def __call__(self, x: Sequence[Any]) -> Any:
         """The activations for the inputs x: a list, or one Value of one neuron, as in micrograd."""
@@ -258,6 +236,7 @@ class Layer(Module):
         return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
 
 
+@mypyc_attr(serializable=True)
 class Trace:
     """The Values of one forward pass through an MLP.
 
@@ -319,7 +298,7 @@ class MLP(Module):
         sizes = [whole(size) for size in (nin, *nouts)]
         if len(sizes) < 2:
             raise ValueError("an MLP needs at least one layer: nouts is empty")
-        activations = _activation_of_each_layer(activation, len(nouts))
+        activations = of_each_layer(activation, len(nouts))
         if "softmax" in activations[:-1]:
             raise ValueError("softmax is for the output layer; a hidden layer cannot have it")
         rng = None if seed is None else random.Random(seed)
@@ -433,28 +412,7 @@ class MLP(Module):
             ValueError: an activation is a function: give it a name to save it by.
             FileNotFoundError: there is no such folder.
         """
-        for i, activation in enumerate(self.activations, start=1):
-            if not isinstance(activation, str):
-                raise ValueError(
-                    f"layer {i}'s activation {activation!r} is a function; only named ones can be saved"
-                )
-        arrays: dict[str, Any] = {"format": np.array(_FORMAT), "activations": np.array(self.activations)}
-        for i, layer in enumerate(self.layers, start=1):
-            arrays[f"W{i}"] = layer.W
-            if layer.b is not None:
-                arrays[f"b{i}"] = layer.b
-        target = _npz(path)
-        if not target.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to save {target.name} in")
-        temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            with open(temporary, "xb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return target
+        return save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MLP:
@@ -463,80 +421,10 @@ class MLP(Module):
         Raises ValueError where the file is not one of those or is damaged, and FileNotFoundError where there
         is none.
         """
-        file = Path(path) if Path(path).exists() else _npz(path)
-        from zipfile import is_zipfile  # takes its time to import
-
-        name = str(file)
-        if not file.exists():
-            raise FileNotFoundError(f"there is no file {name!r}")
-        if not is_zipfile(file):
-            raise ValueError(f"{name} is not a saved network, an .npz file that MLP.save wrote")
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                found = dict(arrays)
-        except Exception as error:  # NumPy and zipfile raise many kinds on what they cannot read
-            raise ValueError(f"{name} is not a saved network, or is damaged: {error}") from error
-        if "activations" not in found or "format" not in found or found["format"].tolist() != _FORMAT:
-            raise ValueError(
-                f"{name} is not a network saved in format {_FORMAT}: it holds {', '.join(sorted(found))}"
-            )
-        try:
-            activations = [str(activation) for activation in found["activations"]]
-            numbers = range(1, len(activations) + 1)
-            missing = [f"W{i}" for i in numbers if f"W{i}" not in found]
-            if missing:
-                raise ValueError(f"{', '.join(missing)} missing")
-            W = [found[f"W{i}"] for i in numbers]
-            b = [found[f"b{i}"] for i in numbers if f"b{i}" in found]
-            net = cls(W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros")
-            net._set_weights(W)
-            if b:
-                net._set_biases(b)
-        except (ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{name} is damaged: {error}") from error
-        return net
+        return load(cls, path)
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
-
-
-def _activation_of_each_layer(
-    activation: Activation | Sequence[Activation] | None, depth: int
-) -> list[Activation]:
-    if activation is None:
-        return [*["relu"] * (depth - 1), "linear"]
-    if isinstance(activation, str) or callable(activation):
-        return [activation] * depth
-    if len(activation) != depth:
-        raise ValueError(f"{depth} layers need as many activations, or one for all; got {len(activation)}")
-    return list(activation)
-
-
-def _known(activation: Activation) -> Activation:
-    if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                unknown("activation", activation, ACTIVATIONS, _ACTIVATIONS_ELSEWHERE, ", or a function")
-            )
-    elif not callable(activation):
-        raise TypeError(f"an activation is a name or a function of a Value; got {activation!r}")
-    return activation
-
-
-def _activate(activation: Activation, z: Value) -> Value:
-    if not isinstance(activation, str):
-        return activation(z)
-    if activation in ("linear", "identity"):
-        return z
-    result: Value = getattr(z, activation)()
-    return result
-
-
-def _title(activation: Activation) -> str:
-    if not isinstance(activation, str):
-        return getattr(activation, "__name__", "Custom").title()
-    symbol = TABLE[activation].symbol if activation in TABLE else activation
-    return symbol[0].upper() + symbol[1:]
 
 
 def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Callable[[], float]:
@@ -552,12 +440,6 @@ def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Calla
     if init == "zeros":
         return lambda: 0.0
     raise ValueError(unknown("initialisation", init, INITIALISATIONS, _INITIALISATIONS_ELSEWHERE))
-
-
-def _npz(path: str | os.PathLike[str]) -> Path:
-    """The path with the ending .npz."""
-    text = os.fspath(path)
-    return Path(text if text.endswith(".npz") else f"{text}.npz")
 
 
 def _values(x: Sequence[Any]) -> list[Value]:

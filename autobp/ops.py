@@ -1,20 +1,14 @@
 """The operation table: every primitive operation once — its value, its local derivatives, how it is written.
 
-A rule is written against a namespace ``xp`` that supplies the elementary functions. With the module's
-:data:`FLOATS` it drives the eager engine; with :data:`NUMPY` (or another array library) it drives compiled
-programs; with SymPy it gives the derivation; with Values it gives derivatives of derivatives::
-
-    value(xp, *operands, *constants)           the result y
-    partials(xp, y, *operands, *constants)     one local derivative ∂y/∂operand for each operand
+What a rule is and what it is run on is told in :mod:`autobp.registry`, whose names stand here too.
 
 ``partials`` receives the result y as it stands in the graph: rules differentiate the operation, never the
 numerically stable formula that happens to compute it (through exp(-|x|), the third derivative of the
 sigmoid at 0 would come out 0 instead of -1/8).
 
-Rules are free to divide by zero or to overflow. Python's floats raise there; :func:`evaluate` and
-:func:`differentiate` then repeat the rule in IEEE 754 arithmetic, so that a partial may be infinite (sqrt at
-0) or not a number. Both branches of ``where`` are always evaluated; a rule may leave the one not taken
-infinite, and does so where derivatives of the partial do not exist: they are then NaN and not a plausible 0.
+Rules are free to divide by zero or to overflow: a partial may be infinite (sqrt at 0) or not a number. Both
+branches of ``where`` are always evaluated; a rule may leave the one not taken infinite, and does so where
+derivatives of the partial do not exist: they are then NaN and not a plausible 0.
 
 At a kink the derivative is the one PyTorch gives: 0 for relu and abs at 0, the slope of the left branch for
 leaky_relu and elu, one half to each of two equal operands of maximum and minimum.
@@ -24,297 +18,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
-from types import SimpleNamespace
 from typing import Any, Final
 
-import numpy as np
-
-# How tightly an operation binds when it is written down; an operand that binds less tightly gets parentheses.
-SUM: Final = 1
-PRODUCT: Final = 2
-SIGN: Final = 3
-POWER_OF: Final = 4
-ATOM: Final = 5
-
-
-class Operation:
-    """One primitive operation.
-
-    Attributes:
-        name: its name in the table, and of the function and method that apply it.
-        value: ``value(xp, *operands, *constants)``, the result.
-        partials: ``partials(xp, y, *operands, *constants)``, a tuple with ∂y/∂operand for each operand.
-        text: how it is written in plain text, with ``{0}``, ``{1}`` … for operands, then constants.
-        latex: how it is written in LaTeX, likewise.
-        precedence: SUM, PRODUCT, SIGN, POWER_OF or ATOM: how tightly the notation binds.
-        symbol: what a drawing shows, micrograd's ``_op``; may hold ``{0}`` for the first constant.
-        constants: the names of trailing operands that are plain numbers, part of the operation: the exponent
-            of ``x**k``, the slope of a leaky relu. Nothing is differentiated with respect to them.
-        defaults: the constants' values where the caller gives none; empty where they must be given.
-        arity: the number of operands that are Values; None where any number will do.
-        domain: what the operands must satisfy, for error messages ("an operand > 0").
-        analytic: whether the rule holds for complex operands, so that the complex step applies.
-        selects: whether it chooses among its operands: a partial 0 then means that one was not chosen, and
-            stops even an infinite gradient, where 0·∞ would not be a number.
-        inline: whether derivations and compiled programs write its rule out in place of its name: so it is
-            with operations that are there for the derivatives of others.
-    """
-
-    __slots__ = ("analytic", "arity", "constants", "defaults", "domain", "inline", "latex", "name",
-                 "partials", "precedence", "selects", "symbol", "text", "value")  # fmt: skip
-
-    def __init__(
-        self,
-        name: str,
-        value: Callable[..., Any],
-        partials: Callable[..., tuple[Any, ...]],
-        text: str,
-        latex: str,
-        precedence: int,
-        symbol: str,
-        constants: tuple[str, ...],
-        defaults: tuple[float, ...],
-        arity: int | None,
-        domain: str,
-        analytic: bool,
-        selects: bool,
-        inline: bool,
-    ) -> None:
-        self.name = name
-        self.value = value
-        self.partials = partials
-        self.text = text
-        self.latex = latex
-        self.precedence = precedence
-        self.symbol = symbol
-        self.constants = constants
-        self.defaults = defaults
-        self.arity = arity
-        self.domain = domain
-        self.analytic = analytic
-        self.selects = selects
-        self.inline = inline
-
-    def __repr__(self) -> str:
-        return f"<operation {self.name}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return lookup, (self.name,)
-
-
-TABLE: Final[dict[str, Operation]] = {}
-
-
-def lookup(name: str) -> Operation:
-    """The operation of that name; KeyError names what is missing and lists what there is."""
-    if name not in TABLE:
-        raise KeyError(f"no operation {name!r} in the table; registered are {', '.join(sorted(TABLE))}")
-    return TABLE[name]
-
-
-def operation(
-    name: str,
-    value: Callable[..., Any],
-    partials: Callable[..., tuple[Any, ...]],
-    *,
-    text: str = "",
-    latex: str = "",
-    precedence: int = ATOM,
-    symbol: str = "",
-    constants: tuple[str, ...] = (),
-    defaults: tuple[float, ...] = (),
-    arity: int | None = 1,
-    domain: str = "",
-    analytic: bool = False,
-    selects: bool = False,
-    inline: bool = False,
-) -> Operation:
-    """Add an operation to the table and return it. The arguments are :class:`Operation`'s attributes.
-
-    Raises ValueError where the name is taken or is no identifier, or where the arity is no positive number.
-    """
-    if not name.isidentifier():
-        raise ValueError(f"an operation's name must be an identifier, not {name!r}")
-    if name in ("name", "pow", "choose"):
-        raise ValueError(f"{name!r} means something else in a namespace; choose another name")
-    if name in TABLE:
-        raise ValueError(f"there is an operation {name!r} already; choose another name")
-    if arity is not None and arity < 1:
-        raise ValueError(f"operation {name!r}: arity must be at least 1, or None for any number; got {arity}")
-    slots = ", ".join(f"{{{i}}}" for i in range((arity or 0) + len(constants))) or "…"
-    made = Operation(
-        name,
-        value,
-        partials,
-        text or f"{name}({slots})",
-        latex or rf"\operatorname{{{{{name}}}}}\left({slots}\right)".replace("_", r"\_"),
-        precedence,
-        symbol or name,
-        constants,
-        defaults,
-        arity,
-        domain,
-        analytic,
-        selects,
-        inline,
-    )
-    TABLE[name] = made
-    for xp, complete in _NAMESPACES:
-        _complete(xp, complete, made)
-    return made
-
-
-# ---------------------------------------------------------------------------------------------- namespaces
-
-
-_NAMESPACES: Final[list[tuple[SimpleNamespace, Callable[[Any, Operation], Callable[..., Any]]]]] = []
-
-
-def _by_its_rule(xp: Any, op: Operation) -> Callable[..., Any]:
-    return partial(op.value, xp)
-
-
-def namespace(
-    name: str,
-    complete: Callable[[Any, Operation], Callable[..., Any]] = _by_its_rule,
-    **functions: Callable[..., Any],
-) -> SimpleNamespace:
-    """Elementary functions on one kind of number, for rules to be written against.
-
-    Args:
-        name: what kind of number.
-        complete: ``complete(xp, op)`` gives the function for an operation that is not among ``functions``;
-            by default the operation's own rule.
-        functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, erfc,
-            abs, pow, maximum, minimum, where, and choose(index, values), by name. Operations that are not
-            among them, now or registered later, come from ``complete``.
-    """
-    made = SimpleNamespace(name=name, **functions)
-    _NAMESPACES.append((made, complete))
-    for op in TABLE.values():
-        _complete(made, complete, op)
-    return made
-
-
-def _complete(
-    xp: SimpleNamespace, complete: Callable[[Any, Operation], Callable[..., Any]], op: Operation
-) -> None:
-    if not hasattr(xp, op.name):
-        setattr(xp, op.name, complete(xp, op))
-
-
-def _float_pow(x: float, y: float) -> float:
-    try:
-        return math.pow(x, y)
-    except ValueError:
-        if x == 0.0:
-            raise ZeroDivisionError(f"0.0 cannot be raised to the power {y}") from None
-        raise
-
-
-def _float_maximum(x: float, y: float) -> float:
-    return x if x > y or x != x else y
-
-
-def _float_minimum(x: float, y: float) -> float:
-    return x if x < y or x != x else y
-
-
-def _float_where(condition: Any, x: Any, y: Any) -> Any:
-    return x if condition else y
-
-
-def _float_take(index: float, values: tuple[float, ...]) -> float:
-    return values[int(index)] if index == index else math.nan
-
-
-#: The eager engine's functions, on Python floats. They raise as :mod:`math` does.
-FLOATS: Final = namespace(
-    "floats",
-    exp=math.exp,
-    expm1=math.expm1,
-    log=math.log,
-    log1p=math.log1p,
-    sqrt=math.sqrt,
-    sin=math.sin,
-    cos=math.cos,
-    tan=math.tan,
-    asin=math.asin,
-    acos=math.acos,
-    atan=math.atan,
-    sinh=math.sinh,
-    cosh=math.cosh,
-    tanh=math.tanh,
-    erf=math.erf,
-    erfc=math.erfc,
-    abs=math.fabs,
-    pow=_float_pow,
-    maximum=_float_maximum,
-    minimum=_float_minimum,
-    where=_float_where,
-    choose=_float_take,
-)
-
-
-def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
-    stacked = np.stack(np.broadcast_arrays(*values))
-    position = np.broadcast_to(np.asarray(index, dtype=np.intp), stacked.shape[1:])
-    return np.take_along_axis(stacked, position[np.newaxis], axis=0)[0]
-
-
-def _elementwise(name: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
-    """A function that NumPy does not have, elementwise; SciPy, which has it, is no dependency of the core."""
-    on_arrays = np.vectorize(function, otypes=[np.float64])
-
-    def apply(x: Any) -> Any:
-        if np.iscomplexobj(x):
-            raise TypeError(f"{name} of complex numbers needs SciPy's: scipy.special.{name}")
-        return on_arrays(x)
-
-    return apply
-
-
-#: The same functions on NumPy arrays, in IEEE 754 arithmetic (silence its warnings with ``np.errstate``).
-NUMPY: Final = namespace(
-    "numpy",
-    exp=np.exp,
-    expm1=np.expm1,
-    log=np.log,
-    log1p=np.log1p,
-    sqrt=np.sqrt,
-    sin=np.sin,
-    cos=np.cos,
-    tan=np.tan,
-    asin=np.arcsin,
-    acos=np.arccos,
-    atan=np.arctan,
-    sinh=np.sinh,
-    cosh=np.cosh,
-    tanh=np.tanh,
-    erf=_elementwise("erf", math.erf),
-    erfc=_elementwise("erfc", math.erfc),
-    abs=np.abs,
-    pow=np.power,
-    maximum=np.maximum,
-    minimum=np.minimum,
-    where=np.where,
-    choose=_numpy_choose,
-)
-
-
-def evaluate(op: Operation, *operands: float) -> float:
-    """The operation's value on plain floats as IEEE 754 has it: infinities and NaN instead of exceptions."""
-    with np.errstate(all="ignore"):
-        return float(op.value(NUMPY, *[np.float64(x) for x in operands]))
-
-
-def differentiate(op: Operation, y: float, *operands: float) -> tuple[float, ...]:
-    """The local derivatives on plain floats as IEEE 754 has them: infinities and NaN, no exceptions."""
-    with np.errstate(all="ignore"):
-        arguments = [np.float64(x) for x in operands]
-        return tuple(float(d) for d in op.partials(NUMPY, np.float64(y), *arguments))
-
+from autobp.registry import ATOM as ATOM
+from autobp.registry import FLOATS as FLOATS
+from autobp.registry import NUMPY as NUMPY
+from autobp.registry import POWER_OF as POWER_OF
+from autobp.registry import PRODUCT as PRODUCT
+from autobp.registry import SIGN as SIGN
+from autobp.registry import SUM as SUM
+from autobp.registry import TABLE as TABLE
+from autobp.registry import Operation as Operation
+from autobp.registry import differentiate as differentiate
+from autobp.registry import evaluate as evaluate
+from autobp.registry import lookup as lookup
+from autobp.registry import namespace as namespace
+from autobp.registry import operation as operation
 
 # ---------------------------------------------------------------------------------------------- arithmetic
 
@@ -619,3 +338,17 @@ STOP_GRADIENT: Final = operation(
     text="stop({0})", latex=r"\operatorname{{stop}}\left({0}\right)", symbol="stop",
     selects=True,
 )  # fmt: skip
+
+# --------------------------------------------------------------------------------------------- derivatives
+
+#: The operations that stand here, by name, and not those that users register.
+BUILT_IN: Final[dict[str, Operation]] = dict(TABLE)
+
+
+
+def _applied(xp: Any, op: Operation) -> Operation:
+    return op
+
+
+#: The operations on Values: a rule run on them gives a partial that is a graph, with derivatives of its own.
+VALUES: Final = namespace("values", _applied, pow=POWER, choose=lambda index, values: TAKE(index, *values))

@@ -1,4 +1,5 @@
-"""Makes the benchmarks importable, behind whichever autobp is installed, and verifies compiled programs."""
+"""Makes the benchmarks importable, behind whichever autobp is installed, and verifies compiled programs
+and their schedules."""
 
 import sys
 from pathlib import Path
@@ -25,3 +26,21 @@ def programs_are_verified():
     executable.programs_of = verified
     yield
     executable.programs_of = programs_of
+
+
+@pytest.fixture(autouse=True, scope="session")
+def schedules_are_verified():
+    """No program that a test compiles reads memory that is written over."""
+    from autobp.backends.aliasing import verify
+    from autobp.compiler import executable
+
+    schedule = executable.schedule
+
+    def verified(program):
+        made = schedule(program)
+        verify(made)
+        return made
+
+    executable.schedule = verified
+    yield
+    executable.schedule = schedule

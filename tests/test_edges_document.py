@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from witnesses import WITNESSES, agree, derivative_graph
 
@@ -58,6 +59,141 @@ def test_autobp_does_what_the_row_says(expression, point, value, first, second, 
     for k, expected in enumerate(numbers(second)):
         assert agree(derivative_graph(f, leaves, (k, k)).data, expected), f"by {names[k]}, twice"
     assert len(numbers(first)) == len(numbers(second)) == len(x)
+
+
+def by_backward(f, x):
+    leaves = [Value(x_i) for x_i in x]
+    f(*leaves).backward()
+    return [leaf.grad for leaf in leaves]
+
+
+def by_create_graph(f, x):
+    leaves = [Value(x_i) for x_i in x]
+    f(*leaves).backward(create_graph=True)
+    return [leaf.grad.data if isinstance(leaf.grad, Value) else leaf.grad for leaf in leaves]
+
+
+def by_grad(f, x):
+    return list(autobp.grad(f, tuple(range(len(x))))(*x))
+
+
+def by_forward_mode(f, x):
+    n = len(x)
+    return [autobp.jvp(f, x, [1.0 if i == k else 0.0 for i in range(n)])[1] for k in range(n)]
+
+
+def by_forward_mode_on_values(f, x):
+    leaves = [Value(x_i) for x_i in x]
+    n = len(x)
+    found = [autobp.jvp(f, leaves, [1.0 if i == k else 0.0 for i in range(n)])[1] for k in range(n)]
+    return [d.data for d in found]
+
+
+def compiled(derivatives, f, x):
+    """The numbers of a program in whose function the derivatives were taken."""
+    one = Value(1.0)
+    found = []
+    for k in range(len(x)):
+        step = autobp.compile(
+            lambda v, k=k: derivatives(f, list(v))[k] * one, [one], example=([1.0] * len(x),)
+        )
+        with np.errstate(all="ignore"):
+            found.append(step.value(step.theta, [x]))
+    return found
+
+
+def by_grad_inside_a_program(f, x):
+    return compiled(lambda f, v: autobp.grad(f, tuple(range(len(v))))(*v), f, x)
+
+
+def by_forward_mode_inside_a_program(f, x):
+    def derivatives(f, v):
+        n = len(v)
+        return [autobp.jvp(f, v, [1.0 if i == k else 0.0 for i in range(n)])[1] for k in range(n)]
+
+    return compiled(derivatives, f, x)
+
+
+#: Forward mode goes the other way: the infinite tangent of a branch not taken ends where it is not selected.
+FORWARD = (by_forward_mode, by_forward_mode_on_values, by_forward_mode_inside_a_program)
+STOPPED_FORWARD = "where(greater(x, 0), sqrt(x), 0*x)"
+
+READERS = [
+    by_backward,
+    by_create_graph,
+    by_grad,
+    by_forward_mode,
+    by_forward_mode_on_values,
+    by_grad_inside_a_program,
+    by_forward_mode_inside_a_program,
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("expression", "point", "value", "first", "second", "in_pytorch"), rows())
+def test_every_reader_finds_the_first_derivatives(
+    expression, point, value, first, second, in_pytorch, reader
+):
+    names, x = point_of(point)
+    f = function_of(expression, names, vars(autobp))
+    with ieee():
+        found = reader(f, x)
+    if expression == STOPPED_FORWARD and reader in FORWARD:
+        assert found == [0.0]
+        return
+    assert all(agree(d, expected) for d, expected in zip(found, numbers(first), strict=True)), found
+
+
+CHOICES = {
+    "relu": lambda x: x.relu(),
+    "maximum": lambda x: x.maximum(0.0),
+    "minimum": lambda x: -((-x).minimum(0.0)),
+    "where": lambda x: autobp.where(autobp.greater(x, 0.0), x, 0.0),
+    "take": lambda x: autobp.take([Value(0.0), x], autobp.greater(x, 0.0)),
+}
+BEYOND = {
+    "sqrt": lambda y: y.sqrt(),
+    "a product": lambda y: y.sqrt() * (y + 2.0),
+    "a power": lambda y: y**0.25,
+    "two roots": lambda y: (y.sqrt() + y).sqrt(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("choose", CHOICES.values(), ids=CHOICES.keys())
+@pytest.mark.parametrize("beyond", BEYOND.values(), ids=BEYOND.keys())
+def test_an_infinite_flow_stops_at_what_was_not_selected(choose, beyond, reader):
+    with ieee():
+        assert reader(lambda x: beyond(choose(x)), [-1.0]) == [0.0]
+        assert agree(reader(lambda x: beyond(choose(x)), [0.5])[0], by_backward(beyond, [0.5])[0])
+        assert reader(lambda x, c: c * beyond(choose(x)) + c, [-1.0, 3.0]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("choose", CHOICES.values(), ids=CHOICES.keys())
+@pytest.mark.parametrize("beyond", BEYOND.values(), ids=BEYOND.keys())
+def test_second_derivatives_stop_there_too_inside_a_program_as_outside(choose, beyond):
+    def f(x):
+        return beyond(choose(x))
+
+    for second in (
+        autobp.grad(autobp.grad(f)),
+        autobp.hessian(f),
+        autobp.grad(lambda x: autobp.jvp(f, [x], [1.0])[1]),
+        lambda x: autobp.jvp(autobp.grad(f), [x], [1.0])[1],
+    ):
+        assert second(-1.0) == 0.0
+        assert agree(second(0.5), autobp.grad(autobp.grad(beyond))(0.5))
+        assert compiled(lambda f, v, second=second: [second(v[0])], f, [-1.0]) == [0.0]
+        (inside,) = compiled(lambda f, v, second=second: [second(v[0])], f, [0.5])
+        assert agree(inside, second(0.5))
+
+
+def test_a_program_whose_flows_are_finite_has_no_choice_written_into_it():
+    one = Value(1.0)
+    d = autobp.grad(lambda v: v.tanh().relu().exp())
+    step = autobp.compile(lambda x: d(x) * one, [one], example=(1.0,))
+    assert step.source.count("np.where") == 2  # the partial of relu, in value and in cost_and_gradient
+    assert "!= 0.0" not in step.source
 
 
 @pytest.mark.parametrize(("expression", "point", "value", "first", "second", "in_pytorch"), rows())

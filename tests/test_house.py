@@ -25,27 +25,17 @@ LONGEST_FUNCTION = 60  # without its docstring
 
 #: Longer than that for now.
 LONG_MODULES = {
-    "compiler/emit.py",
-    "compiler/fast.py",
     "engine.py",
-    "functional.py",
-    "nn.py",
-    "ops.py",
 }
-LONG_FUNCTIONS = {
-    "compiler/emit.py: Writer.text_of",
-}
+LONG_FUNCTIONS: set[str] = set()
 
 #: Value's slots, and the rooms that read them, since a property would cost or be watched.
-SLOTS = {"_data", "_grad", "_operation", "_parent", "_parent2", "_partial", "_partial2", "_details"}
-ROOMS_OF_SLOTS = {"functions.py", "propagation.py", "reading/graph.py"}
+SLOTS = {"_data", "_grad", "_operation", "_parent", "_parent2", "_partial", "_partial2", "_details", "_mark"}
+ROOMS_OF_SLOTS = {"by_hand.py", "chain.py", "details.py", "errors.py", "folded.py", "freeing.py",
+                  "functions.py", "pickling.py", "reading/graph.py"}  # fmt: skip
 
 #: (module, name): other underscore names that are reached for from outside their module, for now.
-REACHED_FOR = {
-    ("drawing/program.py", "_last"),
-    ("drawing/program.py", "_prepare"),
-    ("drawing/program.py", "_programs"),
-}
+REACHED_FOR: set[tuple[str, str]] = set()
 
 #: Underscore names that are offered all the same: named tuples', the interpreter's, and micrograd's of Value.
 OFFERED = {"_asdict", "_fields", "_make", "_replace", "_getframe", "_backward", "_op", "_prev"}

@@ -23,8 +23,8 @@ from witnesses import (
 
 import autobp
 from autobp import Value
-from autobp.ops import FLOATS, NUMPY, TABLE, differentiate, evaluate
-from autobp.propagation import VALUES, partials_as_values
+from autobp.chain import partials_as_values
+from autobp.ops import FLOATS, NUMPY, TABLE, VALUES, differentiate, evaluate
 
 BUILT_IN = dict(TABLE)
 EVERY_OPERATION = pytest.mark.parametrize(("op", "constants"), cases(BUILT_IN))

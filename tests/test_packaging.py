@@ -24,7 +24,7 @@ import autobp
 from autobp import build
 
 ROOT = Path(__file__).parents[1]
-COMPILED_MODULES = ["engine", "nn", "ops"]
+COMPILED_MODULES = re.findall(r'"autobp/(\w+)\.py"', (ROOT / "setup.py").read_text(encoding="utf-8"))
 
 C_COMPILER = shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cl").split()[0])
 

@@ -19,12 +19,12 @@ from witnesses import agree
 
 import autobp
 from autobp import MLP, Value, ops
-from autobp.drawing.program import constants, statements, variables
+from autobp.backends.javascript import javascript
+from autobp.backends.javascript_numbers import JAVASCRIPT, Number, literal, rules
+from autobp.drawing.program import statements
 from autobp.engine import apply, ieee, topological_order
 from autobp.html_page import page
-from autobp.html_page.javascript import JAVASCRIPT, Expression, literal, rules
 from autobp.html_page.scalar_model import rules_of, scalar_nodes
-from autobp.html_page.translation import translate
 from autobp.reading.graph import record
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -185,7 +185,7 @@ def scalar_model_of(root):
 
 def test_a_rule_that_asks_for_truth_cannot_be_written_down():
     with pytest.raises(TypeError, match=r"xp\.where"):
-        JAVASCRIPT.pow(Expression("x0"), 2.0).__bool__()
+        JAVASCRIPT.pow(Number("x0"), 2.0).__bool__()
 
 
 @pytest.mark.parametrize(
@@ -752,7 +752,7 @@ def test_a_dragged_number_gives_what_the_program_gives_for_it(name, tmp_path):
         byId("reset").click();
         return {{ before, moved, after, typed, reset: {VARIABLES} }};""", tmp_path)  # fmt: skip
     theta = step.theta
-    original = variables(step, data)
+    original = step.variables(step.theta, *data)
     in_variables(found["before"], original)
     in_variables(found["reset"], original)
     changed = theta.copy()
@@ -760,7 +760,7 @@ def test_a_dragged_number_gives_what_the_program_gives_for_it(name, tmp_path):
     data[0].reshape(-1)[2] = found["moved"][1]
     assert changed[3] != theta[3]
     step.write_back(changed)
-    in_variables(found["after"], variables(step, data))
+    in_variables(found["after"], step.variables(step.theta, *data))
     changed[4] = 0.25
     step.write_back(changed)
     cost, gradient = step(changed, *data)
@@ -775,15 +775,16 @@ def test_any_program_computes_in_javascript_what_it_computes_in_numpy(tmp_path):
         arguments = [] if program.whole else [np.array(program.rows)]
         step = autobp.compile(program.on_all_rows if program.whole else program.sample, program.parameters)
         step(step.theta, *arguments)
-        given = {"theta": step.theta, **dict(zip(step._names, arguments, strict=True)), **constants(step)}
+        given = dict(zip(step.written.functions[-1].arguments, [step.theta, *arguments], strict=True))
+        given |= step.written.module.constants
         packed = json.dumps({name: [np.shape(x), np.ravel(x).tolist()] for name, x in given.items()})
-        script.append(f"""{{ {translate(step.source, "cost")}
+        script.append(f"""{{ {javascript(step.written)}
             const variables = Object.create(null);
             for (const [name, [shape, numbers]] of Object.entries({packed})) {{
               variables[name] = made(Float64Array.from(numbers), shape);
             }}
             run(variables); found.push({VARIABLES}); }}""")
-        cases.append(variables(step, arguments))
+        cases.append(step.variables(step.theta, *arguments))
     read = (ROOT / "autobp" / "html_page").joinpath
     library = read("elementary.js").read_text() + read("arrays.js").read_text()
     (tmp_path / "page.html").write_text("<body></body>")
@@ -882,7 +883,7 @@ def test_a_program_without_arguments_computes_too(tmp_path):
 def test_variables_named_as_the_result_keep_their_numbers():
     w = Value(3.0)
     step = autobp.compile(lambda cost, made: (w * cost - made) ** 2, [w], example=(1.0, 2.0))
-    found = variables(step, ([2.0], [5.0]))
+    found = step.variables(step.theta, [2.0], [5.0])
     assert found["cost"].tolist() == [[2.0]]
     assert found["made"].tolist() == [[5.0]]
     assert found["cost_"] == 1.0

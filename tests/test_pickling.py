@@ -165,6 +165,63 @@ def test_networks_are_copied_with_their_weights(copied):
     assert net.parameters()[0].data != 9.0
 
 
+PARTS = {
+    "network": lambda net: net,
+    "layer": lambda net: net.layers[0],
+    "neuron": lambda net: net.layers[0].neurons[0],
+}
+
+
+@each_copier
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS.keys())
+def test_a_network_and_its_parts_are_copied_before_and_after_use(copied, used, part):
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    x = [0.5, -1.0]
+    if used:
+        net(x).backward()
+        for parameter in net.parameters():
+            parameter.data *= 2.0
+        net(x)
+    module = part(net)
+    twin = copied(module)
+    assert str(twin(x)) == str(module(x))
+    assert [p.label for p in twin.parameters()] == [p.label for p in module.parameters()]
+    assert [p.grad for p in twin.parameters()] == [p.grad for p in module.parameters()]
+    twin.zero_grad()
+    twin(x)
+    before = str(module(x))
+    for parameter in twin.parameters():
+        parameter.data = 0.0
+    assert str(module(x)) == before
+    outputs = twin(x) if isinstance(twin(x), list) else [twin(x)]
+    assert [a.data for a in outputs] == [0.0] * len(outputs)
+
+
+@each_copier
+@pytest.mark.parametrize("look", [False, True])
+def test_a_forward_pass_is_copied_with_the_network_it_belongs_to(copied, look):
+    net = MLP(2, [3, 1], activation="tanh", seed=1)
+    trace = net.trace([0.5, -1.0])
+    if look:
+        trace.output[0].backward()
+        topological_order(trace.output[0])
+    twin_net, twin = copied((net, trace))
+    assert described(twin.output[0]) == described(trace.output[0])
+    assert [[a.data for a in layer] for layer in twin.a] == [[a.data for a in layer] for layer in trace.a]
+    assert [[z.data for z in layer] for layer in twin.z] == [[z.data for z in layer] for layer in trace.z]
+    before = [p.grad for p in twin_net.parameters()]
+    twin.output[0].backward()
+    assert [p.grad for p in twin_net.parameters()] != before, "its leaves are the copied network's"
+
+
+def test_what_a_neuron_keeps_for_its_next_call_does_not_travel():
+    neuron = autobp.Neuron(50, activation="tanh")
+    fresh = len(pickle.dumps(neuron))
+    neuron([1.0] * 50)
+    assert len(pickle.dumps(neuron)) < fresh + 100
+
+
 def test_a_module_can_be_subclassed_in_plain_python():
     class Residual(autobp.Module):
         def __init__(self, n):

@@ -12,7 +12,7 @@ import autobp
 from autobp import MLP, Value, costs, ops
 from autobp.engine import ieee
 from autobp.ops import TABLE
-from autobp.reading.chain import Differentiated, slopes
+from autobp.reading.adjoints import Differentiated, slopes
 from autobp.reading.graph import record
 from autobp.reading.labels import Parameter, array_name, element, parameter
 from autobp.reading.layers import WeightedSums, activation_of, labelled_parameters, softmax_of

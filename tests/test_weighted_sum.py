@@ -12,7 +12,8 @@ from test_pickling import described
 
 import autobp
 from autobp import MLP, Neuron, Value
-from autobp.engine import FOLDED, Operands, ieee, topological_order, weighted_sum
+from autobp.engine import ieee, topological_order
+from autobp.folded import FOLDED, Operands, weighted_sum
 
 
 def folded(start, w, x):
@@ -90,7 +91,7 @@ def test_backward_does_not_unfold_it():
     root.backward()
     assert z._operation is FOLDED
     assert (z.data, z.grad) == (by_operators(*operands(3)).data, root.partials[0])
-    assert autobp.engine.gradients(root, [z]) == [z.grad]
+    assert autobp.chain.gradients(root, [z]) == [z.grad]
     assert z._operation is FOLDED
 
 

@@ -5,7 +5,7 @@ A graph of scalar operations is recorded (:mod:`~autobp.compiler.recording`) and
 into arrays (:mod:`~autobp.compiler.group`) whose sums of products are matrix products
 (:mod:`~autobp.compiler.factor`), laid out so that they need no copies (:mod:`~autobp.compiler.layout`),
 differentiated (:mod:`~autobp.compiler.differentiate`) and named (:mod:`~autobp.compiler.names`). What comes
-out are programs (:mod:`~autobp.compiler.ir`), which :mod:`~autobp.compiler.executable` has the backends
+out are programs (:mod:`~autobp.ir`), which :mod:`~autobp.compiler.executable` has the backends
 write. :class:`~autobp.compiler.step.Step` is what users hold.
 """
 

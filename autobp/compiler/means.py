@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from autobp.compiler.ir import Floats
+from autobp.ir import Floats
 
 
 def mean_of_parts(mean: Callable[[Sequence[Floats]], Floats], arrays: Sequence[Floats]) -> Floats | None:

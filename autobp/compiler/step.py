@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.executable import Executable
-from autobp.compiler.ir import Floats, Program
 from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.engine import Value
+from autobp.ir import Floats, Program
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
@@ -207,6 +208,19 @@ class Step:
     def source(self) -> str:
         """The program as a NumPy module that runs on its own. Raises ValueError before the trace."""
         return self._executable().source
+
+    @property
+    def written(self) -> Source:
+        """The source as data: its functions, statement by statement. Raises ValueError before the trace."""
+        return self._executable().text
+
+    def variables(self, theta: ArrayLike, *arguments: ArrayLike) -> dict[str, Any]:
+        """What each variable of the source is for these arguments, the cost or the outputs among them.
+
+        Raises as a call of the step does.
+        """
+        executable, vector, arrays = self._prepare(theta, arguments)
+        return executable.text.variables(vector, arrays)
 
     @property
     def latex(self) -> str:

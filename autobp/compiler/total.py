@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from autobp.compiler.bounds import ANY, Bounds, bounds_of_arrays
-from autobp.compiler.expression import Expression, may_fold
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Constant,
     Elementwise,
@@ -28,6 +27,7 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.expression import Expression, may_fold
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is

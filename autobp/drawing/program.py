@@ -1,39 +1,38 @@
 """A compiled program: its statements as boxes, forward and backward, joined by the arrays they pass on.
 
-The picture is read from the program's source, and its shapes from running that.
+What is shown are the statements of the readable source, as :mod:`~autobp.backends.numpy_text` tells them.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from autobp.backends.numpy_text import Function, Line
 from autobp.compiler.step import Step
 from autobp.drawing.picture import Picture
 from autobp.drawing.scalars import new_picture, panel, put_caption
 from autobp.drawing.style import Style, counted, escape_html, printable
+from autobp.ir import Array
 
 _CODE = "Courier New,Courier,monospace"
 _LONGEST = 60  # of a statement that is shown whole
 
 
-@dataclass
+@dataclass(eq=False)
 class Statement:
     """An array of the program, and how it is made.
 
     Attributes:
         name: the variable, or "cost".
+        shape: such as "m × 16", m being the number of samples; "number" without axes.
         formulas: what it is assigned; several where it is put together in pieces.
         operands: what it is computed from, each once; a program's arguments have no formulas.
         backward: whether the cost does not depend on it.
     """
 
     name: str
+    shape: str
     formulas: list[str] = field(default_factory=list)
     operands: list[Statement] = field(default_factory=list)
     backward: bool = False
@@ -45,129 +44,47 @@ def statements(step: Step) -> tuple[list[Statement], list[Statement]]:
     Raises:
         ValueError: the step has not been traced yet.
     """
-    both = _function(ast.parse(step.source))
-    arguments = [Statement(argument.arg) for argument in both.args.args]
+    function = step.written.functions[-1]
+    arguments = [Statement(function.variables[x], _shape(x)) for x in function.program.arguments]
     known = {argument.name: argument for argument in arguments}
     found: list[Statement] = []
-    for line in both.body:
-        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
-            continue  # the docstring
-        read: ast.AST = line
-        if isinstance(line, ast.Return):
-            read = _result(line)
-            name, formula = _result_name(both), ast.unparse(read)
-        else:
-            name = _assigned(line)
-            formula = ast.unparse(line).removeprefix(f"{name} = ")
-        loaded = (node for node in ast.walk(read) if isinstance(node, ast.Name))
-        used = [node.id for node in loaded if isinstance(node.ctx, ast.Load)]
-        if name == "m":
+    for line in (*function.lines, function.result):
+        if line.name == "m":
             continue
-        if name in used or isinstance(line, ast.AugAssign):  # it is changed
-            statement = known[name]
-        else:
-            statement = Statement(name)
-            found.append(statement)
-        statement.formulas.append(formula)
-        for use in used:
-            operand = known.get(use, statement)
-            if operand is not statement and not any(operand is x for x in statement.operands):
+        if line.name not in known:
+            known[line.name] = Statement(line.name, _shape_of(line, function))
+            found.append(known[line.name])
+        statement = known[line.name]
+        statement.formulas.append(line.formula)
+        for operand in [known[function.variables[x]] for x in line.reads]:
+            if operand is not statement and operand not in statement.operands:
                 statement.operands.append(operand)
-        known[name] = statement
-    forward = {id(found[-1])}
+    forward = {found[-1]}
     stack = [found[-1]]
     while stack:
         for operand in stack.pop().operands:
-            if id(operand) not in forward:
-                forward.add(id(operand))
+            if operand not in forward:
+                forward.add(operand)
                 stack.append(operand)
     for statement in found:
-        statement.backward = id(statement) not in forward
+        statement.backward = statement not in forward
     return arguments, found
 
 
-def _assigned(line: ast.stmt) -> str:
-    """The variable that a line sets or changes: x in ``x = …``, ``x[…] = …``, ``x += …``, ``f(…, out=x)``."""
-    if isinstance(line, ast.Assign | ast.AugAssign):
-        target: ast.expr = line.targets[0] if isinstance(line, ast.Assign) else line.target
-    elif isinstance(line, ast.Expr) and isinstance(line.value, ast.Call):
-        outs = [keyword.value for keyword in line.value.keywords if keyword.arg == "out"]
-        target = outs[0] if outs else line.value.args[0]
-    else:
-        raise ValueError(f"cannot draw the statement {ast.unparse(line)!r}")
-    while not isinstance(target, ast.Name):
-        inner = next(iter(ast.iter_child_nodes(target)))
-        assert isinstance(inner, ast.expr)
-        target = inner
-    return target.id
+def _shape_of(line: Line, function: Function) -> str:
+    """The shape of what a statement sets."""
+    program = function.program
+    if line is function.result and program.result_shape is not None:
+        return _sizes(bool(program.inputs), program.result_shape)
+    return "" if line.array is None else _shape(line.array)
 
 
-def shapes(step: Step) -> dict[str, str]:
-    """The shape of each array, such as "m × 16": an axis whose length changes with the samples is m."""
-    runs = []
-    for m in (2, 3):
-        made = variables(step, [np.zeros((m, *x.sample)) for x in step.program.inputs])
-        runs.append({name: np.shape(x) for name, x in made.items()})
-    found = {}
-    for name, first in runs[0].items():
-        second = runs[1].get(name, ())
-        if len(first) == len(second):
-            sizes = ["m" if a != b else f"{a:,}" for a, b in zip(first, second, strict=True)]
-            found[name] = " × ".join(sizes) if sizes else "number"
-    return found
+def _shape(array: Array) -> str:
+    return _sizes(array.batched, array.shape)
 
 
-def variables(step: Step, arguments: Sequence[ArrayLike]) -> dict[str, Any]:
-    """The program's variables at its end, "cost" or "result" among them, at the step's own theta.
-
-    Raises:
-        ValueError: the arguments' shapes are not those that the program was traced for.
-    """
-    program, theta, arrays = step._prepare(step.theta, arguments)
-    module = ast.parse(program.source)
-    both = _function(module)
-    last = both.body[-1]
-    assert isinstance(last, ast.Return)
-    result = f"{{**locals(), {_result_name(both)!r}: {ast.unparse(_result(last))}}}"
-    both.body[-1:] = ast.parse(f"return {result}").body
-    namespace = _namespace(module)
-    with np.errstate(all="ignore"):
-        made: dict[str, Any] = namespace[both.name](theta, *arrays)
-    return made
-
-
-def constants(step: Step) -> dict[str, Any]:
-    """The arrays of numbers that are fixed in the program, by name."""
-    made = _namespace(ast.parse(step.source))
-    return {name: x for name, x in made.items() if isinstance(x, np.ndarray)}
-
-
-def _namespace(module: ast.Module) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    exec(compile(ast.fix_missing_locations(module), "<compiled by autobp>", "exec"), made)
-    return made
-
-
-def _function(module: ast.Module) -> ast.FunctionDef:
-    """The function with all of the program: forward and, where there is a cost, backward."""
-    functions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
-    return functions.get("cost_and_gradient", functions["value"])
-
-
-def _result(line: ast.Return) -> ast.expr:
-    """The cost, or the outputs."""
-    assert line.value is not None
-    return line.value.elts[0] if isinstance(line.value, ast.Tuple) else line.value
-
-
-def _result_name(function: ast.FunctionDef) -> str:
-    """ "cost" or "result", and an underscore where the program has such a variable itself."""
-    taken = {node.arg for node in function.args.args}
-    taken |= {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    name = "cost" if function.name == "cost_and_gradient" else "result"
-    while name in taken:
-        name += "_"
-    return name
+def _sizes(batched: bool, shape: tuple[int, ...]) -> str:
+    return " × ".join([*["m"] * batched, *[f"{n:,}" for n in shape]]) or "number"
 
 
 def draw_program(
@@ -179,7 +96,6 @@ def draw_program(
         box: the attributes of a statement's node; left out, a table with its name, shape and formulas.
     """
     arguments, found = statements(step)
-    shape_of = shapes(step)
     picture = new_picture(style)
     lines = [f"{counted(len(found), 'array')} stand for the scalar graph; m is the number of samples"]
     if len(found) > max_nodes:
@@ -189,7 +105,7 @@ def draw_program(
 
     def put(graph: Picture, statement: Statement) -> None:
         name = ids[id(statement)]
-        look = box(statement) if box else {"label": _label(statement, shape_of, style)}
+        look = box(statement) if box else {"label": _label(statement, style)}
         graph.node(name, id=name, tooltip=statement.name, **look)
 
     ids = {id(statement): f"s{i}" for i, statement in enumerate([*arguments, *found])}
@@ -219,10 +135,11 @@ def shown_lines(statement: Statement) -> list[str]:
     return [*shown, f"… {left_out} more"] if left_out else shown
 
 
-def _label(statement: Statement, shape_of: dict[str, str], style: Style) -> str:
+def _label(statement: Statement, style: Style) -> str:
     colours = style.colours
-    shape = shape_of.get(statement.name, "")
-    head = f'<td align="left"><b>{escape_html(statement.name)}</b></td><td align="right">{shape}</td>'
+    head = (
+        f'<td align="left"><b>{escape_html(statement.name)}</b></td><td align="right">{statement.shape}</td>'
+    )
     body = "".join(
         f'<tr><td colspan="2" align="left"><font face="{_CODE}">{escape_html(line)}</font></td></tr>'
         for line in shown_lines(statement)

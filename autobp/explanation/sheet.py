@@ -12,7 +12,7 @@ from autobp.explanation.names import derivative_of, label_name
 from autobp.explanation.notation import Name
 from autobp.explanation.rules import FORMULAS, apply
 from autobp.ops import ADD
-from autobp.reading.chain import Differentiated
+from autobp.reading.adjoints import Differentiated
 from autobp.reading.graph import Graph
 
 LARGEST_REGION: Final = 80  # operations between two named quantities whose derivative is one formula

@@ -4,7 +4,7 @@ What flows in: the flat graph from :mod:`autobp.reading`, a network's plan from 
 compiled step. ``of_graph``, ``of_network`` and ``of_program`` make a model of it: nodes to choose, where they
 stand (``places``), and the operation table's rules in JavaScript. What flows out: a ``document``, the model
 with the scripts that read it: ``stage.js`` is every page's; ``passes.js`` carries out a graph's passes by the
-chain rule as :mod:`autobp.reading.chain` has it, and ``scalars.js`` shows them; ``arrays.js`` and
+chain rule as :mod:`autobp.reading.adjoints` has it, and ``scalars.js`` shows them; ``arrays.js`` and
 ``program.js`` are a program's.
 """
 

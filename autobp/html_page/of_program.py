@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autobp.backends.javascript import javascript
 from autobp.compiler.step import Step
 from autobp.drawing.picture import Picture
-from autobp.drawing.program import (
-    Statement,
-    constants,
-    draw_program,
-    shapes,
-    shown_lines,
-    statements,
-    variables,
-)
+from autobp.drawing.program import Statement, draw_program, shown_lines, statements
 from autobp.drawing.style import Style
 from autobp.html_page.document import Document
 from autobp.html_page.places import MOST_NODES, find_places, view_of
-from autobp.html_page.translation import translate
 
 _MOST_NUMBERS = 500_000  # in a program's arrays, to be computed anew while one is dragged
 _SCRIPTS = ("elementary.js", "arrays.js", "program.js")
@@ -40,18 +32,17 @@ def program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> Docum
         )
     everything = [*arguments, *found]
     position = {id(statement): i for i, statement in enumerate(everything)}
-    shape_of = shapes(step)
     if len(data) not in (0, len(arguments) - 1):
         names = ", ".join(argument.name for argument in arguments[1:]) or "nothing"
         raise ValueError(
             f"data must hold the program's arguments ({names}), each with samples as rows; got {len(data)}"
         )
-    numbers = variables(step, data) if len(data) or len(arguments) == 1 else {}
-    given, code, note = _live(step, arguments, found[-1].name, numbers)
+    numbers = step.variables(step.theta, *data) if len(data) or len(arguments) == 1 else {}
+    given, code, note = _live(step, arguments, numbers)
 
     def box(statement: Statement) -> dict[str, str]:
         lines = shown_lines(statement)
-        head = len(statement.name) + len(shape_of.get(statement.name, ""))
+        head = len(statement.name) + len(statement.shape)
         width = max(150.0, 7.5 * head + 40, 7.3 * max(map(len, lines), default=0) + 20)
         size = {"width": f"{width / 72:.4f}", "height": f"{(27 + 16 * (len(lines) + bool(code))) / 72:.4f}"}
         return {"shape": "box", "fixedsize": "true", "label": "", **size}
@@ -62,7 +53,7 @@ def program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> Docum
     for statement in everything:
         described: dict[str, Any] = {
             "name": statement.name,
-            "shape": shape_of.get(statement.name, ""),
+            "shape": statement.shape,
             "formulas": statement.formulas,
             "backward": statement.backward,
         }
@@ -76,13 +67,13 @@ def program_page(step: Step, data: Sequence[ArrayLike], direction: str) -> Docum
         "nodes": nodes,
         "given": given,
         "note": note,
-        "view": _program_view(everything, picture, shape_of, with_numbers=bool(code)),
+        "view": _program_view(everything, picture, with_numbers=bool(code)),
     }
     return Document(f"A program of {len(found)} arrays", model, code or "const run = null;\n", _SCRIPTS)
 
 
 def _live(
-    step: Step, arguments: Sequence[Statement], result: str, numbers: dict[str, Any]
+    step: Step, arguments: Sequence[Statement], numbers: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str]:
     """The arguments' and constants' numbers, and the statements as JavaScript; or why there are none."""
     if not numbers:
@@ -95,11 +86,11 @@ def _live(
             f"{_MOST_NUMBERS:,}); a page with fewer samples has fewer."
         )  # fmt: skip
     try:
-        code = translate(step.source, result)
+        code = javascript(step.written)
     except TypeError as error:
         return {}, "", f"Nothing is computed anew: {error}."
     given = {argument.name: _packed(numbers[argument.name]) for argument in arguments}
-    return given | {name: _packed(x) for name, x in constants(step).items()}, code, ""
+    return given | {name: _packed(x) for name, x in step.written.module.constants.items()}, code, ""
 
 
 def _packed(numbers: Any) -> dict[str, Any]:
@@ -114,9 +105,7 @@ def _first_numbers(numbers: Any) -> dict[str, Any]:
     return {"shape": list(array.shape), "corner": rows[:12, :5].tolist()}
 
 
-def _program_view(
-    found: list[Statement], picture: Picture, shape_of: dict[str, str], *, with_numbers: bool
-) -> dict[str, Any]:
+def _program_view(found: list[Statement], picture: Picture, *, with_numbers: bool) -> dict[str, Any]:
     places = find_places(picture)
     items: list[dict[str, Any]] = []
     for name, at in places.boxes.items():
@@ -124,7 +113,7 @@ def _program_view(
         x, y, width, height = at
         left, right, top = x - width / 2 + 8, x + width / 2 - 8, y - height / 2
         texts: list[list[Any]] = [["symbol", left, top + 17, statement.name]]
-        texts.append(["right", right, top + 17, shape_of.get(statement.name, "")])
+        texts.append(["right", right, top + 17, statement.shape])
         lines = shown_lines(statement)
         texts += [["code", left, top + 35 + 16 * k, line] for k, line in enumerate(lines)]
         numbers = [["range", left, top + 35 + 16 * len(lines), int(name[1:]), "data", ""]]

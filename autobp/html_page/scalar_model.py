@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection
 from typing import Any, Final
 
+from autobp.backends.javascript_numbers import rules
 from autobp.drawing.scalars import Marks, is_z
 from autobp.drawing.style import printable
 from autobp.engine import BY_HAND
-from autobp.html_page.javascript import rules
 from autobp.reading.graph import Graph
 from autobp.reading.labels import element, parameter
 

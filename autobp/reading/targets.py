@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from autobp.ops import ADD
-from autobp.reading.chain import slopes
+from autobp.reading.adjoints import slopes
 from autobp.reading.graph import Graph
 
 _MOST_LEAVES: Final = 8  # constants of a cost among which the targets are looked for

@@ -1,6 +1,6 @@
 """The operation table's rules as JavaScript: run once on numbers that are expressions.
 
-A rule never knows which namespace it runs on, so running it on :class:`Expression` objects writes down what
+A rule never knows which namespace it runs on, so running it on :class:`Number` objects writes down what
 it computes. Nothing of an operation is written a second time for the page.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from autobp.ops import Operation, namespace
 
 
-class Expression:
+class Number:
     """A number in a JavaScript program that is being written."""
 
     __slots__ = ("text",)
@@ -20,58 +20,58 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def __add__(self, other: Any) -> Expression:
+    def __add__(self, other: Any) -> Number:
         return _infix(self, "+", other)
 
-    def __radd__(self, other: Any) -> Expression:
+    def __radd__(self, other: Any) -> Number:
         return _infix(other, "+", self)
 
-    def __sub__(self, other: Any) -> Expression:
+    def __sub__(self, other: Any) -> Number:
         return _infix(self, "-", other)
 
-    def __rsub__(self, other: Any) -> Expression:
+    def __rsub__(self, other: Any) -> Number:
         return _infix(other, "-", self)
 
-    def __mul__(self, other: Any) -> Expression:
+    def __mul__(self, other: Any) -> Number:
         return _infix(self, "*", other)
 
-    def __rmul__(self, other: Any) -> Expression:
+    def __rmul__(self, other: Any) -> Number:
         return _infix(other, "*", self)
 
-    def __truediv__(self, other: Any) -> Expression:
+    def __truediv__(self, other: Any) -> Number:
         return _infix(self, "/", other)
 
-    def __rtruediv__(self, other: Any) -> Expression:
+    def __rtruediv__(self, other: Any) -> Number:
         return _infix(other, "/", self)
 
-    def __pow__(self, other: Any) -> Expression:
+    def __pow__(self, other: Any) -> Number:
         return _call("power", self, other)
 
-    def __rpow__(self, other: Any) -> Expression:
+    def __rpow__(self, other: Any) -> Number:
         return _call("power", other, self)
 
-    def __neg__(self) -> Expression:
-        return Expression(f"(-{self.text})")
+    def __neg__(self) -> Number:
+        return Number(f"(-{self.text})")
 
-    def __abs__(self) -> Expression:
+    def __abs__(self) -> Number:
         return _call("Math.abs", self)
 
-    def __lt__(self, other: Any) -> Expression:
+    def __lt__(self, other: Any) -> Number:
         return _infix(self, "<", other)
 
-    def __le__(self, other: Any) -> Expression:
+    def __le__(self, other: Any) -> Number:
         return _infix(self, "<=", other)
 
-    def __gt__(self, other: Any) -> Expression:
+    def __gt__(self, other: Any) -> Number:
         return _infix(self, ">", other)
 
-    def __ge__(self, other: Any) -> Expression:
+    def __ge__(self, other: Any) -> Number:
         return _infix(self, ">=", other)
 
-    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+    def __eq__(self, other: object) -> Number:  # type: ignore[override]
         return _infix(self, "===", other)
 
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+    def __ne__(self, other: object) -> Number:  # type: ignore[override]
         return _infix(self, "!==", other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class Expression:
 
 def literal(x: Any) -> str:
     """A number, or an expression, as JavaScript."""
-    if isinstance(x, Expression):
+    if isinstance(x, Number):
         return x.text
     number = float(x)
     if math.isnan(number):
@@ -95,25 +95,25 @@ def literal(x: Any) -> str:
     return repr(number) if math.copysign(1.0, number) > 0 else f"({number!r})"
 
 
-def _infix(x: Any, sign: str, y: Any) -> Expression:
-    return Expression(f"({literal(x)} {sign} {literal(y)})")
+def _infix(x: Any, sign: str, y: Any) -> Number:
+    return Number(f"({literal(x)} {sign} {literal(y)})")
 
 
-def _call(function: str, *arguments: Any) -> Expression:
-    return Expression(f"{function}({', '.join(map(literal, arguments))})")
+def _call(function: str, *arguments: Any) -> Number:
+    return Number(f"{function}({', '.join(map(literal, arguments))})")
 
 
 def _function(name: str) -> Any:
     return lambda *arguments: _call(name, *arguments)
 
 
-def _where(condition: Any, x: Any, y: Any) -> Expression:
+def _where(condition: Any, x: Any, y: Any) -> Number:
     # not a number is true in Python, and would be false in JavaScript
-    return Expression(f"({literal(condition)} != 0 ? {literal(x)} : {literal(y)})")
+    return Number(f"({literal(condition)} != 0 ? {literal(x)} : {literal(y)})")
 
 
-def _choose(index: Any, values: tuple[Any, ...]) -> Expression:
-    return Expression(f"choose({literal(index)}, [{', '.join(map(literal, values))}])")
+def _choose(index: Any, values: tuple[Any, ...]) -> Number:
+    return Number(f"choose({literal(index)}, [{', '.join(map(literal, values))}])")
 
 
 #: The elementary functions as calls of JavaScript's own; erf, erfc, logaddexp, power and choose the page's.
@@ -141,9 +141,9 @@ def rules(op: Operation, n_operands: int, constants: tuple[float, ...] = ()) -> 
     Raises:
         TypeError: the rule asks whether an operand is true, or needs more than the namespace has.
     """
-    operands = [Expression(f"x{i}") for i in range(n_operands)]
+    operands = [Number(f"x{i}") for i in range(n_operands)]
     value = op.value(JAVASCRIPT, *operands, *constants)
-    partials = op.partials(JAVASCRIPT, Expression("y"), *operands, *constants)
+    partials = op.partials(JAVASCRIPT, Number("y"), *operands, *constants)
     # a rule may give a comparison itself for 1 or 0
     names = ", ".join(operand.text for operand in operands)
     towards = ", ".join(f"+{literal(partial)}" for partial in partials)

@@ -1,8 +1,7 @@
 """The chain rule on a flat graph, in numbers.
 
-An adjoint is ∂root/∂node. Each node passes its own, times the local derivative, on to its operands; but a
-selecting operation's partial of 0 means that the operand was not chosen, and passes nothing on, not even of
-an infinite or undefined adjoint. An infinite partial keeps its due: times an adjoint of 0 it is NaN.
+An adjoint is ∂root/∂node. Each node passes its own, times the local derivative, on to its operands, where
+:func:`autobp.chain.stops` does not stop it.
 """
 
 from __future__ import annotations
@@ -10,13 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from autobp.chain import stops
 from autobp.ops import FLOATS, Operation, differentiate, evaluate
 from autobp.reading.graph import Graph, local_derivatives
-
-
-def passes_nothing(operation: Operation | None, partial: float) -> bool:
-    """Whether an operation did not select the operand towards which its partial is this one."""
-    return partial == 0.0 and operation is not None and operation.selects
 
 
 class Differentiated:
@@ -40,8 +35,10 @@ class Differentiated:
 
     def _pass_on(self, i: int) -> None:
         operation, above = self.graph.operations[i], self.adjoint[i]
+        if operation is None:
+            return
         for parent, partial in zip(self.graph.parents[i], self.partials[i], strict=True):
-            if not passes_nothing(operation, partial):
+            if not stops(operation, partial):
                 self.adjoint[parent] += partial * above
 
     def partial(self, consumer: int, parent: int) -> float:
@@ -56,7 +53,8 @@ class Differentiated:
             return False
         pairs = zip(self.graph.parents[consumer], self.partials[consumer], strict=True)
         operation = self.graph.operations[consumer]
-        return all(passes_nothing(operation, partial) for i, partial in pairs if i == parent)
+        assert operation is not None  # it has a parent
+        return all(stops(operation, partial) for i, partial in pairs if i == parent)
 
 
 def total(terms: Iterable[float]) -> float:
@@ -93,8 +91,10 @@ def slopes(
         except TypeError:
             return None
     for i in sorted(partials, reverse=True):
+        operation = graph.operations[i]
+        assert operation is not None  # it has partials
         for p, partial in zip(graph.parents[i], partials[i], strict=True):
-            if p in adjoint and not passes_nothing(graph.operations[i], partial):
+            if p in adjoint and not stops(operation, partial):
                 adjoint[p] += partial * adjoint[i]
     return [adjoint[x] for x in wrt]
 

@@ -1,0 +1,348 @@
+"""Check that a schedule never reads what is not there: by its places alone, without any numbers.
+
+The check goes through the steps and keeps, for each piece of memory, which value lies in it. So it sees
+memory that is written over while what was in it is still needed, by itself or through a view; values that are
+read before they are made; steps that write into what they read and must not; and assemblies with gaps, with
+pieces that are written over, or with sums over what was never set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+
+from autobp.backends.operands import (
+    AsFloat,
+    Buffer,
+    Copied,
+    Extended,
+    Filled,
+    Fixed,
+    Given,
+    Kind,
+    New,
+    Number,
+    Ones,
+    Operand,
+    Part,
+    Place,
+    Region,
+    Samples,
+    Scalar,
+    Value,
+    WithOnes,
+    roots,
+    shown,
+    shown_place,
+)
+from autobp.backends.steps import (
+    IN_PLACE,
+    Apply,
+    Mean,
+    Name,
+    Put,
+    Repeat,
+    Schedule,
+    Start,
+    Step,
+    operands_of,
+)
+
+#: Operands whose numbers are in memory of their own.
+_FRESH = (AsFloat, Copied, Filled, Number, Samples, Scalar)
+
+
+class WrongSchedule(ValueError):
+    """A schedule would compute with numbers that are not there."""
+
+
+def verify(schedule: Schedule, is_body: bool = False) -> None:
+    """Check a schedule and the bodies of its loops. Raises WrongSchedule at the first step that is wrong.
+
+    Args:
+        is_body: whether it is the body of a loop, whose results are copied before it is run again.
+    """
+    _Check(schedule, is_body).run()
+
+
+class _Assembly:
+    """What is known of an assembly: the elements that are set, and how many steps are yet to write to it."""
+
+    def __init__(self, size: int, zeros: bool, writes: int) -> None:
+        self.size, self.zeros, self.writes = size, zeros, writes
+        self.set: set[int] = set()
+        self.pieces: dict[int, set[int]] = {}  # the elements of pieces, by number, that still hold them
+
+
+class _Check:
+    """The state of memory after the steps so far."""
+
+    def __init__(self, schedule: Schedule, is_body: bool) -> None:
+        self.schedule, self.is_body = schedule, is_body
+        self.lies_in: dict[Place, Value] = {}
+        self.made: set[int] = set()
+        self.seen_through: dict[int, tuple[Value, ...]] = {}  # the values that another name reads
+        self.assemblies: dict[int, _Assembly] = {}
+        self.step: Step | None = None
+
+    def run(self) -> None:
+        """Go through the steps."""
+        for step in self.schedule.steps:
+            self.step = step
+            for operand in operands_of(step):
+                self.read(operand)
+            if isinstance(step, Repeat):
+                self.repeat(step)
+            elif isinstance(step, Start):
+                self.start(step)
+            elif isinstance(step, Put):
+                self.put(step)
+            else:
+                self.write(step.into, step)
+                if isinstance(step, Name) and not isinstance(step.source, _FRESH):
+                    self.seen_through[step.into.number] = roots(step.source)
+        self.step = None
+        for result in self.schedule.results:
+            self.result(result)
+
+    def wrong(self, why: str) -> WrongSchedule:
+        """The error at this step."""
+        lines = "" if self.step is None else f"\n{self.step}"
+        return WrongSchedule(why + lines)
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def read(self, operand: Operand) -> None:
+        """Read an operand."""
+        if isinstance(operand, Ones) and operand.n not in self.schedule.work.ones:
+            raise self.wrong(f"the work has no {operand}")
+        if isinstance(operand, WithOnes) and not isinstance(operand.source.place, Extended):
+            raise self.wrong(f"{operand.source} has no column of ones")
+        for value in roots(operand):
+            self.read_value(value)
+
+    def read_value(self, value: Value) -> None:
+        """Read a value: it must be made, and its memory still hold it."""
+        place = value.place
+        if isinstance(place, Given | Fixed):
+            there = self.schedule.arguments if isinstance(place, Given) else self.schedule.constants
+            if not 0 <= place.number < len(there):
+                raise self.wrong(f"{value} is not there: there are {len(there)} of its kind")
+            return
+        if value.number not in self.made:
+            raise self.wrong(f"{value} is read before it is made")
+        if isinstance(place, New):
+            for source in self.seen_through.get(value.number, ()):
+                self.read_value(source)
+            return
+        if isinstance(place, Part):
+            self.hold(place.whole)
+            if value.number not in self.assemblies[place.whole.number].pieces:
+                raise self.wrong(f"{value} is read after {place.whole} was changed there")
+            return
+        self.hold(value)
+        assembly = self.assemblies.get(value.number)
+        if assembly is not None:
+            if assembly.writes:
+                raise self.wrong(f"{value} is read before its last {assembly.writes} pieces are there")
+            if not assembly.zeros and len(assembly.set) < assembly.size:
+                raise self.wrong(
+                    f"{value} has {assembly.size - len(assembly.set)} elements that nothing sets"
+                )
+
+    def hold(self, value: Value) -> None:
+        """Memory must still hold a value."""
+        there = self.lies_in.get(value.place)
+        if there is None or there.number != value.number:
+            raise self.wrong(f"{value} was written over by {there} in {shown_place(value.place)}")
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    def make(self, value: Value) -> None:
+        """Each value is made once, in memory of its kind."""
+        if value.number in self.made:
+            raise self.wrong(f"{value} is made twice")
+        self.made.add(value.number)
+        kind = self.kind_of(value.place)
+        if kind is not None and kind != value.kind:
+            raise self.wrong(f"{value}, {shown(value.kind)}, does not fit in {shown(kind)}")
+
+    def kind_of(self, place: Place) -> Kind | None:
+        """What fits in a place, where that is known."""
+        work = self.schedule.work
+        if isinstance(place, Given | Fixed):
+            raise self.wrong("arguments and constants are never written to")
+        if isinstance(place, Buffer):
+            if not 0 <= place.number < len(work.buffers):
+                raise self.wrong(f"the work has no buffer {place.number}")
+            return work.buffers[place.number]
+        if isinstance(place, Extended):
+            if not 0 <= place.number < len(work.extended):
+                raise self.wrong(f"the work has no extended buffer {place.number}")
+            batched, shape = work.extended[place.number]
+            return batched, (*shape[:-1], shape[-1] - 1)
+        if isinstance(place, Part):
+            assert place.whole.kind is not None
+            batched, shape = place.whole.kind
+            return batched, shape if place.region is None else place.region.shape
+        return None
+
+    def write(self, value: Value, step: Step) -> None:
+        """Write a value into its place, which no operand may share but where that is allowed."""
+        self.make(value)
+        place = value.place
+        if isinstance(place, New):
+            return
+        for operand in operands_of(step):
+            same = isinstance(operand, Value) and operand.place == place and operand.kind == value.kind
+            if same and isinstance(step, Apply) and step.function in IN_PLACE:
+                continue
+            self.apart(operand, place)
+        if isinstance(place, Part):
+            self.set_part(place.whole, list(_cells(place.whole, place.region)), False)
+            self.assemblies[place.whole.number].pieces[value.number] = set(_cells(place.whole, place.region))
+        else:
+            self.lies_in[place] = value
+
+    def apart(self, operand: Operand, place: Place) -> None:
+        """What is read must not lie where is written."""
+        memory, whole = _memory(place)
+        for value in self.all_roots(roots(operand)):
+            other, _ = _memory(value.place)
+            if other != memory:
+                continue
+            if isinstance(value.place, Part) and isinstance(place, Part):
+                assert whole is not None
+                mine = set(_cells(whole, place.region))
+                if mine.isdisjoint(_cells(whole, value.place.region)):
+                    continue
+            raise self.wrong(f"{operand} is read while its memory, {shown_place(place)}, is written to")
+
+    def all_roots(self, values: Iterable[Value]) -> Iterator[Value]:
+        """The values behind other names."""
+        for value in values:
+            behind = self.seen_through.get(value.number) if isinstance(value.place, New) else None
+            if behind is None:
+                yield value
+            else:
+                yield from self.all_roots(behind)
+
+    # ------------------------------------------------------------------------------------------ assemblies
+
+    def start(self, step: Start) -> None:
+        """Have the memory of an assembly."""
+        into = step.into
+        self.make(into)
+        assert into.kind is not None
+        writes = sum(_writes_to(other, into) for other in self.schedule.steps)
+        self.assemblies[into.number] = _Assembly(_size(into.kind[1]), step.zeros, writes)
+        self.lies_in[into.place] = into
+
+    def put(self, step: Put) -> None:
+        """Write or add to a part of an assembly."""
+        if step.into.number not in self.assemblies:
+            raise self.wrong(f"{step.into} is written to before it is there")
+        self.apart(step.source, step.into.place)
+        if isinstance(step.where, Value):
+            self.read_value(step.where)
+            assert isinstance(step.where.place, Fixed)
+            cells = self.schedule.constants[step.where.place.number].reshape(-1).tolist()
+        else:
+            cells = list(_cells(step.into, step.where))
+        self.set_part(step.into, cells, step.added)
+
+    def set_part(self, whole: Value, cells: Sequence[int], added: bool) -> None:
+        """Elements of an assembly are set, or added to."""
+        assembly = self.assemblies.get(whole.number)
+        if assembly is None:
+            raise self.wrong(f"{whole} is written to before it is there")
+        self.hold(whole)
+        touched = set(cells)
+        if len(touched) < len(cells):
+            raise self.wrong(f"one step writes elements of {whole} twice")
+        if touched and not 0 <= min(touched) <= max(touched) < assembly.size:
+            raise self.wrong(f"{whole} has {assembly.size} elements, and one beyond is written")
+        if added and not assembly.zeros and not touched <= assembly.set:
+            raise self.wrong(f"elements of {whole} are added to before they are set")
+        if not added and not touched.isdisjoint(assembly.set):
+            raise self.wrong(f"elements of {whole} are set twice, and the first are lost")
+        assembly.set |= touched
+        assembly.writes -= 1
+        stale = [number for number, piece in assembly.pieces.items() if not piece.isdisjoint(touched)]
+        for number in stale:
+            del assembly.pieces[number]
+
+    # ---------------------------------------------------------------------------------------------- loops
+
+    def repeat(self, step: Repeat) -> None:
+        """A loop's body reads its states and arguments, and its results are copied to states and outputs."""
+        verify(step.body, is_body=True)
+        n = len(step.initial)
+        given = (*step.initial, *step.sequences, *step.invariants)
+        if len(step.body.arguments) != len(given) or len(step.body.results) != n + len(step.outputs):
+            raise self.wrong("the body has other arguments or results than its loop gives and takes")
+        for before, after in zip(step.initial, step.final, strict=True):
+            if before.place != after.place or before.kind != after.kind:
+                raise self.wrong(f"the state {before} does not become {after}: it lies elsewhere")
+        places = [x.place for x in (*step.final, *step.outputs)]
+        if len(set(places)) < len(places):
+            raise self.wrong("two states or outputs of a loop share memory")
+        for place in places:
+            for operand in (*step.sequences, *step.invariants):
+                self.apart(operand, place)
+        for value in (*step.final, *step.outputs):
+            self.make(value)
+            self.lies_in[value.place] = value
+
+    # -------------------------------------------------------------------------------------------- results
+
+    def result(self, result: Operand | Mean) -> None:
+        """What is returned must be there, and not lie where the next call writes."""
+        if isinstance(result, Mean):
+            for term in result.terms:
+                for x in (term.x, term.y):
+                    if x is not None:
+                        self.read(x)
+            return
+        self.read(result)
+        if isinstance(result, _FRESH):
+            return
+        for value in self.all_roots(roots(result)):
+            place = _memory(value.place)[0]
+            if isinstance(place, Given):
+                raise self.wrong(f"the result {result} lies in the memory of an argument")
+            if isinstance(place, Buffer | Extended) and not self.is_body:
+                raise self.wrong(
+                    f"the result {result} lies in {shown_place(place)}, where the next is written"
+                )
+
+
+def _memory(place: Place) -> tuple[Place, Value | None]:
+    """The memory that a place is in, and the assembly that it is a part of."""
+    return (place.whole.place, place.whole) if isinstance(place, Part) else (place, None)
+
+
+def _writes_to(step: Step, whole: Value) -> bool:
+    """Whether a step writes to an assembly."""
+    if isinstance(step, Put):
+        return step.into == whole
+    if isinstance(step, Repeat | Start):
+        return False
+    return isinstance(step.into.place, Part) and step.into.place.whole == whole
+
+
+def _cells(whole: Value, region: Region | None) -> Iterator[int]:
+    """The positions of a part in an assembly, flat."""
+    assert whole.kind is not None
+    if region is None:
+        yield from range(_size(whole.kind[1]))
+        return
+    for index in product(*map(range, region.shape)):
+        yield region.base + sum(i * stride for i, stride in zip(index, region.strides, strict=True))
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size

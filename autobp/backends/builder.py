@@ -1,0 +1,211 @@
+"""A schedule in the making: its steps so far, the values of arrays, and which buffers are free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autobp.backends.moves import flattened
+from autobp.backends.operands import (
+    Buffer,
+    Extended,
+    Filled,
+    Fixed,
+    Kind,
+    Made,
+    Moved,
+    New,
+    Number,
+    Operand,
+    Part,
+    Place,
+    Region,
+    Value,
+    WithOnes,
+)
+from autobp.backends.placement import Plan
+from autobp.backends.steps import Start, Step, Work
+from autobp.ir import Array, Assemble, Constant, Floats, Indices, Local, Loop, Program
+
+
+class Builder:
+    """Takes steps, and gives them memory.
+
+    Attributes:
+        plan: what is known of the program.
+        steps: those taken so far.
+        operands: how arrays are read that are computed already.
+        index: the position of the array that is being computed.
+        constants, ones: those needed so far.
+        is_body: whether the program is the body of a loop.
+        left_by: the states and outputs that loops have left.
+        bodies: the work of the bodies of loops.
+    """
+
+    def __init__(self, program: Program, plan: Plan) -> None:
+        self.program, self.plan = program, plan
+        self.steps: list[Step] = []
+        self.operands: dict[Array, Operand] = {}
+        self.index = 0
+        self.is_body = any(isinstance(x, Local) for x in program.arguments)
+        self.left_by: dict[Loop, tuple[Value, ...]] = {}
+        self.constants: list[Floats | Indices] = []
+        self.ones: list[int | None] = []
+        self.bodies: list[Work] = []
+        self._n_values = 0
+        self._n_fixed = 0
+        self._buffers: list[Kind] = []
+        self._free: dict[Kind, list[int]] = {}
+        self._buffer_of: dict[Array, int] = {}
+        self._array_in: dict[int, Array] = {}  # whose numbers a buffer was last given for
+        self._started: dict[Array, Value] = {}
+        self._extended: list[Kind] = []
+        self._with_ones: dict[Array, Extended | Value] = {}
+        for rows in plan.extended:
+            self._extend(rows)
+
+    # ------------------------------------------------------------------------------------- values, steps
+
+    def value(
+        self, kind: Kind | None, place: Place, array: Array | None = None, boolean: bool = False
+    ) -> Value:
+        """A value that the next step makes; ``array`` is what it stands for."""
+        self._n_values += 1
+        label = self.program.names.get(array, "") if array is not None else ""
+        return Value(self._n_values - 1, kind, place, label, boolean)
+
+    def fixed(self, kind: Kind, place: Place, label: str = "") -> Value:
+        """A value that is there before the first step."""
+        self._n_fixed += 1
+        return Value(-self._n_fixed, kind, place, label)
+
+    def new(self, kind: Kind | None, array: Array | None = None, boolean: bool = False) -> Value:
+        """A value without memory that is known before."""
+        return self.value(kind, New(), array, boolean)
+
+    def constant(self, values: Floats | Indices) -> Value:
+        """A value of numbers fixed at the trace."""
+        self.constants.append(values)
+        return self.fixed((False, values.shape), Fixed(len(self.constants) - 1), f"C{len(self.constants)}")
+
+    def positions(self, indices: Indices) -> Value:
+        """A constant that lists positions."""
+        return self.constant(indices.astype(np.intp))
+
+    def vector_of_ones(self, n: int | None) -> None:
+        """Have a vector of ones."""
+        if n not in self.ones:
+            self.ones.append(n)
+
+    def flat(self, array: Array) -> Operand:
+        """An array that is computed already, with one axis for each sample."""
+        moves = flattened(array)
+        return Moved(self.operands[array], moves) if moves else self.operands[array]
+
+    # ------------------------------------------------------------------------------------------- buffers
+
+    def take(self, kind: Kind) -> int:
+        """A buffer that is free."""
+        free = self._free.get(kind)
+        if free:
+            return free.pop()
+        self._buffers.append(kind)
+        return len(self._buffers) - 1
+
+    def give_back(self, buffer: int) -> None:
+        """Let a buffer be taken again."""
+        self._free.setdefault(self._buffers[buffer], []).append(buffer)
+
+    def own(self, array: Array, buffer: int) -> None:
+        """Note whose numbers a buffer holds."""
+        self._buffer_of[array] = buffer
+        self._array_in[buffer] = array
+
+    def disown(self, buffer: int) -> None:
+        """Let a buffer be written to by who reads its array last, who then owns it."""
+        self._buffer_of.pop(self._array_in[buffer], None)
+
+    def release(self, array: Array) -> None:
+        """Give back the buffer under an array if it is read for the last time."""
+        root = self.plan.root[array]
+        if self.plan.last.get(root) == self.index and root in self._buffer_of:
+            self.give_back(self._buffer_of.pop(root))
+
+    def dying(self, array: Array, operands: Sequence[Array]) -> int | None:
+        """The buffer of an array that may be overwritten while ``operands`` are read, or None."""
+        root = self.plan.root
+        if root[array] is not array or array not in self._buffer_of:
+            return None
+        if self.plan.last.get(array) != self.index or sum(root[x] is array for x in operands) > 1:
+            return None
+        return self._buffer_of[array]
+
+    def work(self) -> Work:
+        """What is needed beside the arguments."""
+        return Work(tuple(self._buffers), tuple(self._extended), tuple(self.ones), tuple(self.bodies))
+
+    # -------------------------------------------------------------------------------------- destinations
+
+    def placed(self, array: Array) -> bool:
+        """Whether an array has a place of its own to be written to."""
+        return array in self.plan.direct or array in self.plan.extended
+
+    def destination(self, array: Array) -> Value:
+        """Where an array is to be written: a value in its place of an assembly, or in a buffer."""
+        kind = array.batched, array.shape
+        extended = self._with_ones.get(array)
+        if isinstance(extended, Extended):
+            value = self.value(kind, extended, array)
+        elif array in self.plan.direct:
+            assembly, view = self.plan.direct[array]
+            region = None if view is None else Region(view.base, view.shape, view.strides)
+            if array in self.plan.joint:
+                region = self.plan.joint[array].both
+                kind = False, region.shape
+            value = self.value(kind, Part(self.start(assembly), region), array)
+        else:
+            buffer = self.take(kind)
+            self.own(array, buffer)
+            value = self.value(kind, Buffer(buffer), array)
+        self.operands[array] = value
+        return value
+
+    def start(self, assembly: Assemble) -> Value:
+        """Have the memory of an assembly."""
+        if assembly not in self._started:
+            place: Place = Made()
+            kind = assembly.batched, assembly.shape
+            if self.is_body or assembly not in self.program.results:
+                buffer = self.take(kind)
+                self.own(assembly, buffer)
+                place = Buffer(buffer)
+            value = self._started[assembly] = self.value(kind, place, assembly)
+            self.steps.append(Start(value, assembly.zeros))
+            self.operands[assembly] = value
+        return self._started[assembly]
+
+    # ------------------------------------------------------------------------------------ columns of ones
+
+    def _extend(self, rows: Array) -> None:
+        """Have rows with a column of ones."""
+        if isinstance(rows, Constant):
+            ones = np.ones((len(rows.values), 1))
+            self._with_ones[rows] = self.constant(np.hstack([rows.values, ones]))
+        else:
+            self._with_ones[rows] = Extended(len(self._extended))
+            self._extended.append((rows.batched, (*rows.shape[:-1], rows.shape[-1] + 1)))
+
+    def with_ones(self, rows: Array) -> Operand:
+        """The rows and their column of ones."""
+        extended = self._with_ones[rows]
+        if isinstance(extended, Value):
+            return extended
+        value = self.operands[rows]
+        assert isinstance(value, Value)
+        return WithOnes(value)
+
+    def lone_number(self, array: Constant) -> Operand:
+        """A constant of one number, of the constant's shape."""
+        one = Number(float(array.values.flat[0]))
+        return Filled(one, (False, array.shape)) if array.shape else one

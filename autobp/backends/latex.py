@@ -1,0 +1,271 @@
+"""A program as equations in LaTeX, with the names that BP1–BP4 have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
+from autobp.backends.source_module import SourceModule
+from autobp.ir import (
+    Array,
+    Assemble,
+    Choose,
+    Constant,
+    Elementwise,
+    Fill,
+    Gather,
+    Input,
+    Local,
+    Loop,
+    Map,
+    MatMul,
+    OneHot,
+    Product,
+    Program,
+    Reduce,
+    Repeat,
+    Reshape,
+    Result,
+    RowDot,
+    Segments,
+    Spread,
+    Sum,
+    SumTo,
+    Term,
+    Theta,
+    Total,
+    View,
+)
+from autobp.ir.expression import COMPARISONS, Expression
+from autobp.ir.reserved import RESERVED
+from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
+
+_FOLDS = {"add": r"\sum_k", "maximum": r"\max_k", "minimum": r"\min_k"}
+
+
+def equations(program: Program) -> str:
+    """The whole program in an ``aligned`` block."""
+    printer = Latex(program)
+    printer.write_all()
+    result = program.results[0]
+    if isinstance(result, Total):
+        lines = [*printer.lines, f"C &= {printer.cost_text(result)}"]
+    else:
+        lines = [*printer.lines, rf"\text{{outputs}} &= {printer.of(result)}"]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def symbol(name: str) -> str:
+    """A program's name as LaTeX: W1 is W^{1}, delta2 \\delta^{2}, dW1 the derivative by W^{1}."""
+    match = re.fullmatch(r"d?(W|b|z|a|delta|t|v|C|I|P|x)_?(\d+)(_\d+)?", name)
+    if match is None:
+        return rf"\mathit{{{name}}}".replace("_", r"\_") if len(name) > 1 else name
+    letter = {"delta": r"\delta", "C": r"\mathrm{C}"}.get(match[1], match[1])
+    over = f"_{{{match[2]}}}" if match[1] in "tvCIPx" else f"^{{{match[2]}}}"
+    written = letter + over + (f"_{{{match[3][1:]}}}" if match[3] else "")
+    derivative = name.startswith("d") and match[1] in "Wb"
+    return rf"\frac{{\partial C}}{{\partial {written}}}" if derivative else written
+
+
+class LatexFormulas(Formulas):
+    """Writes expressions; what is not in this table has its notation in the operation table."""
+
+    notations: ClassVar = {
+        "+": Notation("{0} + {1}", SUM, (SUM, SUM)),
+        "-": Notation("{0} - {1}", SUM, (SUM, PRODUCT)),
+        "*": Notation(r"{0} \odot {1}", PRODUCT, (PRODUCT, SIGN)),
+        "/": Notation(r"\frac{{{0}}}{{{1}}}", PRODUCT, (0, 0)),
+        "neg": Notation("-{0}", SIGN, (SIGN,)),
+        "square": Notation("{{{0}}}^{{2}}", POWER_OF, (ATOM,)),
+        "power": Notation("{{{0}}}^{{{1}}}", POWER_OF, (ATOM, 0)),
+        "logaddexp": Notation(r"\ln\left(e^{{{0}}} + e^{{{1}}}\right)", ATOM, (0, 0)),
+    }
+    scaled: ClassVar = Notation(r"{0} \, {1}", PRODUCT, (PRODUCT, SIGN))
+    brackets = (r"\left(", r"\right)")
+
+    def notation_of(self, expression: Expression) -> Notation | None:
+        by_a_number = expression.name == "*" and not isinstance(expression.arguments[0], Expression)
+        return self.scaled if by_a_number else super().notation_of(expression)
+
+    def number(self, x: float) -> Text:
+        return Text(decimal(x), SIGN if x < 0 else ATOM)
+
+    def operation(self, name: str, operands: Sequence[Text]) -> Text:
+        op = TABLE[name]
+        if op.arity is None:
+            inner = ", ".join([x.text for x in operands])
+            return Text(rf"\operatorname{{{op.name}}}\left({inner}\right)".replace("_", r"\_"), ATOM)
+        # inside brackets and braces of its own an operand needs none; before an operator it may
+        least = 0 if op.precedence == ATOM or name in COMPARISONS else ATOM
+        return Text(op.latex.format(*[self.wrap(x, least) for x in operands]), op.precedence)
+
+    def foreign_partial(self, name: str, which: int, operands: Sequence[Text]) -> Text:
+        inner = ", ".join([x.text for x in operands])
+        return Text(rf"\partial_{{{which + 1}}}\operatorname{{{name}}}\left({inner}\right)", ATOM)
+
+
+def decimal(x: float) -> str:
+    """A number to six digits, with a power of ten."""
+    mantissa, _, exponent = f"{x:.6g}".partition("e")
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+class Latex(Printer):
+    """Writes a program's arrays as equations; ``lines`` holds them."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program, LatexFormulas(), RESERVED)
+        self.lines: list[str] = []
+        self.module = SourceModule()  # which gives constants their names
+        self.left_by: dict[Loop, list[str]] = {}  # what the results of a loop are called
+
+    def assign(self, array: Array, text: str) -> None:
+        name = symbol(self.name_for(array))
+        self.lines.append(f"{name} &= {text}")
+        self.texts[array] = Text(name, ATOM)
+
+    # ------------------------------------------------------------------------------ arguments, constants
+
+    def theta(self, array: Theta) -> None:
+        self.texts[array] = Text(r"\theta", ATOM)
+
+    def input(self, array: Input) -> None:
+        self.texts[array] = Text(symbol(self.names[array]), ATOM)
+
+    def constant(self, array: Constant) -> None:
+        values = array.values
+        text = decimal(values.item()) if values.size == 1 else symbol(self.module.constant(values, "C"))
+        self.texts[array] = Text(text, ATOM)
+
+    # ------------------------------------------------------------------------- elements and arrangement
+
+    def view(self, array: View | Gather) -> Text | None:
+        if array not in self.names:
+            source = array.source
+            return Text(f"{{{self.of(source)}}}_{{{_places(array, source.size)}}}", ATOM)
+        self.taken.add(self.names[array])
+        self.texts[array] = Text(symbol(self.names[array]), ATOM)
+        return None
+
+    def gather(self, array: Gather) -> Text | None:
+        return self.view(array)
+
+    def reshape(self, array: Reshape | Fill | Spread | Repeat) -> Text:
+        return self.texts[array.source]  # the same numbers in another arrangement
+
+    def fill(self, array: Fill) -> Text:
+        return self.reshape(array)
+
+    def spread(self, array: Spread) -> Text:
+        return self.reshape(array)
+
+    def repeat(self, array: Repeat) -> Text:
+        return self.reshape(array)
+
+    def choose(self, array: Choose) -> Text:
+        return Text(rf"{{{self.of(array.values)}}}_{{{self.of(array.index)}}}", ATOM)
+
+    def onehot(self, array: OneHot) -> Text:
+        return Text(rf"\left[{self.of(array.index)} = k\right]", ATOM)
+
+    def assemble(self, array: Assemble) -> None:
+        name = symbol(self.name_for(array))
+        self.texts[array] = Text(name, ATOM)
+        for piece, place in zip(array.pieces, array.places, strict=True):
+            if place is not None and place in self.names and self.names.get(piece) == f"d{self.names[place]}":
+                continue  # it is written already, as the derivative that it is
+            where = "" if place is None else f"_{{{_places(place, array.size)}}}"
+            self.lines.append(f"{name}{where} &\\mathrel{{+}}= {self.of(piece, 0)}")
+
+    # ------------------------------------------------------------------------------------- elementwise
+
+    def map(self, array: Map) -> Text:
+        return self.elementwise(array)
+
+    def sum(self, array: Sum) -> Text:
+        return self.elementwise(array)
+
+    def elementwise(self, array: Map | Sum | Elementwise) -> Text:
+        return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
+
+    # -------------------------------------------------------------------------- products and reductions
+
+    def matmul(self, array: MatMul) -> Text:
+        return Text(rf"{self.of(array.rows)} {{{self.of(array.columns)}}}^{{\top}}", PRODUCT)
+
+    def product(self, array: Product) -> Text:
+        delta, other = self.of(array.delta), self.of(array.other)
+        if array.spec == "rows":
+            return Text(f"{delta} {other}", PRODUCT)
+        return Text(rf"{{{delta}}}^{{\top}} {other}", PRODUCT)
+
+    def rowdot(self, array: RowDot) -> Text:
+        return Text(rf"\sum_k {self.of(array.x, PRODUCT)} \odot {self.of(array.y, SIGN)}", PRODUCT)
+
+    def reduce(self, array: Reduce | Segments) -> Text:
+        return Text(f"{_FOLDS[array.ufunc]} {self.of(array.source, PRODUCT)}", PRODUCT)
+
+    def segments(self, array: Segments) -> Text:
+        return self.reduce(array)
+
+    def sumto(self, array: SumTo) -> Text:
+        over = ["i"] * array.samples + ["k"] * bool(array.axes)
+        return Text(rf"\sum_{{{','.join(over)}}} {self.of(array.source, PRODUCT)}", PRODUCT)
+
+    def total(self, array: Total) -> None:
+        """Nothing: it is written last."""
+
+    def cost_text(self, total: Total) -> str:
+        """The mean cost."""
+        text = ""
+        for term in total.terms:
+            scale = "" if abs(term.coefficient) == 1.0 else decimal(abs(term.coefficient))
+            scale += r"\frac{1}{m}" * (term.samples < 0) + "m" * (term.samples > 0)
+            sign = "-" if term.coefficient < 0 else "+" if text else ""
+            text += rf" {sign} {scale} \sum {self.summed(term)}"
+        return text.strip()
+
+    def summed(self, term: Term) -> str:
+        """What a term of the cost sums up."""
+        if term.y is term.x:
+            return f"{{{self.of(term.x)}}}^{{2}}"
+        x = self.of(term.x, PRODUCT)
+        return x if term.y is None else rf"{x} \odot {self.of(term.y, SIGN)}"
+
+    # --------------------------------------------------------------------------------------------- loops
+
+    def local(self, array: Local) -> None:
+        """Nothing: the loop has said already what it is called."""
+
+    def loop(self, array: Loop) -> None:
+        n, body = len(array.initial), array.body
+        inner = Latex(body)
+        inner.share_names(self)
+        inner.module, inner.left_by = self.module, self.left_by
+        states = [symbol(self.free_name(body.names.get(x, ""))) for x in body.arguments[:n]]
+        self.lines += [f"{name} &= {self.of(x, 0)}" for name, x in zip(states, array.initial, strict=True)]
+        stacks = list(map(symbol, self.output_names(array)))
+        parts = [f"{{{self.of(x)}}}_{{t}}" for x in array.sequences]
+        texts = [*states, *parts, *map(self.of, array.invariants)]
+        inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
+        inner.write_all()
+        results = [inner.of(x, 0) for x in body.results]
+        left = [f"{{{name}}}_{{t}} &= {x}" for name, x in zip(stacks, results[n:], strict=True)]
+        if states:
+            left.append(rf"{', '.join(states)} &\leftarrow {', '.join(results[:n])}")
+        steps = [1, array.steps] if not array.falling else [array.steps, 1]
+        self.lines.append(rf"&\text{{for }} t = {steps[0]}, \ldots, {steps[1]}\text{{:}}")
+        self.lines += [rf"\quad {line}" for line in [*inner.lines, *left]]
+        self.left_by[array] = [*states, *stacks]
+
+    def result(self, array: Result) -> None:
+        self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)
+
+
+def _places(place: View | Gather, size: int) -> str:
+    indices = place.indices().reshape(-1)
+    first, last = int(indices[0]) + 1, int(indices[-1]) + 1
+    shown = f"{first}" if first == last else rf"{first} \ldots {last}"
+    return shown if len(indices) < size or first != 1 else r"\cdot"

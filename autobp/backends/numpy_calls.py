@@ -1,0 +1,447 @@
+"""Write a schedule as a function of NumPy calls that put their results into buffers.
+
+The function takes one more argument, ``work``: the arrays that :meth:`~autobp.backends.steps.Work.allocate`
+makes. Each kind of step has a method, and each kind of operand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from autobp.backends.moves import Sizes, sizes_of, view_moves
+from autobp.backends.operands import (
+    AsFloat,
+    Broadcast,
+    Buffer,
+    Copied,
+    Extended,
+    Filled,
+    Fixed,
+    Kind,
+    Made,
+    Moved,
+    New,
+    Number,
+    Ones,
+    Operand,
+    Part,
+    Region,
+    Samples,
+    Scalar,
+    Value,
+    WithOnes,
+)
+from autobp.backends.source_module import SourceModule, as_tuple, function, number
+from autobp.backends.steps import (
+    AddUp,
+    Apply,
+    Choice,
+    Collapse,
+    Copy,
+    Indicator,
+    MatrixProduct,
+    Mean,
+    MeanTerm,
+    Name,
+    OuterProduct,
+    Put,
+    Repeat,
+    Repetition,
+    Scatter,
+    Schedule,
+    Start,
+    Step,
+    Stretches,
+    Take,
+    Work,
+)
+from autobp.ir import Program
+from autobp.ir.expression import COMPARISONS, UFUNCS
+
+_UFUNCS = {
+    "+": "add",
+    "-": "subtract",
+    "*": "multiply",
+    "/": "divide",
+    "neg": "negative",
+    "square": "square",
+    "power": "power",
+    **UFUNCS,
+}
+_BETWEEN = {**{name: f" {name} " for name in "+-*/"}, "power": "**"}
+_METHODS = {"add": "sum", "maximum": "max", "minimum": "min"}
+#: Whose output NumPy 1 takes by name alone.
+_OUT_BY_NAME = ("maximum", "minimum")
+
+
+def write(name: str, program: Program, schedule: Schedule, module: SourceModule, docstring: str) -> str:
+    """A program's schedule as a function of a module, ``name(theta, _x1, …, work)``.
+
+    What it needs beside NumPy, the module's helpers and constants are, is added to the module.
+    """
+    inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
+    writer = NumpyCalls(name, module, schedule, ["theta", *[text for text, _ in inputs]])
+    writer.samples = ["m"] if inputs else []
+    head = [f"m = len({text})" for text, _ in inputs[:1]]
+    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
+    return writer.function(docstring, [*writer.arguments, "work"], head)
+
+
+def names_of(work: Work) -> list[str]:
+    """What the arrays are called: an extended buffer is A without the ones and E with them."""
+    extended = [name for i in range(len(work.extended)) for name in (f"A{i}", f"E{i}")]
+    bodies = [f"work{i + 1}" for i in range(len(work.bodies))]
+    return [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones), *bodies]
+
+
+def _name_of_ones(n: int | None) -> str:
+    return "ones" if n is None else f"ones{n}"
+
+
+class NumpyCalls:
+    """Writes steps as statements.
+
+    Attributes:
+        arguments: the names of the function's arguments.
+        lines: the statements so far.
+        bodies: the functions that its loops call.
+    """
+
+    def __init__(
+        self, function_name: str, module: SourceModule, schedule: Schedule, arguments: Sequence[str]
+    ) -> None:
+        self.function_name = function_name
+        self.module = module
+        self.schedule = schedule
+        self.arguments = list(arguments)
+        self.lines: list[str] = []
+        self.bodies: list[str] = []
+        self.samples: list[str] = []  # the name of their number, where there are any
+        self.constants = [module.constant(x, "C" if x.dtype.kind == "f" else "I") for x in schedule.constants]
+        self._names: dict[int, str] = {}  # the variables of values, by number
+        self._n_variables = 0
+
+    def function(self, docstring: str, arguments: Sequence[str], head: Sequence[str]) -> str:
+        """The whole function, after the bodies of its loops."""
+        names = names_of(self.schedule.work)
+        work = [f"{', '.join(names)}, = work"] if names else []
+        for step in self.schedule.steps:
+            self.write(step)
+        result = ", ".join(map(self.result, self.schedule.results))
+        lines = [*work, *head, *self.lines]
+        text = function(self.function_name, ", ".join(arguments), docstring, lines, result)
+        return "\n\n".join([*self.bodies, text])
+
+    def write(self, step: Step) -> None:
+        """Write a step."""
+        self.STEPS[type(step)](self, step)
+
+    # --------------------------------------------------------------------------------------------- values
+
+    def variable(self) -> str:
+        """A name that is not taken."""
+        self._n_variables += 1
+        return f"v{self._n_variables}"
+
+    def name(self, value: Value) -> str:
+        """What a value is called that is there already."""
+        place = value.place
+        if value.number in self._names:
+            return self._names[value.number]
+        if isinstance(place, Buffer):
+            return f"B{place.number}"
+        if isinstance(place, Extended):
+            return f"A{place.number}"
+        if isinstance(place, Fixed):
+            return self.constants[place.number]
+        if isinstance(place, Made):
+            return "gradient"
+        if isinstance(place, Part | New):
+            raise AssertionError(f"{value} is read before it is made")
+        return self.arguments[place.number]
+
+    def destination(self, value: Value) -> str:
+        """Where a value is to be written; a part of an assembly gets a name first."""
+        place = value.place
+        if not isinstance(place, Part):
+            return self.name(value)
+        text = self.part(place.whole, place.region)
+        if text != self.name(place.whole):
+            variable = self.variable()
+            self.lines.append(f"{variable} = {text}")
+            text = variable
+        self._names[value.number] = text
+        return text
+
+    def flat(self, value: Value) -> str:
+        """A value with one axis for each sample."""
+        assert value.kind is not None
+        batched, shape = value.kind
+        moves = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
+        return self.module.moved(self.name(value), moves)
+
+    def part(self, whole: Value, region: Region | None) -> str:
+        """A part of an assembly."""
+        assert whole.kind is not None
+        if region is None:
+            return self.name(whole)
+        batched, shape = whole.kind
+        moves = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
+        return self.module.moved(self.flat(whole), moves)
+
+    def assign(self, value: Value, text: str) -> None:
+        """Set a value to an expression: a new variable, or numbers copied into memory."""
+        if isinstance(value.place, New):
+            name = self._names[value.number] = self.variable()
+            self.lines.append(f"{name} = {text}")
+        else:
+            self.lines.append(f"{self.destination(value)}[...] = {text}")
+
+    # ------------------------------------------------------------------------------------------- operands
+
+    def of(self, operand: Operand) -> str:
+        """An operand's text, which binds as an atom."""
+        return self.OPERANDS[type(operand)](self, operand)
+
+    def alone(self, operand: Operand) -> str:
+        """An operand's text where no operator is beside it."""
+        return number(operand.value) if isinstance(operand, Number) else self.of(operand)
+
+    def _number(self, operand: Number) -> str:
+        text = number(operand.value)
+        return f"({text})" if text.startswith("-") else text
+
+    def _samples(self, operand: Samples) -> str:
+        return "m"
+
+    def _scalar(self, operand: Scalar) -> str:
+        return f"({self.expression(operand.function, operand.operands)})"
+
+    def _filled(self, operand: Filled) -> str:
+        batched, shape = operand.kind
+        return f"np.full({as_tuple(sizes_of(shape, batched))}, {self.of(operand.source)})"
+
+    def _ones(self, operand: Ones) -> str:
+        return _name_of_ones(operand.n)
+
+    def _with_ones(self, operand: WithOnes) -> str:
+        assert isinstance(operand.source.place, Extended)
+        return f"E{operand.source.place.number}"
+
+    def _moved(self, operand: Moved) -> str:
+        return self.module.moved(self.of(operand.source), operand.moves)
+
+    def _broadcast(self, operand: Broadcast) -> str:
+        return f"np.broadcast_to({self.of(operand.source)}, {as_tuple(operand.sizes)})"
+
+    def _as_float(self, operand: AsFloat) -> str:
+        text = self.of(operand.source)
+        return f"float({text})" if operand.source.kind is None else f"{text}.astype(float)"
+
+    def _copied(self, operand: Copied) -> str:
+        return f"np.array({self.of(operand.source)})"
+
+    # ----------------------------------------------------------------------------------------- expressions
+
+    def expression(self, name: str, operands: Sequence[Operand], operation: str = "", which: int = 0) -> str:
+        """A function of elements as an expression that makes an array."""
+        texts = [self.of(x) for x in operands]
+        if name in COMPARISONS:
+            return f"{texts[0]} {COMPARISONS[name]} {texts[1]}"
+        if name in _BETWEEN:
+            return _BETWEEN[name].join(texts)
+        if name == "where":
+            boolean = isinstance(operands[0], Value) and operands[0].boolean
+            return f"np.where({texts[0] if boolean else f'{texts[0]} != 0.0'}, {texts[1]}, {texts[2]})"
+        if name == "op":
+            called = self.module.operation(operation, len(texts))
+        elif name == "foreign partial":
+            called = self.module.foreign_partial(operation, which)
+        elif name == "choose":
+            called = self.module.helper("pick")
+        else:
+            called = f"np.{_UFUNCS[name]}"
+        return f"{called}({', '.join(texts)})"
+
+    def apply(self, step: Apply) -> None:
+        """An operation on elements: into memory by position, which is faster, where NumPy allows it."""
+        if isinstance(step.into.place, New):
+            self.assign(step.into, self.expression(step.function, step.operands, step.operation, step.which))
+            return
+        ufunc, texts = _UFUNCS[step.function], [self.of(x) for x in step.operands]
+        named = "out=" if ufunc in _OUT_BY_NAME else ""
+        self.lines.append(f"np.{ufunc}({', '.join([*texts, named + self.destination(step.into)])})")
+
+    def name_or_copy(self, step: Name | Copy) -> None:
+        self.assign(step.into, self.alone(step.source))
+
+    # --------------------------------------------------------------------------------- products and sums
+
+    def matrix_product(self, step: MatrixProduct) -> None:
+        left, right = self.of(step.left), self.of(step.right)
+        if not step.after and not isinstance(step.into.place, New):
+            # dot is called faster; what has gaps it would copy, where matmul need not
+            called = "dot" if step.dense else "matmul"
+            self.lines.append(f"np.{called}({left}, {right}, {self.destination(step.into)})")
+        elif step.after and isinstance(step.into.place, Buffer):
+            assert step.into.kind is not None
+            into = f"{self.name(step.into)}.reshape(-1, {step.into.kind[1][-1]})"
+            self.lines.append(f"np.matmul({left}, {right}, {into})")
+        else:
+            text = self.module.moved(f"({left} @ {right})", step.after) if step.after else f"{left} @ {right}"
+            self.assign(step.into, text)
+
+    def outer_product(self, step: OuterProduct) -> None:
+        self.assign(step.into, f"{self.of(step.left)} * {self.of(step.right)}")
+
+    def add_up(self, step: AddUp) -> None:
+        keep = ", True" if step.keep else ""
+        source = self.of(step.source)
+        into = self.destination(step.into)
+        self.lines.append(f"np.add.reduce({source}, {_axes(step.axes)}, None, {into}{keep})")
+
+    def collapse(self, step: Collapse) -> None:
+        keep = ", keepdims=True" if step.keep else ""
+        text = f"{self.of(step.source)}.{_METHODS[step.ufunc]}(axis={_axes(step.axes)}{keep})"
+        self.assign(step.into, self.module.moved(text, step.after))
+
+    # -------------------------------------------------------------------------------- arrays made elsewhere
+
+    def take(self, step: Take) -> None:
+        self.assign(step.into, f"{self.of(step.source)}.take({self.of(step.positions)}, axis=-1)")
+
+    def scatter(self, step: Scatter) -> None:
+        called = self.module.helper("spread")
+        texts = f"{self.of(step.source)}, {self.of(step.positions)}, {as_tuple(step.shape)}"
+        self.assign(step.into, f"{called}({texts})")
+
+    def stretches(self, step: Stretches) -> None:
+        texts = f"{self.of(step.source)}, {self.of(step.starts)}"
+        self.assign(step.into, f"np.{step.ufunc}.reduceat({texts}, axis=-1)")
+
+    def repetition(self, step: Repetition) -> None:
+        self.assign(step.into, f"np.repeat({self.of(step.source)}, {self.of(step.counts)}, axis=-1)")
+
+    def choice(self, step: Choice) -> None:
+        called = self.module.helper("choose_outer" if step.outer else "choose")
+        self.assign(step.into, f"{called}({self.of(step.values)}, {self.of(step.index)})")
+
+    def indicator(self, step: Indicator) -> None:
+        test = f"{self.of(step.index)}[..., None] == np.arange({step.n})"
+        self.assign(step.into, f"np.where({test}, 1.0, 0.0)")
+
+    # ------------------------------------------------------------------------------------------ assemblies
+
+    def start(self, step: Start) -> None:
+        """Memory for an assembly: a buffer is there already."""
+        assert step.into.kind is not None
+        if isinstance(step.into.place, Made):
+            size = math.prod(step.into.kind[1])
+            self.lines.append(f"{self.name(step.into)} = np.{'zeros' if step.zeros else 'empty'}({size})")
+        elif step.zeros:
+            self.lines.append(f"{self.name(step.into)}.fill(0.0)")
+
+    def put(self, step: Put) -> None:
+        name, value = self.name(step.into), self.of(step.source)
+        if isinstance(step.where, Value):
+            sign = "+=" if step.added else "="
+            self.lines.append(f"{self.flat(step.into)}[..., {self.of(step.where)}] {sign} {value}")
+            return
+        text = self.part(step.into, step.where)
+        if not step.added:
+            text = text if text.endswith("]") else f"{text}[...]"
+            self.lines.append(f"{text} = {value}")
+            return
+        if step.where is not None:  # into a name first: an indexed += would look the part up twice
+            name = self.variable()
+            self.lines.append(f"{name} = {text}")
+        self.lines.append(f"np.add({name}, {value}, {name})")
+
+    # ----------------------------------------------------------------------------------------------- loops
+
+    def repeat(self, step: Repeat) -> None:
+        """A loop: its body is a function of its own, whose results are copied to where they belong."""
+        name = f"{self.function_name}_body{len(self.bodies) + 1}"
+        arguments = [f"x{i + 1}" for i in range(len(step.body.arguments))]
+        body = NumpyCalls(name, self.module, step.body, arguments)
+        work = f"work{len(self.bodies) + 1}"
+        m = body.samples = self.samples
+        docstring = "One step: the next states, and the outputs of the step."
+        self.bodies.append(body.function(docstring, [*arguments, *m, "work"], []))
+        n = len(step.initial)
+        kinds = [x.kind for x in step.body.arguments[n:]]
+        taken = [_at_t(self.of(x), kind) for x, kind in zip(step.sequences, kinds, strict=False)]
+        given = [*map(self.of, step.initial), *taken, *map(self.of, step.invariants), *m, work]
+        made = [f"y{i + 1}" for i in range(len(step.body.results))]
+        steps = f"{step.steps - 1}, -1, -1" if step.falling else f"{step.steps}"
+        self.lines.append(f"for t in range({steps}):")
+        self.lines.append(f"    {', '.join(made)} = {name}({', '.join(given)})")
+        for text, output in zip(made[n:], step.outputs, strict=True):
+            self.lines.append(f"    {_at_t(self.name(output), output.kind)} = {text}")
+        for text, state in zip(made[:n], step.final, strict=True):
+            self.lines.append(f"    {self.name(state)}[...] = {text}")
+
+    # --------------------------------------------------------------------------------------------- results
+
+    def result(self, result: Operand | Mean) -> str:
+        """The text of what is returned."""
+        return self.mean(result) if isinstance(result, Mean) else self.of(result)
+
+    def mean(self, mean: Mean) -> str:
+        """The mean cost, by dot products and one reduction a term."""
+        return " + ".join(map(self._mean_term, mean.terms))
+
+    def _mean_term(self, term: MeanTerm) -> str:
+        x = self.alone(term.x)
+        if term.single:
+            summed = f"{x}[0]"
+        elif term.y is None:
+            summed = f"np.add.reduce({x}, None)"
+        else:
+            summed = f"np.dot({x}.ravel(), {self.of(term.y)}.ravel())"
+        scaled = f"{number(term.coefficient)} * {summed}" if term.coefficient != 1.0 else summed
+        return scaled + (" / m" if term.samples < 0 else " * m") * abs(term.samples)
+
+    OPERANDS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], str]]] = {
+        Value: name,
+        Number: _number,
+        Samples: _samples,
+        Scalar: _scalar,
+        Filled: _filled,
+        Ones: _ones,
+        WithOnes: _with_ones,
+        Moved: _moved,
+        Broadcast: _broadcast,
+        AsFloat: _as_float,
+        Copied: _copied,
+    }
+    STEPS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], None]]] = {
+        Start: start,
+        Name: name_or_copy,
+        Copy: name_or_copy,
+        Repeat: repeat,
+        Apply: apply,
+        MatrixProduct: matrix_product,
+        OuterProduct: outer_product,
+        AddUp: add_up,
+        Collapse: collapse,
+        Take: take,
+        Scatter: scatter,
+        Stretches: stretches,
+        Repetition: repetition,
+        Choice: choice,
+        Indicator: indicator,
+        Put: put,
+    }
+
+
+def _at_t(text: str, kind: Kind | None) -> str:
+    """The elements of an array at step t, whose kind, or the whole array's, is given."""
+    assert kind is not None
+    return f"{text}[{':, ' if kind[0] else ''}t]"
+
+
+def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:
+    return axes[0] if len(axes) == 1 else axes

@@ -1,0 +1,412 @@
+"""Schedule a program: which step computes what, and in which memory.
+
+Each array that is computed gets a buffer, one that an array no longer needed has left where there is one, so
+that bias and activation happen in place. What a gradient is made of is written straight into it. A program
+flows in; out flows a :class:`~autobp.backends.steps.Schedule`, plain data that writers of calls write down
+(:mod:`~autobp.backends.numpy_calls`) and :func:`~autobp.backends.aliasing.verify` checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp import ir
+from autobp.backends.builder import Builder
+from autobp.backends.elementwise import compute
+from autobp.backends.moves import (
+    SAMPLES,
+    TURNED,
+    Moves,
+    Sizes,
+    factors,
+    flattened,
+    sizes_of,
+    summing,
+    view_moves,
+)
+from autobp.backends.operands import (
+    Broadcast,
+    Buffer,
+    Copied,
+    Given,
+    Moved,
+    Ones,
+    Operand,
+    Region,
+    Value,
+)
+from autobp.backends.placement import plan, same_memory
+from autobp.backends.steps import (
+    AddUp,
+    Apply,
+    Choice,
+    Collapse,
+    Copy,
+    Indicator,
+    MatrixProduct,
+    Mean,
+    MeanTerm,
+    Name,
+    OuterProduct,
+    Put,
+    Repeat,
+    Repetition,
+    Scatter,
+    Schedule,
+    Stretches,
+    Take,
+)
+from autobp.ir import (
+    Array,
+    Assemble,
+    Choose,
+    Constant,
+    Elementwise,
+    Fill,
+    Gather,
+    Input,
+    Local,
+    Loop,
+    Map,
+    MatMul,
+    OneHot,
+    Product,
+    Program,
+    Reduce,
+    Reshape,
+    Result,
+    RowDot,
+    Segments,
+    Spread,
+    Sum,
+    SumTo,
+    Theta,
+    Total,
+    View,
+)
+
+
+def schedule(program: Program) -> Schedule:
+    """The steps that compute a program's results, and the memory that they need."""
+    builder = Builder(program, plan(program))
+    arguments = []
+    for i, argument in enumerate(program.arguments):
+        label = program.names.get(argument, "theta" if isinstance(argument, Theta) else "")
+        value = builder.fixed((argument.batched, argument.shape), Given(i), label)
+        builder.operands[argument] = value
+        arguments.append(value)
+    for index, array in enumerate(program.arrays):
+        builder.index = index
+        if array not in builder.plan.skipped:
+            _take_steps(builder, array)
+        for x in array.operands:
+            builder.release(x)
+    results = _results(builder)
+    constants = tuple(builder.constants)
+    return Schedule(tuple(arguments), constants, builder.work(), tuple(builder.steps), results)
+
+
+def _take_steps(builder: Builder, array: Array) -> None:
+    """Take the steps that compute an array."""
+    if array in builder.plan.affine:
+        _affine(builder, array)
+    elif (source := same_memory(array, builder.plan.formulas)) is not None:
+        _alias(builder, array, source)
+    else:
+        OF_KIND[type(array)](builder, array)
+
+
+# ---------------------------------------------------------------------------------------- what costs nothing
+
+
+def _nothing(builder: Builder, array: Array) -> None:
+    """Nothing: it is there already, or with the results."""
+
+
+def _constant(builder: Builder, array: Constant) -> None:
+    one = array.values.size == 1
+    builder.operands[array] = builder.lone_number(array) if one else builder.constant(array.values)
+
+
+def _alias(builder: Builder, array: Array, source: Array) -> None:
+    """Read the memory of another array; by a name where it is read several times."""
+    operand = builder.operands[source]
+    if isinstance(array, View):
+        moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
+        operand = _moved(operand, (*flattened(source), *moves))
+    elif isinstance(array, Reshape):
+        operand = Moved(operand, (Sizes(sizes_of(array.shape, array.batched)),))
+    elif isinstance(array, Fill):
+        operand = Broadcast(operand, sizes_of(array.shape, array.batched))
+    if builder.plan.uses[array] > 1:
+        value = builder.new((array.batched, array.shape), array)
+        builder.steps.append(Name(operand, value))
+        operand = value
+    builder.operands[array] = operand
+
+
+def _moved(operand: Operand, moves: Moves) -> Operand:
+    return Moved(operand, moves) if moves else operand
+
+
+# ------------------------------------------------------------------------------------------------- products
+
+
+def _affine(builder: Builder, array: Array) -> None:
+    """z = [a 1] [W b]ᵀ."""
+    affine = builder.plan.affine[array]
+    theta = affine.weight.source
+    both = affine.both
+    moves = view_moves(theta.size, both.base, both.shape, both.strides, False)
+    left, right = builder.with_ones(affine.rows), Moved(builder.operands[theta], (*moves, TURNED))
+    dense = _without_gaps(builder, array) and _is_dense(both)
+    builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense))
+
+
+def _product(builder: Builder, array: MatMul | Product) -> None:
+    if array in builder.plan.joint:
+        assert isinstance(array, Product)
+        left, right = _moved(builder.operands[array.delta], (TURNED,)), builder.with_ones(array.other)
+        dense = _without_gaps(builder, array) and _without_gaps(builder, array.delta)
+        builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense))
+        return
+    found = factors(array)
+    left = _moved(builder.operands[found.left], found.left_moves)
+    right = _moved(builder.operands[found.right], found.right_moves)
+    reshaped = bool(found.after) and isinstance(found.after[0], Sizes)
+    through = not found.after or (reshaped and not builder.placed(array))
+    if found.matrices and through:
+        flat = all(len(x.shape) + x.batched == 2 for x in (array, *array.operands))
+        dense = flat and all(_without_gaps(builder, x) for x in (array, *array.operands))
+        dense = dense and not found.after
+        builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense, found.after))
+        return
+    into = builder.destination(array) if builder.placed(array) else builder.new(_kind(array), array)
+    builder.operands[array] = into
+    if found.matrices:
+        builder.steps.append(MatrixProduct(left, right, into, False, found.after))
+    else:
+        builder.steps.append(OuterProduct(left, right, into))
+
+
+def _without_gaps(builder: Builder, array: Array) -> bool:
+    """Whether an array's elements follow one another in memory, as far as can be told."""
+    if array in builder.plan.extended:
+        return False
+    if array in builder.plan.joint:
+        return _is_dense(builder.plan.joint[array].both)
+    view = builder.plan.direct[array][1] if array in builder.plan.direct else array
+    if not isinstance(view, View):
+        return True
+    return not view.batched and _is_dense(Region(view.base, view.shape, view.strides))
+
+
+def _is_dense(region: Region) -> bool:
+    after = [math.prod(region.shape[i + 1 :]) for i in range(len(region.shape))]
+    return all(n == 1 or s == a for n, s, a in zip(region.shape, region.strides, after, strict=True))
+
+
+# --------------------------------------------------------------------------------------------- sums over axes
+
+
+def _sum_to(builder: Builder, array: SumTo) -> None:
+    source, found = array.source, summing(array)
+    operand = builder.operands[source]
+    if found.keep or found.after:
+        into = builder.destination(array) if builder.placed(array) else builder.new(_kind(array), array)
+        builder.operands[array] = into
+        builder.steps.append(Collapse("add", operand, found.axes, into, found.keep, found.after))
+    elif len(source.shape) + source.batched == 2 and found.axes == (0,):
+        # a product with ones adds up the rows faster than a reduction does
+        n = None if source.batched else source.shape[0]
+        builder.vector_of_ones(n)
+        dense = _without_gaps(builder, array)
+        builder.steps.append(MatrixProduct(Ones(n), operand, builder.destination(array), dense))
+    else:
+        builder.steps.append(AddUp(operand, found.axes, builder.destination(array)))
+
+
+def _reduce(builder: Builder, array: Reduce) -> None:
+    operand, keep = builder.operands[array.source], len(array.source.shape) == 1
+    if array.ufunc == "add":
+        builder.steps.append(AddUp(operand, (-1,), builder.destination(array), keep))
+    else:
+        into = builder.new(_kind(array), array)
+        builder.operands[array] = into
+        builder.steps.append(Collapse(array.ufunc, operand, (-1,), into, keep))
+
+
+def _row_dot(builder: Builder, array: RowDot) -> None:
+    x, y = array.x, array.y
+    kind = x.batched or y.batched, np.broadcast_shapes(x.shape, y.shape)
+    buffer = builder.take(kind)
+    into = builder.destination(array)
+    product = builder.value(kind, Buffer(buffer))
+    builder.steps.append(Apply("*", (builder.operands[x], builder.operands[y]), product))
+    builder.steps.append(AddUp(product, (-1,), into, len(kind[1]) == 1))
+    builder.give_back(buffer)
+
+
+# ------------------------------------------------------------------------------------- arrays made elsewhere
+
+
+def _kind(array: Array) -> tuple[bool, tuple[int, ...]]:
+    return array.batched, array.shape
+
+
+def _made(step: Callable[[Builder, Any, Value], Any]) -> Callable[[Builder, Any], None]:
+    """The lowering of a kind whose one step makes an array of its own."""
+
+    def lower(builder: Builder, array: Array) -> None:
+        into = builder.new(_kind(array), array)
+        builder.steps.append(step(builder, array, into))
+        builder.operands[array] = into
+
+    return lower
+
+
+def _gather(builder: Builder, array: Gather, into: Value) -> Take:
+    return Take(builder.flat(array.source), builder.positions(array.positions), into)
+
+
+def _spread(builder: Builder, array: Spread, into: Value) -> Scatter:
+    return Scatter(builder.operands[array.source], builder.positions(array.positions), array.shape, into)
+
+
+def _segments(builder: Builder, array: Segments, into: Value) -> Stretches:
+    return Stretches(array.ufunc, builder.operands[array.source], builder.positions(array.starts), into)
+
+
+def _repeat(builder: Builder, array: ir.Repeat, into: Value) -> Repetition:
+    return Repetition(builder.operands[array.source], builder.positions(array.counts), into)
+
+
+def _choose(builder: Builder, array: Choose, into: Value) -> Choice:
+    return Choice(builder.operands[array.index], builder.operands[array.values], array.outer, into)
+
+
+def _one_hot(builder: Builder, array: OneHot, into: Value) -> Indicator:
+    return Indicator(builder.operands[array.index], array.n, into)
+
+
+def _assemble(builder: Builder, array: Assemble) -> None:
+    into = builder.start(array)
+    for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
+        if piece in builder.plan.direct and builder.plan.direct[piece][0] is array:
+            continue
+        operand = builder.operands[piece]
+        where: Region | Value | None = None
+        if isinstance(place, View):
+            where = Region(place.base, place.shape, place.strides)
+        elif place is not None:
+            where = builder.positions(place.positions.reshape(-1))
+            if len(place.shape) > 1 and piece.shape:
+                operand = Moved(operand, (Sizes((SAMPLES, -1) if piece.batched else (-1,)),))
+        builder.steps.append(Put(operand, into, where, added))
+
+
+# ---------------------------------------------------------------------------------------------------- loops
+
+
+def _loop(builder: Builder, array: Loop) -> None:
+    """Run the body; its states and outputs keep buffers of their own to the end."""
+    initial = []
+    for x in array.initial:
+        value = builder.value(_kind(x), Buffer(builder.take(_kind(x))))
+        builder.steps.append(Copy(builder.operands[x], value))
+        initial.append(value)
+    body = schedule(array.body)
+    builder.bodies.append(body.work)
+    final = [builder.value(x.kind, x.place) for x in initial]
+    outputs = []
+    for x in array.body.results[len(initial) :]:
+        kind = x.batched, (array.steps, *x.shape)
+        outputs.append(builder.value(kind, Buffer(builder.take(kind))))
+    sequences = tuple([builder.operands[x] for x in array.sequences])
+    invariants = tuple([builder.operands[x] for x in array.invariants])
+    builder.steps.append(
+        Repeat(
+            body,
+            array.steps,
+            array.falling,
+            tuple(initial),
+            sequences,
+            invariants,
+            tuple(final),
+            tuple(outputs),
+        )
+    )
+    builder.left_by[array] = (*final, *outputs)
+
+
+def _result(builder: Builder, array: Result) -> None:
+    """What a loop has left."""
+    builder.operands[array] = builder.left_by[array.loop][array.number]
+
+
+#: How each kind is taken; views, reshapes and fills are only read otherwise.
+OF_KIND: dict[type[Array], Callable[[Builder, Any], None]] = {
+    Theta: _nothing,
+    Input: _nothing,
+    Local: _nothing,
+    Total: _nothing,
+    Constant: _constant,
+    Gather: _made(_gather),
+    Spread: _made(_spread),
+    ir.Repeat: _made(_repeat),
+    Choose: _made(_choose),
+    OneHot: _made(_one_hot),
+    Segments: _made(_segments),
+    Assemble: _assemble,
+    Map: compute,
+    Sum: compute,
+    Elementwise: compute,
+    MatMul: _product,
+    Product: _product,
+    RowDot: _row_dot,
+    Reduce: _reduce,
+    SumTo: _sum_to,
+    Loop: _loop,
+    Result: _result,
+}
+
+
+# -------------------------------------------------------------------------------------------------- results
+
+
+def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
+    """What is returned: the cost and the gradient, the outputs, or what a body leaves."""
+    program = builder.program
+    if program.result_shape is not None:
+        return (_outputs(builder, program.results[0], program.result_shape),)
+    results: list[Operand | Mean] = []
+    for array in program.results:
+        if isinstance(array, Total):
+            results.append(_mean(builder, array))
+            continue
+        # an argument of a body is a state's memory, which may be written over before this result is copied
+        is_argument = builder.is_body and builder.plan.root[array] in program.arguments
+        operand = builder.operands[array]
+        results.append(Copied(operand) if is_argument else operand)
+    return tuple(results)
+
+
+def _outputs(builder: Builder, array: Array, shape: tuple[int, ...]) -> Operand:
+    """Outputs in the shape that the caller gets, for each sample, in memory of their own."""
+    shaped: Operand = Moved(builder.operands[array], (Sizes(sizes_of(shape, array.batched)),))
+    if builder.program.inputs and not array.batched:
+        shaped = Broadcast(shaped, (SAMPLES, *shape))
+    return Copied(shaped)
+
+
+def _mean(builder: Builder, total: Total) -> Mean:
+    terms = []
+    for term in total.terms:
+        y = None if term.y is None else builder.operands[term.y]
+        single = term.x.shape == (1,) and not term.x.batched and y is None
+        terms.append(MeanTerm(term.coefficient, term.samples, builder.operands[term.x], y, single))
+    return Mean(tuple(terms))

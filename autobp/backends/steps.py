@@ -1,0 +1,351 @@
+"""What a schedule consists of: steps, each of which makes one value from others, and the results.
+
+In :mod:`~autobp.backends.operands` is told what values are and where they lie. Steps are frozen plain data,
+free of any language; :func:`~autobp.backends.schedule.schedule` makes them of a program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.backends.moves import Moves
+from autobp.backends.operands import (
+    Buffer,
+    Extended,
+    Kind,
+    Operand,
+    Region,
+    Value,
+    listed,
+    shown,
+    shown_place,
+    shown_region,
+)
+from autobp.ir import Shape
+from autobp.ir.expression import UFUNCS
+
+#: Functions of elements that can be written into memory, that of an operand too.
+IN_PLACE = frozenset({"+", "-", "*", "/", "neg", "square", "power", *UFUNCS})
+
+
+# ----------------------------------------------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True)
+class Start:
+    """Have the memory of an assembly, with zeros in it or with anything."""
+
+    into: Value
+    zeros: bool
+
+
+@dataclass(frozen=True)
+class Name:
+    """Give a name to an operand that is used several times; ``into`` is no memory of its own."""
+
+    source: Operand
+    into: Value
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Write the numbers of an operand into memory."""
+
+    source: Operand
+    into: Value
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A function of elements, by its name in expressions.
+
+    Attributes:
+        operation: of the table, where the function is "op" or "foreign partial".
+        which: the operand by which a foreign partial is one.
+    """
+
+    function: str
+    operands: tuple[Operand, ...]
+    into: Value
+    operation: str = ""
+    which: int = 0
+
+
+@dataclass(frozen=True)
+class MatrixProduct:
+    """left times right, over the last axis of the one and the last but one of the other.
+
+    Attributes:
+        dense: whether both and the destination are matrices without gaps.
+        after: how the product is then moved.
+    """
+
+    left: Operand
+    right: Operand
+    into: Value
+    dense: bool = False
+    after: Moves = ()
+
+
+@dataclass(frozen=True)
+class OuterProduct:
+    """The products of elements of two arrays that are moved so that each meets each."""
+
+    left: Operand
+    right: Operand
+    into: Value
+
+
+@dataclass(frozen=True)
+class AddUp:
+    """Sums over axes, written into memory."""
+
+    source: Operand
+    axes: tuple[int, ...]
+    into: Value
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """The sum, maximum or minimum over axes as an array of its own, which is then moved."""
+
+    ufunc: str
+    source: Operand
+    axes: tuple[int, ...]
+    into: Value
+    keep: bool = False
+    after: Moves = ()
+
+
+@dataclass(frozen=True)
+class Take:
+    """Elements of a flat array, by position."""
+
+    source: Operand
+    positions: Value
+    into: Value
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A one-dimensional array set into zeros, by position."""
+
+    source: Operand
+    positions: Value
+    shape: Shape
+    into: Value
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """What a ufunc makes of the stretches of an array that begin at ``starts``."""
+
+    ufunc: str
+    source: Operand
+    starts: Value
+    into: Value
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Each element as often as its count."""
+
+    source: Operand
+    counts: Value
+    into: Value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Elements of values by an index that is itself computed."""
+
+    index: Operand
+    values: Operand
+    outer: bool
+    into: Value
+
+
+@dataclass(frozen=True)
+class Indicator:
+    """1 where index[…] = k, else 0."""
+
+    index: Operand
+    n: int
+    into: Value
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write or add numbers to a part of an assembly.
+
+    Attributes:
+        where: a region of it, the constant that lists positions, or None for all of it.
+    """
+
+    source: Operand
+    into: Value
+    where: Region | Value | None
+    added: bool
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Run a body for t = 0, 1, …, or falling: on the states, a step's part of the sequences, the invariants.
+
+    Attributes:
+        initial: the states before the first step.
+        final: those after the last, in the same memory.
+        sequences, invariants: the other arguments of the body; it gets the elements at t of the first.
+        outputs: what gets, at t, the results of the body that are no states.
+    """
+
+    body: Schedule
+    steps: int
+    falling: bool
+    initial: tuple[Value, ...]
+    sequences: tuple[Operand, ...]
+    invariants: tuple[Operand, ...]
+    final: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+
+
+Step = (
+    Start
+    | Name
+    | Copy
+    | Apply
+    | MatrixProduct
+    | OuterProduct
+    | AddUp
+    | Collapse
+    | Take
+    | Scatter
+    | Stretches
+    | Repetition
+    | Choice
+    | Indicator
+    | Put
+    | Repeat
+)
+
+
+# ------------------------------------------------------------------------------------------------- schedules
+
+
+@dataclass(frozen=True)
+class MeanTerm:
+    """coefficient · m**samples · Σ x, or the sum of the products where there is a y."""
+
+    coefficient: float
+    samples: int
+    x: Operand
+    y: Operand | None
+    single: bool  # x is one number already
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean cost: the sum of its terms."""
+
+    terms: tuple[MeanTerm, ...]
+
+    def __str__(self) -> str:
+        terms = []
+        for term in self.terms:
+            product = f"{term.x}" if term.y is None else f"{term.x}·{term.y}"
+            scale = {0: "", -1: " / m", 1: " · m"}.get(term.samples, f" · m^{term.samples}")
+            terms.append(f"{term.coefficient} · Σ {product}{scale}")
+        return " + ".join(terms)
+
+
+class Work(NamedTuple):
+    """The arrays that a function needs beside its arguments.
+
+    Attributes:
+        buffers: their kinds.
+        extended: the kinds of buffers that have a last column of ones, this column included.
+        ones: the lengths of vectors of ones; None for the number of samples.
+        bodies: what the bodies of its loops need.
+    """
+
+    buffers: tuple[Kind, ...]
+    extended: tuple[Kind, ...]
+    ones: tuple[int | None, ...]
+    bodies: tuple[Work, ...] = ()
+
+    def allocate(self, m: int) -> list[Any]:
+        """The arrays for m samples: buffers, extended ones without and with ones, ones, bodies' lists."""
+        made: list[Any] = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers]
+        for batched, shape in self.extended:
+            whole = np.ones((m, *shape) if batched else shape)
+            made += [whole[..., :-1], whole]
+        made += [np.ones(m if n is None else n) for n in self.ones]
+        return made + [body.allocate(m) for body in self.bodies]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Steps that compute results from arguments in the memory that ``work`` lists."""
+
+    arguments: tuple[Value, ...]
+    constants: tuple[np.ndarray[Any, Any], ...]
+    work: Work
+    steps: tuple[Step, ...]
+    results: tuple[Operand | Mean, ...]
+
+    def __str__(self) -> str:
+        given = [f"{x} {shown(x.kind)}" for x in self.arguments]
+        lines = [f"given {', '.join(given)}"]
+        lines += [f"{shown_place(Buffer(i))}: {shown(kind)}" for i, kind in enumerate(self.work.buffers)]
+        lines += [f"{shown_place(Extended(i))}: {shown(kind)}" for i, kind in enumerate(self.work.extended)]
+        lines += [line for step in self.steps for line in _lines(step)]
+        return "\n".join([*lines, f"return {listed(self.results)}"])
+
+
+def operands_of(step: Step) -> tuple[Operand, ...]:
+    """What a step reads, the constants that list positions left out."""
+    if isinstance(step, Apply):
+        return step.operands
+    if isinstance(step, MatrixProduct | OuterProduct):
+        return step.left, step.right
+    if isinstance(step, Choice):
+        return step.index, step.values
+    if isinstance(step, Indicator):
+        return (step.index,)
+    if isinstance(step, Repeat):
+        return *step.initial, *step.sequences, *step.invariants
+    return () if isinstance(step, Start) else (step.source,)
+
+
+# -------------------------------------------------------------------------------------------------- printing
+
+
+def _lines(step: Step) -> list[str]:
+    """A step for readers, the body of a loop indented."""
+    if isinstance(step, Repeat):
+        head = f"for t = {step.steps} … 1" if step.falling else f"for t = 1 … {step.steps}"
+        body = ["    " + line for line in str(step.body).split("\n")]
+        made = [f"{x} in {shown_place(x.place)}" for x in (*step.final, *step.outputs)]
+        return [f"{', '.join(made)} = {head}: body({listed(operands_of(step))})", *body]
+    if isinstance(step, Put):
+        where = f"[{shown_region(step.where)}]" if isinstance(step.where, Region) else ""
+        where = f"[{step.where}]" if isinstance(step.where, Value) else where
+        return [f"{step.into}{where} {'+=' if step.added else '='} {step.source}"]
+    where = shown_place(step.into.place)
+    target = f"{step.into} {shown(step.into.kind)}" + (f" in {where}" if where else "")
+    if isinstance(step, Start):
+        return [f"{target} = {'zeros' if step.zeros else 'anything'}"]
+    if isinstance(step, Name):
+        return [f"{target} is {step.source}"]
+    rest = {x.name: getattr(step, x.name) for x in fields(step) if x.name not in _READ}
+    details = [f"{name} {x}" for name, x in rest.items() if x not in (None, False, "", 0, ())]
+    name = step.function if isinstance(step, Apply) else type(step).__name__
+    return [f"{target} = {name}({', '.join([*map(str, operands_of(step)), *details])})"]
+
+
+#: The fields that a printed step shows without their names.
+_READ = {"into", "function", "operands", "left", "right", "source", "index", "values"}

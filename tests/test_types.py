@@ -1,0 +1,83 @@
+"""What a type checker makes of code that computes with Values."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import autobp
+
+#: An expression, and its type to a checker; x and y are Values, a is an array of them, v is of any type.
+TYPES = {
+    "x * y": "Value",
+    "x + 1": "Value",
+    "1 + x": "Value",
+    "x - 0.5": "Value",
+    "0.5 - x": "Value",
+    "2 * x / y": "Value",
+    "1 / x": "Value",
+    "x**2": "Value",
+    "x**y": "Value",
+    "2**x": "Value",
+    "-x": "Value",
+    "abs(x)": "Value",
+    "x.tanh()": "Value",
+    "(x * y + 1).sigmoid().data": "float",
+    "x.leaky_relu(0.1)": "Value",
+    "x * np.float64(2.0)": "Value",
+    "np.float64(2.0).item() * x": "Value",
+    "autobp.tanh(x)": "Value",
+    "autobp.sum([x, y])": "Value",
+    "autobp.dot([x], [y]) + x": "Value",
+    "x * a": "Any",
+    "x + v": "Any",
+    "x < y": "bool",
+    "x.parents": "tuple[Value, ...]",
+}
+
+
+@pytest.fixture(scope="module")
+def revealed(tmp_path_factory):
+    """What mypy says of each expression, and of what is no code that it lets pass."""
+    pytest.importorskip("mypy")
+    folder = tmp_path_factory.mktemp("types")
+    lines = [
+        "from typing import Any",
+        "import numpy as np",
+        "import autobp",
+        "from autobp import Value",
+        "x, y = Value(1.0), Value(2.0)",
+        "a = np.array([x, y], dtype=object)",
+        "v: Any = 1.0",
+        "x + 'text'.no_such_method",
+        "x.no_such_method()",
+    ]
+    lines += [f"reveal_type({expression})" for expression in TYPES]
+    (folder / "code.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", f"--cache-dir={folder / 'cache'}", "code.py"],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(Path(autobp.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout, len(lines) - len(TYPES)
+
+
+@pytest.mark.parametrize("expression", TYPES)
+def test_the_type_of_an_expression_is_known(revealed, expression):
+    said, before = revealed
+    number = before + 1 + list(TYPES).index(expression)
+    found = re.search(rf'^code\.py:{number}: note: Revealed type is "(.*)"$', said, re.MULTILINE)
+    assert found, said
+    assert re.sub(r"[a-z_]+\.(?:engine\.|)(?=[A-Za-z])", "", found[1]) == TYPES[expression]
+
+
+def test_methods_that_there_are_not_are_found(revealed):
+    assert 'code.py:9: error: "Value" has no attribute "no_such_method"' in revealed[0]
+    errors = [line for line in revealed[0].splitlines() if ": error:" in line]
+    assert [re.match(r"code\.py:(\d+)", line)[1] for line in errors] == ["8", "9"], errors
