@@ -134,7 +134,7 @@ def _parts(x: Any) -> Iterator[Any]:
     elif issubclass(kind, type | ModuleType):
         if _is_the_callers_own(x):
             yield from list(vars(x).values())
-            yield from getattr(x, "__bases__", ())
+            yield from x.__bases__ if issubclass(kind, type) else ()
     elif issubclass(kind, np.ndarray):
         if x.dtype == object:
             yield from x.flat
@@ -149,9 +149,10 @@ def _parts(x: Any) -> Iterator[Any]:
 
 def _is_the_callers_own(x: Any) -> bool:
     """Whether a class or a module comes from a file of the caller's, or from no file."""
-    module = sys.modules.get(x.__module__) if isinstance(x, type) else x
-    file = getattr(module, "__file__", None) or ""
-    builtin = getattr(module, "__name__", "") in sys.stdlib_module_names
+    module = sys.modules.get(x.__module__) if issubclass(type(x), type) else x
+    about = {} if module is None else vars(module)  # its own names, for a lazy module makes others when asked
+    file = about.get("__file__") or ""
+    builtin = about.get("__name__") in sys.stdlib_module_names
     return not builtin and is_callers(file) and not is_installed(file)
 
 

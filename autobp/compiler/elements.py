@@ -20,10 +20,10 @@ class Elements(list[Any]):
     __slots__ = ()
 
     def __mul__(self, other: Any) -> Any:
-        return NotImplemented if _is_numpys(other) else _refuse_product()
+        return NotImplemented if isinstance(other, np.ndarray) else _refuse_product()
 
     def __add__(self, other: Any) -> Any:
-        return NotImplemented if _is_numpys(other) else _refuse_sum()
+        return NotImplemented if isinstance(other, np.ndarray) else _refuse_sum()
 
     __rmul__ = __imul__ = __mul__
     __radd__ = __iadd__ = __add__
@@ -31,6 +31,13 @@ class Elements(list[Any]):
     def __getitem__(self, index: Any) -> Any:
         found = list.__getitem__(self, index)
         return Elements(found) if type(found) is list else found
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        # NumPy's integers repeat a list, whichever side they stand on
+        if ufunc is np.multiply and any(isinstance(x, np.integer | np.bool_) for x in inputs):
+            _refuse_product()
+        arrays = [np.array(x) if isinstance(x, Elements) else x for x in inputs]
+        return getattr(ufunc, method)(*arrays, **options)
 
     def copy(self) -> Elements:
         return Elements(self)
@@ -41,11 +48,6 @@ def nested(array: np.ndarray[Any, Any], wrap: Callable[[float], Any]) -> Any:
     if array.ndim == 0:
         return wrap(float(array))
     return Elements([nested(row, wrap) for row in array])
-
-
-def _is_numpys(x: Any) -> bool:
-    """Whether NumPy takes the operation over, and does it element by element."""
-    return isinstance(x, np.ndarray | np.generic)
 
 
 def _refuse_product() -> NoReturn:
