@@ -8,8 +8,11 @@ import random
 import sys
 import time
 from _random import Random as Twister
-from types import FrameType
+from collections.abc import Iterable
+from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any
+
+import numpy as np
 
 from autobp.compiler.draws import DRAWS
 from autobp.compiler.place import callers_line, is_autobps_or_numpys, is_callers, is_installed, place
@@ -25,6 +28,24 @@ _CHANCE = frozenset([getattr(os, name) for name in ("urandom", "getrandom") if h
 _SOURCES = tuple(
     [os.path.join(os.path.dirname(os.__file__), name) for name in ("random.py", "secrets.py", "uuid.py")]
 )
+#: Classes whose making or whose methods look at a clock or at chance.
+_CLASSES = (datetime.date, Twister, np.random.RandomState, np.random.BitGenerator, np.random.SeedSequence)
+
+
+def may_matter(objects: Iterable[Any]) -> bool:
+    """Whether a clock or a source of chance is among what a function can reach."""
+    return any(map(_matters, objects))
+
+
+def _matters(x: Any) -> bool:
+    kind = type(x)
+    if kind is BuiltinFunctionType:
+        return x in _CLOCKS or x in _CHANCE
+    if kind is FunctionType:
+        return x.__code__.co_filename in _SOURCES
+    if issubclass(kind, type):
+        return issubclass(x, _CLASSES)
+    return issubclass(kind, random.SystemRandom) or x is np.random.default_rng
 
 
 class Calls:
@@ -33,17 +54,20 @@ class Calls:
     It sees what Python code calls and C code does: not what C code calls, such as map, nor the methods of
     NumPy's generators. Where a profiler is at work already, it sees nothing.
 
+    Args:
+        look: whether to look at all. Code runs several times as slowly while it is looked at.
+
     Attributes:
         found: the first call, as a sentence about a line of the caller's code; "" for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look: bool = True) -> None:
         self.found = ""
+        self._watches = look and sys.getprofile() is None
         #: generators that were seeded meanwhile, by id: their numbers are the same each time
         self._seeded: dict[int, Any] = {}
 
     def __enter__(self) -> Calls:
-        self._watches = sys.getprofile() is None
         if self._watches:
             sys.setprofile(self._look)
         return self

@@ -39,11 +39,10 @@ _MOST = 10_000  # objects that are looked at
 _MOST_LINES = 200_000  # that are run one by one
 
 
-def generators_of(function: Callable[..., Any]) -> list[Any]:
-    """The generators that a function can reach: those of the process, and what its names lead to."""
-    kinds = _kinds()
-    found = []
-    seen: dict[int, Any] = {}  # the objects themselves too, lest another gets the id of one
+def reached(function: Callable[..., Any]) -> list[Any]:
+    """What a function can reach by names and attributes; the generators that all share, first."""
+    kinds = tuple(_kinds())
+    seen: dict[int, Any] = {}
     queue: deque[Any] = deque([*_SHARED, *_of_torch("default_generator"), function])
     while queue and len(seen) < _MOST:
         x = queue.popleft()
@@ -51,11 +50,15 @@ def generators_of(function: Callable[..., Any]) -> list[Any]:
         if issubclass(kind, _ATOMS) or id(x) in seen:
             continue
         seen[id(x)] = x
-        if issubclass(kind, kinds):
-            found.append(x)
-        else:
+        if not issubclass(kind, kinds):
             queue.extend(_parts(x))
-    return found
+    return list(seen.values())
+
+
+def generators_among(objects: Iterable[Any]) -> list[Any]:
+    """Those of some objects that are generators of random numbers."""
+    kinds = tuple(_kinds())
+    return [x for x in objects if issubclass(type(x), kinds)]
 
 
 def states(generators: Iterable[Any]) -> list[bytes]:
@@ -94,8 +97,8 @@ def place_of_draw(run: Callable[[], Any], generators: Sequence[Any]) -> str:
     return found
 
 
-def _kinds() -> tuple[type, ...]:
-    return (*_STATES, *_of_torch("Generator"))
+def _kinds() -> list[type]:
+    return [*_STATES, *_of_torch("Generator")]
 
 
 def _of_torch(name: str) -> list[Any]:

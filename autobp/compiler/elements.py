@@ -9,6 +9,8 @@ import numpy as np
 
 from autobp.compiler.place import callers_place
 
+_item = list.__getitem__
+
 
 class Elements(list[Any]):
     """An argument of a traced function: a list that refuses ``+`` and ``*``.
@@ -29,7 +31,7 @@ class Elements(list[Any]):
     __radd__ = __iadd__ = __add__
 
     def __getitem__(self, index: Any) -> Any:
-        found = list.__getitem__(self, index)
+        found = _item(self, index)
         return Elements(found) if type(found) is list else found
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.calls import Calls
-from autobp.compiler.draws import DRAWS, generators_of, place_of_draw, states
+from autobp.compiler.calls import Calls, may_matter
+from autobp.compiler.draws import DRAWS, generators_among, place_of_draw, reached, states
 from autobp.compiler.elements import nested
 from autobp.compiler.watch import Watch
 from autobp.engine import BY_HAND, Value, ieee, watch_reads
@@ -26,8 +26,9 @@ from autobp.reading.graph import PARAMETER, Graph
 from autobp.reading.graph import record as read
 
 _MOST_TRACES = 8
-_CHEAP = 20_000  # nodes, of all traces but the last, that are traced more than twice
-_QUICK = 1.0  # seconds, likewise
+#: How many nodes (of all traces but the last) may be traced more than twice, and watched whatever is reached.
+_CHEAP = 2_500
+_QUICK = 1.0  # seconds that they may take
 
 
 @contextmanager
@@ -108,9 +109,10 @@ def record_function(
     """
     started = perf_counter()
     graph, shape = _record_once(function, parameters, samples)
-    generators = generators_of(function)
+    objects = reached(function)
+    generators = generators_among(objects)
     before = states(generators)
-    with Calls() as calls:
+    with Calls(2 * len(graph) < _CHEAP or may_matter(objects)) as calls:
         again, shape_again = _record_once(function, parameters, samples)
     traces = 2
     while (
