@@ -326,6 +326,19 @@ def test_a_large_list_of_parameters_hides_no_generator() -> None:
         compiled(lambda x: x * W if held["generator"]() < 2.0 else held["weights"][0][0])  # type: ignore[operator,index]
 
 
+def test_data_in_lists_are_not_gone_through_without_end() -> None:
+    data = [[float(i)] * 300 for i in range(9_000)]
+
+    def loss(x: Value) -> Value:
+        return x * W * data[0][0] if DRAWS() < 2.0 else W
+
+    started = time.perf_counter()
+    reached(lambda: data)
+    assert time.perf_counter() - started < 2.0
+    with pytest.raises(ValueError, match=HERE + "draws random numbers"):
+        compiled(loss)
+
+
 # ------------------------------------------------------------------------------------ clocks and counters
 
 

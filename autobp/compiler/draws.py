@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from itertools import islice
 from types import CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
@@ -35,23 +36,32 @@ _STATES: dict[type, Callable[[Any], Any]] = {
 #: The generators of a whole process, whose methods are the functions of random and np.random.
 _SHARED = [method.__self__ for method in (random.random, np.random.rand)]  # type: ignore[attr-defined]
 _ATOMS = (Value, float, int, str, bytes, np.generic, type(None))
-_MOST = 10_000  # objects that are looked at
+_MOST = 10_000  # objects that are looked at, numbers and Values aside
+_MOST_ELEMENTS = 300_000  # those included
+_MANY = 1_000  # in one container
 _MOST_LINES = 200_000  # that are run one by one
 
 
 def reached(function: Callable[..., Any]) -> list[Any]:
-    """What a function can reach by names and attributes; the generators that all share, first."""
+    """What a function can reach by names and attributes; the generators that all share, first.
+
+    What holds many objects, as data in lists do, is gone through after the rest, for there is a limit.
+    """
     kinds = tuple(_kinds())
     seen: dict[int, Any] = {}
     queue: deque[Any] = deque([*_SHARED, *_of_torch("default_generator"), function])
-    while queue and len(seen) < _MOST:
-        x = queue.popleft()
+    later: deque[Any] = deque()
+    for _ in range(_MOST_ELEMENTS):
+        if not (queue or later) or len(seen) >= _MOST:
+            break
+        x = (queue or later).popleft()
         kind = type(x)  # isinstance would ask x itself, and it may be a proxy whose object is gone
         if issubclass(kind, _ATOMS) or id(x) in seen:
             continue
         seen[id(x)] = x
         if not issubclass(kind, kinds):
-            queue.extend(_parts(x))
+            parts = list(islice(_parts(x), max(_MANY, _MOST_ELEMENTS - len(later))))
+            (queue if len(parts) < _MANY else later).extend(parts)
     return list(seen.values())
 
 
