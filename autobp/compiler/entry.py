@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence, Set
 from typing import Any
 
 from autobp.compiler.arrays import floats
@@ -53,6 +53,8 @@ def compile_step(
         raise TypeError("example= is for a function; a graph that exists is traced already")
     if isinstance(inputs, Value):
         raise TypeError(f"inputs must be a list of arguments, inputs=[x]; got {inputs!r}")
+    if inputs is not None:
+        _in_order("inputs", inputs)
     return _from_graph(function, parameters, [] if inputs is None else list(inputs), check)
 
 
@@ -60,6 +62,7 @@ def _checked(parameters: Sequence[Value]) -> list[Value]:
     """The parameters as a list; TypeError where one is no leaf, ValueError where one is there twice."""
     if isinstance(parameters, Value) or not hasattr(parameters, "__iter__"):
         raise TypeError(f"parameters must be a list of leaves, such as net.parameters(); got {parameters!r}")
+    _in_order("parameters", parameters)
     parameters = list(parameters)
     for parameter in parameters:
         if not isinstance(parameter, Value) or parameter.operation is not None:
@@ -67,6 +70,13 @@ def _checked(parameters: Sequence[Value]) -> list[Value]:
     if len({id(parameter) for parameter in parameters}) < len(parameters):
         raise ValueError("a parameter is named twice")
     return parameters
+
+
+def _in_order(name: str, x: Any) -> None:
+    """TypeError for what would be taken in any order, as a set, or by its keys."""
+    if isinstance(x, Set | Mapping) and not isinstance(x, KeysView):
+        cure = ", list(d.values())" if isinstance(x, Mapping) else " of your own order"
+        raise TypeError(f"{name} must be in an order, which a {type(x).__name__} has not; give a list{cure}")
 
 
 def _from_function(
@@ -77,6 +87,7 @@ def _from_function(
     names = _argument_names(function)
     if example is None:
         return Step(traced, parameters, names, check)
+    _in_order("example", example)
     if len(example) != len(names):
         raise TypeError(f"example has {len(example)} arguments; the function takes {len(names)}")
     samples = [floats(f"{name} of the example", x) for name, x in zip(names, example, strict=True)]
@@ -124,11 +135,24 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
 
 
 def _argument_names(function: Callable[..., Any]) -> list[str]:
-    """What the arguments of a function are called that has no defaults for them; TypeError for ``*x``."""
+    """What the program calls the arguments of a function that has no defaults for them; TypeError for ``*x``.
+
+    A name that means something in every program, as m does, gets a "_" after it; two where there is an m_.
+    """
     told = getattr(function, "call_arguments", None)  # of an nn.Module
     names: list[str] | None = told() if callable(told) else None
-    if names is not None:
-        return names
+    if names is None:
+        names = _names_in_signature(function)
+    found: list[str] = []
+    for name in names:
+        own = name
+        while not is_free(name) or name in found or (name != own and name in names):
+            name += "_"
+        found.append(name)
+    return found
+
+
+def _names_in_signature(function: Callable[..., Any]) -> list[str]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
@@ -141,4 +165,4 @@ def _argument_names(function: Callable[..., Any]) -> list[str]:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 raise TypeError(f"{name} can be given by name only; compile passes samples by position")
             names.append(name)
-    return [name if is_free(name) else f"{name}_" for name in names]
+    return names

@@ -139,18 +139,29 @@ def _unique(names: Names, order: Sequence[Array]) -> dict[Array, str]:
     The first in the order keeps its name.
     """
     found: dict[Array, str] = {}
-    taken: set[str] = set()
+    distinct = Distinct()
     for array in dict.fromkeys([*order, *names]):
         name = names.get(array)
-        if name is None or not is_free(name):
-            continue
-        unique, k = name, 1
-        while unique in taken:
+        if name is not None and is_free(name):
+            found[array] = distinct(name)
+    return found
+
+
+class Distinct:
+    """Gives names out, each once: the second W1 is W1_2."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last that was tried, by name
+
+    def __call__(self, name: str) -> str:
+        unique, k = name, self._numbers.get(name, 1)
+        while unique in self._taken:
             k += 1
             unique = f"{name}_{k}"
-        taken.add(unique)
-        found[array] = unique
-    return found
+        self._numbers[name] = k
+        self._taken.add(unique)
+        return unique
 
 
 def is_parameter(array: Array) -> bool:
@@ -174,10 +185,11 @@ def matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Indices
     """The matrices of parameters in a program: what each is called, and its positions in theta.
 
     Together they are all of theta, each parameter once; one that is in no matrix stands alone, with shape ().
+    No two have one name, whatever the labels: three parameters w are w, w_2 and w_3.
     """
     covered = np.zeros(len(labels), dtype=bool)
     found: list[tuple[str, Indices]] = []
-    names: set[str] = set()
+    distinct = Distinct()
     chosen = []
     for array in program.arrays:
         if isinstance(array, View | Gather | Reshape) and is_parameter(array):
@@ -188,13 +200,9 @@ def matrices(program: Program, labels: Sequence[str]) -> list[tuple[str, Indices
         if covered[flat].any() or len(np.unique(flat)) < len(flat):
             continue
         covered[flat] = True
-        unique = name or f"P{1 + len(found)}"
-        while unique in names:
-            unique += "_"
-        names.add(unique)
-        found.append((unique, squeezed))
+        found.append((distinct(name or f"P{1 + len(found)}"), squeezed))
     for i in np.flatnonzero(~covered).tolist():
-        found.append((labels[i] or f"theta[{i}]", np.array(i)))
+        found.append((distinct(labels[i] or f"theta[{i}]"), np.array(i)))
     return sorted(found, key=lambda pair: int(pair[1].flat[0]))
 
 

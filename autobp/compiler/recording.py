@@ -2,8 +2,9 @@
 
 A graph holds operations, not Python's decisions. Whatever would be fixed by the numbers of this one trace
 — a branch on ``v.data``, a comparison, a random number — is refused with the place in the caller's code:
-reads by :mod:`~autobp.compiler.watch`, random numbers by tracing twice, comparing, and looking whether the
-generators that the function can reach have moved on.
+reads by :mod:`~autobp.compiler.watch`, clocks and sources of chance by :mod:`~autobp.compiler.calls`, random
+numbers by looking whether the generators that the function can reach (:mod:`~autobp.compiler.draws`) have
+moved on, and what none of these sees by tracing again and comparing.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from autobp.compiler.draws import generators_of, place_of_draw, states
+from autobp.compiler.calls import Calls, may_matter
+from autobp.compiler.draws import DRAWS, generators_among, place_of_draw, reached, states
+from autobp.compiler.elements import nested
 from autobp.compiler.watch import Watch
 from autobp.engine import BY_HAND, Value, ieee, watch_reads
 from autobp.reading.graph import PARAMETER, Graph, describe
 from autobp.reading.graph import record as read
+
+_MOST_TRACES = 8
+#: How many nodes (of all traces but the last) may be traced more than twice, and watched whatever is reached.
+_CHEAP = 2_500
+_QUICK = 1.0  # seconds that they may take
 
 
 @contextmanager
@@ -54,13 +63,6 @@ def record(outputs: Sequence[Value], leaves: dict[int, tuple[int, int]]) -> Grap
             )
     graph.release()
     return graph
-
-
-def nested(array: np.ndarray[Any, Any], wrap: Callable[[float], Any]) -> Any:
-    """An array as a scalar or nested list, each element wrapped."""
-    if array.ndim == 0:
-        return wrap(float(array))
-    return [nested(row, wrap) for row in array]
 
 
 def collected(result: Any) -> Any:
@@ -99,28 +101,46 @@ def record_function(
 ) -> tuple[Graph, tuple[int, ...] | None]:
     """Record ``function`` of one sample: its graph, and the shape of a nested result (None for a scalar).
 
+    It is traced twice, and a small graph up to 8 times: two traces may well agree on one coin.
+
     Raises:
         TypeError: the function reads data that it depends on, or returns something else than Values.
-        ValueError: two traces differ, or random numbers are drawn.
+        ValueError: two traces differ, random numbers are drawn, or a clock is read.
     """
-    generators = generators_of(function)
+    started = perf_counter()
     graph, shape = _record_once(function, parameters, samples)
+    objects = reached(function)
+    generators = generators_among(objects)
     before = states(generators)
-    again, shape_again = _record_once(function, parameters, samples)
+    with Calls(2 * len(graph) < _CHEAP or may_matter(objects)) as calls:
+        again, shape_again = _record_once(function, parameters, samples)
+    traces = 2
+    while (
+        _same(graph, shape, again, shape_again)
+        and traces < _MOST_TRACES
+        and traces * len(graph) < _CHEAP
+        and perf_counter() - started < _QUICK
+    ):
+        again, shape_again = _record_once(function, parameters, samples)
+        traces += 1
+    if calls.found:
+        raise ValueError(calls.found)
     if states(generators) != before and _draws(function, parameters, samples, generators):
-        # Two traces may well agree on one coin that was thrown.
         found = place_of_draw(lambda: _record_once(function, parameters, samples), generators)
-        raise ValueError(
-            f"{found or 'the function'} draws random numbers: what they decide would be fixed at what it was "
-            "in one trace. Draw them outside and pass them in as an argument"
-        )
-    if shape != shape_again or not graph.same_structure(again):
+        raise ValueError(f"{found or 'the function'} {DRAWS}")
+    if not _same(graph, shape, again, shape_again):
         raise ValueError(
             "two traces of the function on the same sample gave different graphs: something in it, a random "
             "number, a clock or a counter, would be fixed at what it was in one trace. Pass it in as an "
             "argument" + _difference(graph, again)
         )
     return graph, shape
+
+
+def _same(
+    graph: Graph, shape: tuple[int, ...] | None, again: Graph, shape_again: tuple[int, ...] | None
+) -> bool:
+    return shape == shape_again and graph.same_structure(again)
 
 
 def _draws(
