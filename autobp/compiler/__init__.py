@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autobp.compiler.entry import compile_step
+    from autobp.compiler.step import Step as Step
 
     compile = compile_step
 
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from autobp.compiler.entry import compile_step
 
         return compile_step
+    if name == "Step":
+        from autobp.compiler.step import Step
+
+        return Step
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
