@@ -7,17 +7,17 @@ import pytest
 from test_compile_random import Program as RandomProgram
 
 import autobp
-from autobp import MLP, costs
+from autobp import MLP, costs, ir
 from autobp.backends.javascript import Javascript, JavascriptFormulas, javascript
 from autobp.backends.latex import Latex, LatexFormulas, equations
 from autobp.backends.moves import view_moves
 from autobp.backends.numpy_checked import NumpyChecked, write_checked
 from autobp.backends.numpy_text import NumpyText, source_of
 from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
-from autobp.backends.source_module import NumpyFormulas, SourceModule
-from autobp.compiler import ir
-from autobp.compiler.expression import COMPARISONS, UFUNCS, Expression
-from autobp.compiler.layout import slicing
+from autobp.backends.source_module import HELPER_TEXTS, NumpyFormulas, SourceModule
+from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
+from autobp.ir.reserved import HELPERS, is_free
+from autobp.ir.slicing import slicing
 from autobp.ops import ATOM, PRODUCT, SUM
 
 BACKENDS = [NumpyText, NumpyChecked, Latex, Javascript]
@@ -287,3 +287,8 @@ def test_a_loop_as_equations_and_refused_by_pages():
     source = source_of({"value": looping(False)}, "A loop.", {"value": "The mean cost."})
     with pytest.raises(TypeError, match="the program has a loop"):
         javascript(source)
+
+
+def test_the_names_of_ready_made_functions_are_reserved():
+    assert set(HELPERS) == set(HELPER_TEXTS)
+    assert not any(map(is_free, HELPERS))

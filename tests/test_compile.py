@@ -919,7 +919,7 @@ def test_checking_names_the_statement_and_the_scalar() -> None:
 
 
 def test_kernels_are_the_operations_of_the_table() -> None:
-    from autobp.compiler.expression import KERNELS
+    from autobp.ir.expression import KERNELS
     from autobp.ops import FLOATS, lookup
 
     z = np.concatenate([np.linspace(-700.0, 700.0, 2001), np.linspace(-40.0, 40.0, 2001)])

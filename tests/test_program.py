@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import MLP, Value, costs
-from autobp.compiler import ir
-from autobp.compiler.expression import Expression
-from autobp.compiler.verify import ProgramError
+from autobp import MLP, Value, costs, ir
+from autobp.ir.expression import Expression
+from autobp.ir.verify import ProgramError
 from autobp.ops import TABLE
 
 PAGE = Path(__file__).parents[1] / "docs" / "programs.md"

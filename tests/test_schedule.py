@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autobp
+from autobp import ir
 from autobp.backends import numpy_calls, numpy_text
 from autobp.backends.aliasing import WrongSchedule, verify
 from autobp.backends.operands import (
@@ -44,9 +45,7 @@ from autobp.backends.steps import (
     Step,
     Work,
 )
-from autobp.compiler import ir
-from autobp.compiler.expression import Expression
-from autobp.compiler.ir import (
+from autobp.ir import (
     Assemble,
     Constant,
     Elementwise,
@@ -71,7 +70,8 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
-from autobp.compiler.layout import slicing
+from autobp.ir.expression import Expression
+from autobp.ir.slicing import slicing
 from autobp.ops import TABLE, operation
 
 

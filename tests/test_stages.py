@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import Value
-from autobp.compiler import ir
+from autobp import Value, ir
 from autobp.compiler.bounds import ANY, NOT_NEGATIVE, POSITIVE, Bounds, bounds_of, bounds_of_arrays
 from autobp.compiler.canonical import canonicalise
-from autobp.compiler.expression import Expression, slots
 from autobp.compiler.group import group
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record
 from autobp.functions import exp, maximum, relu, sigmoid, softplus, sqrt
+from autobp.ir.expression import Expression, slots
 from autobp.ops import TABLE
 
 

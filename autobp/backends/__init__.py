@@ -1,6 +1,6 @@
 """Programs as text: each language one file over the intermediate representation.
 
-In flows a :class:`~autobp.compiler.ir.Program`, out flows text, and beside it plain data about the text:
+In flows a :class:`~autobp.ir.Program`, out flows text, and beside it plain data about the text:
 statements, helpers and constants. Nothing here changes a program.
 
 - :mod:`~autobp.backends.printer`: what all have in common. The kind of an array finds the method that writes

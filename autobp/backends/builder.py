@@ -26,7 +26,7 @@ from autobp.backends.operands import (
 )
 from autobp.backends.placement import Plan
 from autobp.backends.steps import Start, Step, Work
-from autobp.compiler.ir import Array, Assemble, Constant, Floats, Indices, Local, Loop, Program
+from autobp.ir import Array, Assemble, Constant, Floats, Indices, Local, Loop, Program
 
 
 class Builder:

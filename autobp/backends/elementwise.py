@@ -21,8 +21,8 @@ from autobp.backends.operands import (
     Value,
 )
 from autobp.backends.steps import IN_PLACE, Apply, Copy, Name
-from autobp.compiler.expression import COMPARISONS, Expression, rule_of
-from autobp.compiler.ir import Array, Constant, Elementwise, Map, Sum
+from autobp.ir import Array, Constant, Elementwise, Map, Sum
+from autobp.ir.expression import COMPARISONS, Expression, rule_of
 from autobp.ops import lookup
 
 #: What stands in an expression before the operands.

@@ -42,8 +42,7 @@ from autobp.backends.printer import (
     total_expression,
 )
 from autobp.backends.source_module import reshaped_inputs
-from autobp.compiler.expression import COMPARISONS, UFUNCS, Expression
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Choose,
@@ -72,6 +71,7 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM
 
 _FOLDS = {"add": "plus", "maximum": "Math.max", "minimum": "Math.min"}

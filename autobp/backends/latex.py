@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
-from autobp.backends.source_module import RESERVED, SourceModule
-from autobp.compiler.expression import COMPARISONS, Expression
-from autobp.compiler.ir import (
+from autobp.backends.source_module import SourceModule
+from autobp.ir import (
     Array,
     Assemble,
     Choose,
@@ -39,6 +38,8 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.expression import COMPARISONS, Expression
+from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
 
 _FOLDS = {"add": r"\sum_k", "maximum": r"\max_k", "minimum": r"\min_k"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Final, NamedTuple
 
-from autobp.compiler.ir import Array, Assemble, Gather, Indices, MatMul, Product, Shape, SumTo
-from autobp.compiler.layout import slicing
+from autobp.ir import Array, Assemble, Gather, Indices, MatMul, Product, Shape, SumTo
+from autobp.ir.slicing import slicing
 
 #: The number of samples, as the size of an axis.
 SAMPLES: Final = "m"

@@ -57,8 +57,8 @@ from autobp.backends.steps import (
     Take,
     Work,
 )
-from autobp.compiler.expression import COMPARISONS, UFUNCS
-from autobp.compiler.ir import Program
+from autobp.ir import Program
+from autobp.ir.expression import COMPARISONS, UFUNCS
 
 _UFUNCS = {
     "+": "add",

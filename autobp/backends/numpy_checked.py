@@ -9,9 +9,8 @@ import numpy as np
 
 from autobp.backends.numpy_text import NumpyText
 from autobp.backends.source_module import SourceModule, function
-from autobp.compiler.ir import Array, Indices, Program
-from autobp.compiler.recording import describe
-from autobp.reading.graph import Graph
+from autobp.ir import Array, Indices, Program
+from autobp.reading.graph import Graph, describe
 
 #: What is needed to speak of a statement: its text, and the scalar nodes that its array holds, or None.
 Statement = tuple[str, Indices | None]

@@ -11,7 +11,6 @@ import numpy as np
 from autobp.backends.moves import Moves, factors, flattened, placements, sizes_of, summing, view_moves
 from autobp.backends.printer import Printer, Text, expression_of, operands_in_text, total_expression
 from autobp.backends.source_module import (
-    RESERVED,
     SourceModule,
     as_tuple,
     function,
@@ -20,7 +19,7 @@ from autobp.backends.source_module import (
     number,
     shaped_outputs,
 )
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Choose,
@@ -51,6 +50,7 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, PRODUCT, SIGN
 
 _REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}

@@ -13,7 +13,7 @@ from typing import Any
 
 from autobp.backends import moves
 from autobp.backends.moves import Move, Moves, Size
-from autobp.compiler.ir import Shape
+from autobp.ir import Shape
 
 #: Whether there are samples, and the shape of one.
 Kind = tuple[bool, Shape]

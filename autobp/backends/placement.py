@@ -13,8 +13,7 @@ from typing import Any
 
 from autobp.backends.operands import Region
 from autobp.backends.printer import expression_of, occurrences
-from autobp.compiler.expression import Expression
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Constant,
@@ -31,7 +30,8 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
-from autobp.compiler.layout import slicing
+from autobp.ir.expression import Expression
+from autobp.ir.slicing import slicing
 
 #: Kinds that can be computed into memory that is told them.
 _PLACEABLE = (Map, Sum, Elementwise, MatMul, Product, SumTo)

@@ -1,7 +1,7 @@
 """What writers of programs have in common, whatever the language.
 
 A :class:`Printer` finds the method for an array by its kind (``matmul`` writes a
-:class:`~autobp.compiler.ir.MatMul`), decides what becomes a statement with a name, and what is written where
+:class:`~autobp.ir.MatMul`), decides what becomes a statement with a name, and what is written where
 it is used. A :class:`Formulas` writes the expressions inside, by a table: name to :class:`Notation`.
 """
 
@@ -12,8 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.expression import COMPARISONS, Expression, used_slots, value_of
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Constant,
     Elementwise,
@@ -27,6 +26,7 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.expression import COMPARISONS, Expression, used_slots, value_of
 from autobp.ops import ATOM
 
 COMPARISON = 0  # binds less tightly than a sum

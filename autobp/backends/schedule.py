@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import ir
 from autobp.backends.builder import Builder
 from autobp.backends.elementwise import compute
 from autobp.backends.moves import (
@@ -59,8 +60,7 @@ from autobp.backends.steps import (
     Stretches,
     Take,
 )
-from autobp.compiler import ir
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Choose,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
 import math
-import re
 from collections.abc import Sequence
 from types import EllipsisType
 from typing import Any, ClassVar
@@ -13,11 +11,12 @@ import numpy as np
 
 from autobp.backends.moves import TURNED, Axes, Move, Moves, Part, Size, Sizes, flattened, view_moves
 from autobp.backends.printer import COMPARISON, Formulas, Notation, Text
-from autobp.compiler.expression import COMPARISONS, UFUNCS, Expression, rule_of
-from autobp.compiler.ir import Array, Input, Program, Shape
-from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE, lookup
+from autobp.ir import Array, Input, Program, Shape
+from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, rule_of
+from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, lookup
 
-_HELPERS = {
+#: Functions that written programs bring along, by name.
+HELPER_TEXTS = {
     "spread": '''
 def spread(x, positions, shape):
     """x in zeros of a shape: element k at positions[k] of the flattened shape."""
@@ -60,14 +59,6 @@ def pick(index, *values):
 }
 
 
-#: Names that mean something in every program. So do C1, I1 and so on: its constants.
-RESERVED = {"theta", "m", "np", "len", "float", "lookup", "FLOATS", "work", "finite", *_HELPERS, *UFUNCS}
-
-
-def is_free(name: str) -> bool:
-    """Whether a program may have a variable of that name."""
-    reserved = keyword.iskeyword(name) or name in RESERVED or name in TABLE
-    return name.isidentifier() and not reserved and re.fullmatch(r"_erfc?|[CI]\d+", name) is None
 
 
 # ------------------------------------------------------------------------------------------------- texts
@@ -131,9 +122,9 @@ class SourceModule:
     def helper(self, name: str) -> str:
         """Have one of the ready-made helpers."""
         if name not in self.helpers:
-            if name != "whole" and "whole(" in _HELPERS[name]:
+            if name != "whole" and "whole(" in HELPER_TEXTS[name]:
                 self.helper("whole")
-            self.helpers[name] = _HELPERS[name].strip("\n")
+            self.helpers[name] = HELPER_TEXTS[name].strip("\n")
         return name
 
     def constant(self, values: np.ndarray[Any, Any], prefix: str) -> str:

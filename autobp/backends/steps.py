@@ -24,8 +24,8 @@ from autobp.backends.operands import (
     shown_place,
     shown_region,
 )
-from autobp.compiler.expression import UFUNCS
-from autobp.compiler.ir import Shape
+from autobp.ir import Shape
+from autobp.ir.expression import UFUNCS
 
 #: Functions of elements that can be written into memory, that of an operand too.
 IN_PLACE = frozenset({"+", "-", "*", "/", "neg", "square", "power", *UFUNCS})

@@ -5,27 +5,11 @@ A graph of scalar operations is recorded (:mod:`~autobp.compiler.recording`) and
 into arrays (:mod:`~autobp.compiler.group`) whose sums of products are matrix products
 (:mod:`~autobp.compiler.factor`), laid out so that they need no copies (:mod:`~autobp.compiler.layout`),
 differentiated (:mod:`~autobp.compiler.differentiate`) and named (:mod:`~autobp.compiler.names`). What comes
-out are programs (:mod:`~autobp.compiler.ir`), which :mod:`~autobp.compiler.executable` has the backends
+out are programs (:mod:`~autobp.ir`), which :mod:`~autobp.compiler.executable` has the backends
 write. :class:`~autobp.compiler.step.Step` is what users hold.
 """
 
-from typing import TYPE_CHECKING, Any
+from autobp.compiler.entry import compile_step
+from autobp.compiler.step import Step as Step
 
-if TYPE_CHECKING:
-    from autobp.compiler.entry import compile_step
-    from autobp.compiler.step import Step as Step
-
-    compile = compile_step
-
-
-def __getattr__(name: str) -> Any:
-    # At its first use: who writes programs imports their representation alone, not what makes it.
-    if name == "compile":
-        from autobp.compiler.entry import compile_step
-
-        return compile_step
-    if name == "Step":
-        from autobp.compiler.step import Step
-
-        return Step
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+compile = compile_step

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from autobp.compiler.expression import Expression, times
-from autobp.compiler.ir import (
+from autobp.ir import (
     Absent,
     Array,
     Assemble,
@@ -22,6 +21,7 @@ from autobp.compiler.ir import (
     Segments,
     SumTo,
 )
+from autobp.ir.expression import Expression, times
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autobp.compiler.ir import Floats
+from autobp.ir import Floats
 
 _FLOAT64 = np.dtype(np.float64)
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autobp.compiler.expression import COMPARISONS, Expression, rule_of, value_of
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Choose,
     Constant,
@@ -29,6 +28,7 @@ from autobp.compiler.ir import (
     Sum,
     View,
 )
+from autobp.ir.expression import COMPARISONS, Expression, rule_of, value_of
 from autobp.ops import lookup
 
 #: A sign: nothing is known, not below 0, above 0.

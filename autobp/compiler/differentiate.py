@@ -33,17 +33,7 @@ from autobp.compiler.adjoint import (
     with_axis,
 )
 from autobp.compiler.bounds import Bounds, bounds_of, bounds_of_arrays
-from autobp.compiler.expression import (
-    COMPARISONS,
-    Expression,
-    partials_of,
-    slots,
-    split_factor,
-    substitute,
-    times,
-    used_slots,
-)
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Choose,
@@ -67,6 +57,16 @@ from autobp.compiler.ir import (
     Theta,
     View,
     in_order,
+)
+from autobp.ir.expression import (
+    COMPARISONS,
+    Expression,
+    partials_of,
+    slots,
+    split_factor,
+    substitute,
+    times,
+    used_slots,
 )
 from autobp.ops import DIVIDE, EXP, lookup
 

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from autobp.backends.source_module import is_free
 from autobp.compiler.arrays import floats
 from autobp.compiler.executable import Executable
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
 from autobp.engine import Value
+from autobp.ir.reserved import is_free
 
 
 def compile_step(

@@ -13,9 +13,9 @@ from autobp.backends.numpy_text import source_of
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
-from autobp.compiler.ir import Floats
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
+from autobp.ir import Floats
 from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers

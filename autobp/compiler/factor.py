@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.compiler.ir import Indices
+from autobp.ir import Indices
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
-from autobp.compiler.ir import (
+from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out
+from autobp.ir import (
     Argument,
     Array,
     Choose,
@@ -37,7 +38,7 @@ from autobp.compiler.ir import (
     Theta,
     View,
 )
-from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out, slicing
+from autobp.ir.slicing import slicing
 from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
 from autobp.reading.graph import PARAMETER
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from autobp.backends.source_module import is_free
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Assemble,
     Gather,
@@ -24,6 +23,7 @@ from autobp.compiler.ir import (
     View,
     in_order,
 )
+from autobp.ir.reserved import is_free
 from autobp.ops import DIVIDE
 from autobp.reading.labels import array_name
 

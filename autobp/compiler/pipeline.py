@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.group import group
-from autobp.compiler.ir import Array, Indices, Program, Shape
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.total import mean_cost
+from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from autobp.compiler.draws import generators_of, place_of_draw, states
 from autobp.compiler.watch import Watch
 from autobp.engine import BY_HAND, Value, ieee, watch_reads
-from autobp.reading.graph import PARAMETER, Graph
+from autobp.reading.graph import PARAMETER, Graph, describe
 from autobp.reading.graph import record as read
 
 
@@ -147,23 +147,6 @@ def _difference(graph: Graph, again: Graph) -> str:
         if texts[0] != texts[1]:
             return f" (one had {texts[0]} where the other had {texts[1]})"
     return ""
-
-
-def describe(graph: Graph, node: int, depth: int = 3) -> str:
-    """A scalar node in words: its label, or its operation on its operands."""
-    if node in graph.labels:
-        return graph.labels[node]
-    op = graph.operations[node]
-    if op is None:
-        role, position = graph.roles[node], graph.positions[node]
-        if role < 0:
-            return f"{graph.values[node]:g}"
-        return f"theta[{position}]" if role == 0 else f"argument {role}[{position}]"
-    if depth == 0:
-        return "…"
-    inner = [describe(graph, parent, depth - 1) for parent in graph.parents[node][:4]]
-    inner += [f"{constant:g}" for constant in graph.constants[node]]
-    return f"{op.name}({', '.join(inner)})"
 
 
 def _record_once(

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.executable import Executable
-from autobp.compiler.ir import Floats, Program
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.engine import Value
+from autobp.ir import Floats, Program
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from autobp.compiler.expression import Expression
-from autobp.compiler.ir import (
+from autobp.ir import (
     Array,
     Constant,
     Elementwise,
@@ -20,6 +19,7 @@ from autobp.compiler.ir import (
     Term,
     Total,
 )
+from autobp.ir.expression import Expression
 from autobp.ops import CONSTANT_POWER, DIVIDE, MULTIPLY, SOFTPLUS
 
 _MOST = 12  # terms; a long chain of sums stays as it is

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from autobp.backends.numpy_text import Function, Line
-from autobp.compiler.ir import Array
 from autobp.compiler.step import Step
 from autobp.drawing.picture import Picture
 from autobp.drawing.scalars import new_picture, panel, put_caption
 from autobp.drawing.style import Style, counted, escape_html, printable
+from autobp.ir import Array
 
 _CODE = "Courier New,Courier,monospace"
 _LONGEST = 60  # of a statement that is shown whole

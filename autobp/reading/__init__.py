@@ -7,7 +7,7 @@ out, found once and the same for every reader:
 - :mod:`~autobp.reading.labels`: what a label says: a weight or a bias, its layer and neurons, its array;
 - :mod:`~autobp.reading.adjoints`: adjoints of a flat graph, by the one chain rule;
 - :mod:`~autobp.reading.layers`: neurons: z as a weighted sum, its activation, softmax;
-- :mod:`~autobp.reading.drawn`: every neuron of a graph, and what belongs to each;
+- :mod:`~autobp.reading.neurons`: every neuron of a graph, and what belongs to each;
 - :mod:`~autobp.reading.network`: the part of a network that one derivative runs through;
 - :mod:`~autobp.reading.targets`: which constants of a cost are its targets, and the form of its derivative.
 

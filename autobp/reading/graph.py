@@ -136,6 +136,23 @@ def record(outputs: Sequence[Value], leaves: Mapping[int, tuple[int, int]] | Non
     return graph
 
 
+def describe(graph: Graph, node: int, depth: int = 3) -> str:
+    """A scalar node in words: its label, or its operation on its operands."""
+    if node in graph.labels:
+        return graph.labels[node]
+    op = graph.operations[node]
+    if op is None:
+        role, position = graph.roles[node], graph.positions[node]
+        if role < 0:
+            return f"{graph.values[node]:g}"
+        return f"theta[{position}]" if role == 0 else f"argument {role}[{position}]"
+    if depth == 0:
+        return "…"
+    inner = [describe(graph, parent, depth - 1) for parent in graph.parents[node][:4]]
+    inner += [f"{constant:g}" for constant in graph.constants[node]]
+    return f"{op.name}({', '.join(inner)})"
+
+
 def local_derivatives(node: Value) -> tuple[float, ...]:
     """A node's local derivatives; of one made by hand, by calling its _backward, with gradients put back.
 

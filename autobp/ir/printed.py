@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from autobp.compiler.expression import COMPARISONS, Expression, slots, value_of
-from autobp.compiler.ir import (
+from autobp.ir import (
     Argument,
     Array,
     Assemble,
@@ -44,6 +43,7 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
+from autobp.ir.expression import COMPARISONS, Expression, slots, value_of
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
 
 #: Text and how tightly it binds, as in the table of operations.

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autobp.backends.source_module import is_free
-from autobp.compiler.expression import used_slots
-from autobp.compiler.ir import (
+from autobp.ir import (
     Absent,
     Array,
     Assemble,
@@ -47,7 +45,9 @@ from autobp.compiler.ir import (
     Total,
     View,
 )
-from autobp.compiler.printed import shape_text
+from autobp.ir.expression import used_slots
+from autobp.ir.printed import shape_text
+from autobp.ir.reserved import is_free
 
 _UFUNCS = ("add", "maximum", "minimum")
 

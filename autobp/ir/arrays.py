@@ -1,23 +1,22 @@
-"""The intermediate representation: a program of arrays, and how they depend on one another.
+"""The kinds of arrays that programs are made of, one class each.
 
 An :class:`Array` stands for one group of scalar nodes. Its shape leaves out the samples: where ``batched`` is
 set, they are one more axis before all others. What an array is computed by is told by its class, one for
 each kind, and by that class's fields; ``operands`` are those fields that are arrays. Arrays never change, and
-two are the same only where they are one object. What a reader would call them stands beside them, in a
-:class:`Program`. A :class:`Loop` holds a program of its own, its body.
+two are the same only where they are one object.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from autobp.compiler.expression import Expression
+from autobp.ir.expression import Expression
 from autobp.ops import Operation
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
@@ -61,7 +60,7 @@ class Array:
         sizes = [*["m"] * self.batched, *map(str, self.shape)]
         return f"<{type(self).__name__} {'×'.join(sizes) or 'of one number'}>"
 
-    def _is(self, shape: Iterable[int], batched: bool) -> None:
+    def derive(self, shape: Iterable[int], batched: bool) -> None:
         """Set what follows from the fields, which are frozen, once."""
         object.__setattr__(self, "shape", tuple(shape))
         object.__setattr__(self, "batched", batched)
@@ -77,7 +76,7 @@ class Theta(Array):
     n: int
 
     def __post_init__(self) -> None:
-        self._is((self.n,), False)
+        self.derive((self.n,), False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +87,7 @@ class Input(Array):
     sample: Shape
 
     def __post_init__(self) -> None:
-        self._is((math.prod(self.sample),), True)
+        self.derive((math.prod(self.sample),), True)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +98,7 @@ class Local(Array):
     with_samples: bool
 
     def __post_init__(self) -> None:
-        self._is(self.of_shape, self.with_samples)
+        self.derive(self.of_shape, self.with_samples)
 
 
 #: What programs are functions of.
@@ -113,7 +112,7 @@ class Constant(Array):
     values: Floats
 
     def __post_init__(self) -> None:
-        self._is(self.values.shape, False)
+        self.derive(self.values.shape, False)
 
 
 # ----------------------------------------------------------------------------------- elements and arrangement
@@ -129,7 +128,7 @@ class View(Array):
     strides: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        self._is(self.view_shape, self.source.batched)
+        self.derive(self.view_shape, self.source.batched)
 
     def indices(self) -> Indices:
         """The positions in the flattened source."""
@@ -148,7 +147,7 @@ class Gather(Array):
     positions: Indices
 
     def __post_init__(self) -> None:
-        self._is(self.positions.shape, self.source.batched)
+        self.derive(self.positions.shape, self.source.batched)
 
     def indices(self) -> Indices:
         """The positions in the flattened source."""
@@ -167,7 +166,7 @@ class Absent(Array):
     with_samples: bool
 
     def __post_init__(self) -> None:
-        self._is(self.of_shape, self.with_samples)
+        self.derive(self.of_shape, self.with_samples)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,7 +178,7 @@ class Spread(Array):
     into: Shape
 
     def __post_init__(self) -> None:
-        self._is(self.into, self.source.batched)
+        self.derive(self.into, self.source.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,7 +189,7 @@ class Reshape(Array):
     to: Shape
 
     def __post_init__(self) -> None:
-        self._is(self.to, self.source.batched)
+        self.derive(self.to, self.source.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,7 +201,7 @@ class Fill(Array):
     to_samples: bool
 
     def __post_init__(self) -> None:
-        self._is(self.to, self.to_samples)
+        self.derive(self.to, self.to_samples)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,7 +212,7 @@ class Repeat(Array):
     counts: Indices
 
     def __post_init__(self) -> None:
-        self._is((int(self.counts.sum()),), self.source.batched)
+        self.derive((int(self.counts.sum()),), self.source.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -227,7 +226,7 @@ class Choose(Array):
     def __post_init__(self) -> None:
         index, values = self.index, self.values
         shape = (*index.shape, values.shape[0]) if self.outer else index.shape
-        self._is(shape, index.batched or values.batched)
+        self.derive(shape, index.batched or values.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -238,7 +237,7 @@ class OneHot(Array):
     n: int
 
     def __post_init__(self) -> None:
-        self._is((*self.index.shape, self.n), self.index.batched)
+        self.derive((*self.index.shape, self.n), self.index.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -259,7 +258,7 @@ class Assemble(Array):
     with_samples: bool
 
     def __post_init__(self) -> None:
-        self._is(self.whole, self.with_samples)
+        self.derive(self.whole, self.with_samples)
 
 
 # ---------------------------------------------------------------------------------------------- elementwise
@@ -275,7 +274,7 @@ class Map(Array):
     constants: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        self._is(self.over, any(x.batched for x in self.arrays))
+        self.derive(self.over, any(x.batched for x in self.arrays))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -287,7 +286,7 @@ class Sum(Array):
     signs: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        self._is(self.over, any(x.batched for x in self.arrays))
+        self.derive(self.over, any(x.batched for x in self.arrays))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -299,7 +298,7 @@ class Elementwise(Array):
 
     def __post_init__(self) -> None:
         shape = np.broadcast_shapes(*[x.shape for x in self.arrays])
-        self._is(shape, any(x.batched for x in self.arrays))
+        self.derive(shape, any(x.batched for x in self.arrays))
 
 
 # ------------------------------------------------------------------------------------ products and reductions
@@ -314,7 +313,7 @@ class MatMul(Array):
 
     def __post_init__(self) -> None:
         shape = (*self.rows.shape[:-1], self.columns.shape[-2])
-        self._is(shape, self.rows.batched or self.columns.batched)
+        self.derive(shape, self.rows.batched or self.columns.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -335,7 +334,7 @@ class Product(Array):
     with_samples: bool
 
     def __post_init__(self) -> None:
-        self._is(self.of_shape, self.with_samples)
+        self.derive(self.of_shape, self.with_samples)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -347,7 +346,7 @@ class RowDot(Array):
 
     def __post_init__(self) -> None:
         shape = np.broadcast_shapes(self.x.shape, self.y.shape)[:-1] or (1,)
-        self._is(shape, self.x.batched or self.y.batched)
+        self.derive(shape, self.x.batched or self.y.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -361,7 +360,7 @@ class Reduce(Array):
     ufunc: str = "add"
 
     def __post_init__(self) -> None:
-        self._is(self.source.shape[:-1] or (1,), self.source.batched)
+        self.derive(self.source.shape[:-1] or (1,), self.source.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -373,7 +372,7 @@ class Segments(Array):
     ufunc: str
 
     def __post_init__(self) -> None:
-        self._is(self.starts.shape, self.source.batched)
+        self.derive(self.starts.shape, self.source.batched)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -390,7 +389,7 @@ class SumTo(Array):
 
     def __post_init__(self) -> None:
         shape = [1 if axis in self.axes else size for axis, size in enumerate(self.source.shape)]
-        self._is(shape[self.drop :], self.source.batched and not self.samples)
+        self.derive(shape[self.drop :], self.source.batched and not self.samples)
 
 
 @dataclass(frozen=True)
@@ -410,133 +409,9 @@ class Total(Array):
     terms: tuple[Term, ...]
 
     def __post_init__(self) -> None:
-        self._is((), False)
+        self.derive((), False)
 
     @cached_property
     def operands(self) -> tuple[Array, ...]:
         """The arrays that the terms sum up."""
         return tuple([x for term in self.terms for x in (term.x, term.y) if x is not None])
-
-
-# ------------------------------------------------------------------------------------------------- programs
-
-
-def in_order(results: Sequence[Array]) -> list[Array]:
-    """All arrays that some arrays depend on, operands first."""
-    order: list[Array] = []
-    state: dict[int, int] = {}
-    stack = list(reversed(results))
-    while stack:
-        array = stack[-1]
-        mark = state.get(id(array), 0)
-        if mark:
-            stack.pop()
-            if mark == 1:
-                state[id(array)] = 2
-                order.append(array)
-            continue
-        state[id(array)] = 1
-        stack.extend([x for x in reversed(array.operands) if id(x) not in state])
-    return order
-
-
-#: What a reader would call arrays: W1, z1, delta1 … Most have no name.
-Names = Mapping[Array, str]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Program:
-    """Arrays that are computed from arguments, and which of them are the results.
-
-    Attributes:
-        arguments: theta and the inputs; of the body of a loop, Locals. Arrays depend on no others.
-        results: of a cost, the :class:`Total` alone, or it and the gradient; of outputs, one flat array; of
-            the body of a loop, the next states, then the outputs of a step.
-        names: what arrays are called, the inputs among them.
-        result_shape: of the outputs for one sample; None for a cost and for a body.
-    """
-
-    arguments: tuple[Argument, ...]
-    results: tuple[Array, ...]
-    names: Names
-    result_shape: Shape | None = None
-
-    @cached_property
-    def arrays(self) -> tuple[Array, ...]:
-        """Everything that the results depend on, themselves included, operands first; bodies keep theirs."""
-        return tuple(in_order(self.results))
-
-    @property
-    def theta(self) -> Theta:
-        """The parameters. Raises ValueError in the body of a loop, which has none of its own."""
-        for argument in self.arguments:
-            if isinstance(argument, Theta):
-                return argument
-        raise ValueError("the body of a loop has no theta: what it needs of it is among its arguments")
-
-    @property
-    def inputs(self) -> tuple[Input, ...]:
-        """The data, in order."""
-        return tuple([x for x in self.arguments if isinstance(x, Input)])
-
-    def __repr__(self) -> str:
-        return f"<program of {len(self.arrays)} arrays>"
-
-    def __str__(self) -> str:
-        """The program as text, one array a line (docs/programs.md)."""
-        from autobp.compiler.printed import text_of_program  # which knows every kind
-
-        return text_of_program(self)
-
-    def verify(self) -> None:
-        """Check all that holds for a program. Raises :class:`~autobp.compiler.verify.ProgramError`."""
-        from autobp.compiler.verify import verify  # which knows every kind
-
-        verify(self)
-
-
-# ---------------------------------------------------------------------------------------------------- loops
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Loop(Array):
-    """A body that is run step after step, each time on the states that the step before left.
-
-    It has no numbers itself, and the shape (): a :class:`Result` picks one of the arrays that it leaves.
-
-    Attributes:
-        steps: how often the body is run.
-        body: its arguments are :class:`Local` s, one for each of ``initial``, ``sequences`` and
-            ``invariants``, in this order. Its results are the next states, as many as ``initial`` and of the
-            same shapes, samples or none, and then the outputs of a step.
-        initial: the states before the first step.
-        sequences: arrays with a leading axis of steps; step t takes the elements at t.
-        invariants: what is the same in every step.
-        falling: whether t runs from the last step to the first. Sequences and outputs are still ordered by t.
-    """
-
-    steps: int
-    body: Program
-    initial: tuple[Array, ...]
-    sequences: tuple[Array, ...] = ()
-    invariants: tuple[Array, ...] = ()
-    falling: bool = False
-
-    def __post_init__(self) -> None:
-        self._is((), False)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Result(Array):
-    """What a loop leaves: a state after the last step, or all outputs of one kind, a leading axis of steps.
-
-    ``number`` counts the results of the loop's body: first the states, then the outputs.
-    """
-
-    loop: Loop
-    number: int
-
-    def __post_init__(self) -> None:
-        made = self.loop.body.results[self.number]
-        is_state = self.number < len(self.loop.initial)
-        self._is(made.shape if is_state else (self.loop.steps, *made.shape), made.batched)
