@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import autobp
 from autobp import check, costs, nn, optim
+from autobp.activations import known_activations
 from autobp.arguments import unknown
 from autobp.explanation.notation import NOTATIONS
 
@@ -90,7 +91,7 @@ def _add_network(command: argparse.ArgumentParser, activation: str = "sigmoid") 
                          help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
     command.add_argument(
         "-a", "--activation", type=_names, default=[activation], metavar="NAME[,NAME…]",
-        help=f"one for all layers or one for each: {', '.join(nn.ACTIVATIONS)} (default: {activation})",
+        help=f"one for all layers or one for each: {', '.join(known_activations())} (default: {activation})",
     )  # fmt: skip
     command.add_argument(
         "-c", "--cost", type=_one_of("cost", costs.COSTS, costs.elsewhere()), metavar="COST",

@@ -15,7 +15,9 @@ Every walk over a graph of Values is here: on numbers (:func:`pull_back_numbers`
 results are graphs again (:func:`pull_back`, :func:`push_forward`). Who walks over graphs of another kind, as
 the compiler does, implements the same rule. Where numbers are not known yet, since a graph is recorded to be
 run on others, the rule is a node ``where(partial, flow·partial, 0)``. It stands only where a flow can be
-infinite, beyond an operation whose partials have poles (:func:`has_poles`): other programs do not pay.
+infinite, beyond an operation whose partials have poles (:func:`has_poles`): other programs do not pay. And
+since such nodes are differentiated again, where a pole would make NaN of the 0 that they let through, a
+partial that has poles is computed at a safe place where nothing passes on (:func:`_where_it_passes`).
 
 In: Values. Out: grads, cotangents, tangents. A graph's nodes are read by their slots, for speed.
 """
@@ -254,6 +256,7 @@ def pull_back(order: list[Value], cotangents: dict[int, Any], wrt: list[Value]) 
                     break
     unbounded: set[int] = set()
     traced = is_traced()
+    onward: dict[int, Any] | None = None
     with ieee():
         for i in range(len(order) - 1, -1, -1):
             node = order[i]
@@ -261,14 +264,74 @@ def pull_back(order: list[Value], cotangents: dict[int, Any], wrt: list[Value]) 
                 continue
             cotangent = cotangents[id(node)]
             infinite = id(node) in unbounded
-            for parent, partial in zip(node.parents, partials_as_values(node), strict=True):
-                term = _passed(node, partial, cotangent, infinite) if id(parent) in depends else None
+            for k, (parent, partial) in enumerate(zip(node.parents, partials_as_values(node), strict=True)):
+                if id(parent) not in depends:
+                    continue
+                if traced and has_poles(node, partial):
+                    unbounded.add(id(parent))
+                    if onward is None:
+                        onward = _onward(order, depends, stop)
+                    if id(parent) in onward:
+                        partial = _where_it_passes(node, k, onward[id(parent)])
+                elif infinite:
+                    unbounded.add(id(parent))
+                term = _passed(node, partial, cotangent, infinite)
                 if term is None:
                     continue
                 before = cotangents.get(id(parent))
                 cotangents[id(parent)] = term if before is None else before + term
-                if traced and (infinite or has_poles(node, partial)):
-                    unbounded.add(id(parent))
+
+
+def _onward(order: list[Value], depends: set[int], stop: set[int]) -> dict[int, Any]:
+    """Of nodes from which what arrives may be stopped, Values that are 0 where it is.
+
+    Only where one way leads on, of those that lie in ``depends``: of a layer of relus, any of which may let
+    pass, the condition would cost more than all that it guards.
+    """
+    onward: dict[int, Any] = {}
+    for node in order:
+        if id(node) not in depends or id(node) in stop:
+            continue
+        assert node._operation is not None
+        selects = node._operation.selects
+        partials = partials_as_values(node) if selects else ()
+        ways = [k for k, parent in enumerate(node.parents) if id(parent) in depends]
+        if selects:  # by a condition or an index, to which nothing passes
+            ways = [k for k in ways if not (isinstance(partials[k], Real) and partials[k] == 0.0)]
+        if not ways or any(node.parents[k] is not node.parents[ways[0]] for k in ways):
+            continue
+        way = onward.get(id(node.parents[ways[0]]))
+        if selects and len(ways) == 1:
+            way = _chosen(partials[ways[0]], way)
+        if way is not None:
+            onward[id(node)] = way
+    return onward
+
+
+def _chosen(partial: Any, way: Any) -> Any:
+    """Whether something passes to an operand of an operation that selects, and so along the way beyond it.
+
+    A Value, which is 0 where nothing does; None where something always does. (A partial that is always 0
+    has been left out before.)
+    """
+    if isinstance(partial, Real):
+        return way
+    chosen = VALUES.not_equal(partial, 0.0)
+    return chosen if way is None else way * chosen
+
+
+def _where_it_passes(node: Value, k: int, way: Any) -> Any:
+    """∂node/∂parents[k] where the Value ``way`` is not 0; else 0, and so are all derivatives of it.
+
+    There it is computed at operands where the usual operations have no poles: a derivative that is infinite
+    in a branch not taken would make 0·∞ of the adjoint that arrives at it.
+    """
+    operation = node._operation
+    assert operation is not None
+    safe = [VALUES.where(way, parent, 0.5) for parent in node.parents]
+    again = operation(*safe, *node.constants)
+    partial: Any = operation.partials(VALUES, again, *safe, *node.constants)[k]
+    return VALUES.where(way, partial, 0.0)
 
 
 def push_forward(order: list[Value], tangents: dict[int, Any], on_values: bool) -> None:
@@ -315,36 +378,27 @@ class _Forward:
         ways: list[Any] = []
         operation = node._operation
         assert operation is not None
-        for parent, partial in zip(node.parents, partials, strict=True):
+        for k, (parent, partial) in enumerate(zip(node.parents, partials, strict=True)):
             tangent = self.tangents.get(id(parent))
             if tangent is None or (not self.traced and stops(operation, _number(partial))):
                 continue
             infinite = id(parent) in self.unbounded
+            if self.traced and has_poles(node, partial):
+                self.unbounded.add(id(node))
+                if self.reached.get(id(parent)) is not None:
+                    partial = _where_it_passes(node, k, self.reached[id(parent)])
+            elif infinite:
+                self.unbounded.add(id(node))
             term = _passed(node, partial, tangent, infinite)
             if term is None:
                 continue
             if self.traced:
-                term = self._guarded(node, parent, partial, term, infinite, ways)
+                way = self.reached.get(id(parent))
+                ways.append(_chosen(partial, way) if operation.selects else way)
             total = term if total is None else total + term
         if ways and all(way is not None for way in ways):
             self.reached[id(node)] = reduce(VALUES.maximum, ways)
         return total
-
-    def _guarded(
-        self, node: Value, parent: Value, partial: Any, term: Any, infinite: bool, ways: list[Any]
-    ) -> Any:
-        way = self.reached.get(id(parent))
-        if has_poles(node, partial):
-            self.unbounded.add(id(node))
-            if way is not None:
-                term = VALUES.where(way, term, 0.0)
-        elif infinite:
-            self.unbounded.add(id(node))
-        if node._operation is not None and node._operation.selects and not isinstance(partial, Real):
-            chosen = VALUES.not_equal(partial, 0.0)
-            way = chosen if way is None else way * chosen
-        ways.append(way)
-        return term
 
 
 def accumulate_graphs(order: list[Value], seed: Value) -> None:

@@ -17,6 +17,7 @@ from autobp import costs, matrix
 from autobp.arguments import numbers
 from autobp.engine import Value
 from autobp.functions import mean
+from autobp.in_matrices import OfOutputs, activations_in_matrices, cost_in_matrices, names_of
 from autobp.nn import MLP
 
 #: The largest difference that rounding can explain, as a part of the witness's largest entry.
@@ -138,7 +139,9 @@ def compare(
     """Compare the graph's z, a, δ and gradients with the matrix formulas'.
 
     Args:
-        net: a network whose activations are given by name.
+        net: a network whose activations are given by name. Of an operation of the table, or one of your own,
+            that :mod:`autobp.matrix` does not have, the witness takes σ and σ' from the rule that the graph
+            has them from: the report says that they are no independent witness.
         X: the inputs, (m, n), a sample in each row.
         Y: the targets, (m, K).
         cost: a name in ``costs.COSTS``, or a function of one sample's outputs and targets. Of a cost that
@@ -146,13 +149,13 @@ def compare(
             from the graph of the cost alone, and the report says so.
         l2: λ of the penalty λ/(2m) Σ w², at least 0.
         against: a function to put to the test instead of :func:`autobp.matrix.backprop`, called as
-            ``against(W, b, X, Y, activations=…, cost=…, l2=…)`` with W a list of (n_out, n_in) arrays and b
-            one of (n_out,) arrays, or None. It returns (dW, db), two lists of arrays, or an object or a
-            dict that has dW and db and may have delta (a list with each layer's δ, (m, n_out), of each
-            sample's own cost; the input's may come first). Without biases db may be left out. It is called
-            twice, and both results are put to the test: gradients that are not set to zero first are right
-            once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are not 0, as
-            those of a new network are.)
+            ``against(W, b, X, Y, activations=…, cost=…, l2=…)`` with W a list of (n_out, n_in) arrays, b one
+            of (n_out,) arrays, or None, and the activations' names. It returns (dW, db), two lists of arrays,
+            or an object or a dict that has dW and db and may have delta (a list with each layer's δ,
+            (m, n_out), of each sample's own cost; the input's may come first). Without biases db may be left
+            out. It is called twice, and both results are put to the test: gradients that are not set to zero
+            first are right once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are
+            not 0, as those of a new network are.)
 
     The gradients in the network's parameters are left as they were.
 
@@ -162,13 +165,10 @@ def compare(
     X = numbers("X", X)
     Y = numbers("Y", Y, costs.TEXT_TARGETS)
     cost_of = costs.named(cost)
-    in_matrices, by_graph = _in_matrices(cost, cost_of, net, Y)
-    names = []
-    for activation in net.activations:
-        if not isinstance(activation, str):
-            raise ValueError(f"{activation!r} is a function; the matrix formulas know activations by name")
-        names.append(activation)
-    witness = matrix.backprop(net.W, net.b, X, Y, activations=names, cost=in_matrices, l2=l2)
+    in_matrices, by_graph = cost_in_matrices(cost, cost_of, net, Y)
+    names = names_of(net.activations)
+    sigma, by_rule = activations_in_matrices(names)
+    witness = matrix.backprop(net.W, net.b, X, Y, activations=sigma, cost=in_matrices, l2=l2)
     graph = _by_graph(net, X, Y, cost_of, l2)
     depth, m = len(net.layers), len(X)
     if against is None:
@@ -178,7 +178,8 @@ def compare(
             rows.append(_row("forward", f"a{layer}", graph["a"][layer], witness.a[layer]))
         rows += _gradient_rows(graph, list(witness.delta[1:]), list(witness.dW), list(witness.db))
         causes = _rounding(rows, witness.a[-1], Y)
-        return Report(tuple(rows), f"BP1-BP4 in matrices{by_graph}", tuple(net.sizes), m, tuple(causes))
+        by = f"BP1-BP4 in matrices{by_rule}{by_graph}"
+        return Report(tuple(rows), by, tuple(net.sizes), m, tuple(causes))
 
     name = getattr(against, "__name__", type(against).__name__)
     theirs = cost_of.name if isinstance(cost_of, costs.Cost) else cost
@@ -194,39 +195,7 @@ def compare(
     return Report(tuple(rows), name, tuple(net.sizes), m, tuple(causes))
 
 
-_OfOutputs = Callable[[Any, Any], Value]
-
-
-def _in_matrices(
-    cost: str | _OfOutputs, cost_of: _OfOutputs, net: MLP, Y: Array
-) -> tuple[str | tuple[Callable[[Array, Array], Array], Callable[[Array, Array], Array]], str]:
-    """The cost as :func:`autobp.matrix.backprop` takes it, and what to tell of that."""
-    if isinstance(cost, costs.Cost) and costs.COSTS.get(cost.name) is cost:
-        cost = cost.name
-    if isinstance(cost, str) and cost in matrix.COSTS:
-        return cost, ""  # whose formulas share nothing with the graph's
-    if isinstance(cost_of, costs.Cost):
-        cost_of.check_output(net.activations[-1])
-        cost_of.check_targets(Y.tolist())
-        if cost_of.matrices is not None:
-            return cost_of.matrices, ""
-
-    def cost_and_derivative(a: Array, y: Array) -> tuple[float, list[float]]:
-        outputs = [Value(a_k) for a_k in a.tolist()]
-        cost_x = cost_of(outputs, y.tolist())
-        cost_x.backward()
-        return cost_x.data, [a_k.grad for a_k in outputs]
-
-    def cost_x(a: Array, y: Array) -> Array:
-        return np.array([cost_and_derivative(*row)[0] for row in zip(a, y, strict=True)])
-
-    def nabla_a(a: Array, y: Array) -> Array:
-        return np.array([cost_and_derivative(*row)[1] for row in zip(a, y, strict=True)])
-
-    return (cost_x, nabla_a), ", C_x and ∂C_x/∂a by the cost's own graph"
-
-
-def _by_graph(net: MLP, X: Array, Y: Array, cost_of: _OfOutputs, l2: float) -> dict[str, Any]:
+def _by_graph(net: MLP, X: Array, Y: Array, cost_of: OfOutputs, l2: float) -> dict[str, Any]:
     """Everything the graph knows of the mean cost, as arrays; δ is each sample's own."""
     parameters = net.parameters()
     before = [parameter.grad for parameter in parameters]
@@ -237,7 +206,7 @@ def _by_graph(net: MLP, X: Array, Y: Array, cost_of: _OfOutputs, l2: float) -> d
             parameter.grad = grad
 
 
-def _walked_back(net: MLP, X: Array, Y: Array, cost_of: _OfOutputs, l2: float) -> dict[str, Any]:
+def _walked_back(net: MLP, X: Array, Y: Array, cost_of: OfOutputs, l2: float) -> dict[str, Any]:
     net.zero_grad()
     traces = [net.trace(x) for x in X]
     C = mean([cost_of(trace.output, list(y)) for trace, y in zip(traces, Y, strict=True)])
@@ -309,7 +278,7 @@ def _result_of(
     X: Array,
     Y: Array,
     activations: list[str],
-    cost: str | _OfOutputs,
+    cost: str | OfOutputs,
     l2: float,
 ) -> tuple[_Gradients, list[str]]:
     """(delta, dW, db) as the function gives them, with their shapes checked, and what is transposed."""

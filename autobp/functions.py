@@ -13,6 +13,7 @@ from functools import partial, reduce
 from types import SimpleNamespace
 from typing import Any
 
+from autobp.activations import ACTIVATIONS
 from autobp.calling import call
 from autobp.engine import Value, apply
 from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
@@ -221,6 +222,8 @@ def _taken(name: str) -> str:
         return "autobp.functions uses the name itself"
     if hasattr(Value, name):
         return f"every Value has a .{name}"
+    if name in ACTIVATIONS:
+        return f"networks have an activation {name!r}"
     from importlib.util import find_spec  # takes its time to import
 
     if find_spec(f"autobp.{name}") is not None:

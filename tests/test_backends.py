@@ -13,7 +13,7 @@ from autobp.backends.latex import Latex, LatexFormulas, equations
 from autobp.backends.moves import view_moves
 from autobp.backends.numpy_checked import NumpyChecked, write_checked
 from autobp.backends.numpy_text import NumpyText, source_of
-from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
+from autobp.backends.printer import Formulas, Printer, Template, Text, expression_of
 from autobp.backends.source_module import HELPER_TEXTS, NumpyFormulas, SourceModule
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ir.reserved import HELPERS, is_free
@@ -73,11 +73,11 @@ def test_a_backend_writes_whatever_an_expression_may_apply(formulas, name):
 
 
 class WordFormulas(Formulas):
-    notations = {  # noqa: RUF012
-        "+": Notation("the sum of {0} and {1}", SUM, (0, 0)),
-        "-": Notation("the difference of {0} and {1}", SUM, (0, 0)),
-        "*": Notation("{0} times {1}", PRODUCT, (PRODUCT, PRODUCT)),
-        "/": Notation("{0} over {1}", PRODUCT, (PRODUCT, PRODUCT)),
+    templates = {  # noqa: RUF012
+        "+": Template("the sum of {0} and {1}", SUM, (0, 0)),
+        "-": Template("the difference of {0} and {1}", SUM, (0, 0)),
+        "*": Template("{0} times {1}", PRODUCT, (PRODUCT, PRODUCT)),
+        "/": Template("{0} over {1}", PRODUCT, (PRODUCT, PRODUCT)),
     }
 
     def number(self, x):

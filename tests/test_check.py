@@ -296,8 +296,25 @@ def test_what_the_matrices_return_can_be_put_to_the_test_too():
 
 
 def test_activations_that_are_functions_are_refused():
-    with pytest.raises(ValueError, match="by name"):
+    with pytest.raises(ValueError, match=r"by name: autobp\.operation\(name"):
         check.compare(MLP(4, [3], [lambda z: z]), X, ONE_HOT)
+
+
+@pytest.mark.parametrize("name", ["sin", "atan", "softplus"])
+def test_activations_that_the_matrices_do_not_have_come_by_their_rule_and_the_report_says_so(name):
+    report = check.compare(MLP(4, [3, 3], [name, "sigmoid"], seed=2), X, ONE_HOT)
+    assert report.ok, str(report)
+    told = f"σ and σ' of {name} by the graph's own rule (no independent witness)"
+    assert (told in str(report)) == (name not in matrix.ACTIVATIONS)
+
+
+def test_the_rule_is_a_witness_of_all_but_itself(monkeypatch):
+    net = MLP(4, [3, 3], ["sin", "sigmoid"], seed=2)
+    monkeypatch.setattr(autobp.Value, "sin", lambda self: 1.001 * autobp.sin(self))
+    wrong = [row.quantity for row in check.compare(net, X, ONE_HOT).rows if not row.ok]
+    assert "a1" in wrong
+    assert "dW1" in wrong
+    assert "z1" not in wrong
 
 
 def test_delta_is_the_gradient_of_one_samples_cost_by_z():

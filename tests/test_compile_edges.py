@@ -131,6 +131,50 @@ def test_a_gradient_inside_a_compiled_function() -> None:
     assert step.value(step.theta) == 0.0
 
 
+def by_second(f: Callable[[Any, Any], Any], c: Any, x: Any) -> Any:
+    return autobp.grad(lambda t: f(c, t))(x)
+
+
+def by_first(f: Callable[[Any, Any], Any], c: Any, x: Any) -> Any:
+    return autobp.grad(lambda t: f(t, x))(c)
+
+
+def by_second_forward(f: Callable[[Any, Any], Any], c: Any, x: Any) -> Any:
+    return autobp.jvp(lambda t: f(c, t), [x], [1.0])[1]
+
+
+def by_first_forward(f: Callable[[Any, Any], Any], c: Any, x: Any) -> Any:
+    return autobp.jvp(lambda t: f(t, x), [c], [1.0])[1]
+
+
+@pytest.mark.parametrize("inner", [by_second, by_first, by_second_forward, by_first_forward])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda c, x: c * sqrt(relu(x)),
+        lambda c, x: sqrt(c * relu(x)),
+        lambda c, x: c * maximum(x, 0.0).sqrt(),
+        lambda c, x: c * where(greater(x, 0.0), x, 0.0).sqrt(),
+        lambda c, x: c * take([x, 0.0], autobp.less(x, 0.0)).sqrt(),
+        lambda c, x: c * relu(x) ** 0.5,
+        lambda c, x: sqrt(relu(x) * relu(c)) * c,
+        lambda c, x: log(1.0 + c * sqrt(relu(2.0 * x + 0.5))),
+    ],
+)
+def test_mixed_derivatives_of_what_is_not_selected_are_0_too(f: Any, inner: Any) -> None:
+    """∂²/∂c∂x, where nothing passes to x though the derivative by what comes after it is infinite."""
+    for x in (-1.0, 3.0):
+        leaves = [Value(2.0), Value(x)]
+        y = inner(f, *leaves) * 1.0
+        y.backward()
+        step = autobp.compile(lambda: inner(f, *parameters) * 1.0, parameters := [Value(2.0), Value(x)])
+        cost, gradient = step(step.theta)
+        assert agree(cost, y.data)
+        for found, leaf in zip(gradient.tolist(), leaves, strict=True):
+            assert math.isfinite(leaf.grad) or not math.isfinite(y.data)  # ∂/∂c √(c·0) is 0·∞
+            assert agree(found, leaf.grad), (x, gradient, [leaf.grad for leaf in leaves])
+
+
 def test_layers_and_samples() -> None:
     """Some units of some samples are off, and their root is infinitely steep."""
     net = MLP(3, [4, 2], activation="relu")

@@ -12,6 +12,7 @@ import pytest
 
 import autobp
 from autobp import MLP, Layer, Neuron, Value, ops
+from autobp.__main__ import main as autobp_command
 from autobp.nn import ACTIVATIONS, is_activation
 
 
@@ -122,6 +123,73 @@ def test_networks_have_it_as_an_activation(mish, activation, tmp_path):
         MLP.load(path)
 
 
+@pytest.mark.parametrize("activation", ["mish", ["mish", "sigmoid"]])
+def test_networks_of_it_are_checked_against_the_matrices_and_differences(mish, activation):
+    net = MLP(2, [3, 2], activation, seed=1)
+    X, Y = [[0.5, -1.0], [0.25, 0.75], [2.0, 1.0]], [[0.2, 0.0], [-0.3, 0.5], [1.0, 0.25]]
+    report = autobp.check.compare(net, X, Y, l2=0.1)
+    assert report.ok, str(report)
+    assert "σ and σ' of mish by the graph's own rule (no independent witness): network 2-3-2" in str(report)
+
+    def cost():
+        of_samples = [autobp.costs.quadratic(net(x), y) for x, y in zip(X, Y, strict=True)]
+        return (autobp.mean(of_samples) + autobp.costs.l2(net, 0.1, 3)).data
+
+    h = 1e-6
+    found = {row.quantity: row.witness for row in report.rows}
+    for number, layer in enumerate(net.layers, start=1):
+        for j, neuron in enumerate(layer.neurons):
+            for i, w in enumerate([neuron.b, *neuron.w]):
+                expected = found[f"db{number}"][j] if i == 0 else found[f"dW{number}"][j, i - 1]
+                before = w.data
+                w.data = before + h
+                above = cost()
+                w.data = before - h
+                difference = (above - cost()) / (2 * h)
+                w.data = before
+                assert expected == pytest.approx(difference, rel=1e-6, abs=1e-9)
+
+
+def test_the_check_finds_what_a_function_of_ones_own_gets_wrong_in_it(mish):
+    net = MLP(2, [3, 1], "mish", seed=1)
+    X, Y = [[0.5, -1.0], [0.25, 0.75]], [[0.2], [-0.3]]
+
+    def backprop(W, b, X, Y, *, activations, cost, l2, wrong=False):
+        assert activations == ["mish", "mish"]
+        without = (lambda z: z * np.tanh(np.logaddexp(0.0, z)), np.ones_like)
+        right = (without[0], lambda z: _partials(ops.NUMPY, None, z)[0])
+        sigma = [right, without if wrong else right]
+        return autobp.matrix.backprop(W, b, X, Y, activations=sigma, cost=cost, l2=l2)
+
+    assert autobp.check.compare(net, X, Y, against=backprop).ok
+    report = autobp.check.compare(net, X, Y, against=lambda *args, **kw: backprop(*args, **kw, wrong=True))
+    assert report.causes[0] == "σ' is missing in BP1, layer 2"
+
+
+def test_pictures_of_trainings_have_it(mish):
+    net = MLP(2, [3, 1], "mish", seed=1)
+    X, Y = [[0.5, -1.0], [0.25, 0.75]], [[0.0], [1.0]]
+    assert autobp.plots.decision_boundary(net, X, Y, resolution=4, threshold=0.5).axes
+    assert autobp.plots.confusion_matrix(net, X, Y, threshold=0.5).axes
+
+
+def test_the_command_takes_it(mish, capsys, tmp_path):
+    path = MLP(2, [2, 1], "mish", seed=1).save(tmp_path / "net.npz")
+    for network in (["2", "2", "1", "--activation", "mish"], [str(path)]):
+        assert autobp_command(["check", *network]) == 0
+        assert "of mish by the graph's own rule" in capsys.readouterr().out
+        assert autobp_command(["explain", *network]) == 0
+        assert "mish'(z2[1])" in capsys.readouterr().out
+    out = ["--out", str(tmp_path / "out")]
+    assert autobp_command(["train", "moons", "--hidden", "2", "-a", "mish", "--epochs", "1", *out]) == 0
+    assert "decision_boundary.svg" in capsys.readouterr().out
+    assert autobp_command(["check", str(tmp_path / "out" / "network.npz")]) == 0
+    assert "agree" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        autobp_command(["check", "--help"])
+    assert "mish (default" in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_unknown_activation_is_told_the_ones_that_are_registered(mish):
     with pytest.raises(ValueError, match=r"did you mean 'mish'\?"):
         MLP(2, [1], "mishh")
@@ -197,6 +265,8 @@ def test_graphs_of_it_are_pickled_and_copied(mish):
         ("detach", "every Value has a .detach"),
         ("gradient_check", "autobp.gradient_check is"),
         ("reduce", "autobp.functions uses the name"),
+        ("linear", "networks have an activation 'linear'"),
+        ("identity", "networks have an activation 'identity'"),
         ("tanh", "there is an operation 'tanh' already"),
         ("two words", "identifier"),
         ("lambda", "identifier"),

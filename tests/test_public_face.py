@@ -187,6 +187,12 @@ def readme_programs():
     return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
+def test_the_class_of_compiled_functions_is_at_hand():
+    from autobp.compiler import Step
+
+    assert isinstance(autobp.compile(lambda x: x, []), Step)
+
+
 def test_mypy_strict_knows_the_public_names(tmp_path):
     assert mypy_errors(tmp_path, TYPED, "--strict") == []
 

@@ -27,7 +27,7 @@ from autobp.backends.operands import (
     Operand,
     Part,
     Region,
-    Value,
+    Variable,
     WithOnes,
 )
 from autobp.backends.schedule import OF_KIND, schedule
@@ -36,13 +36,13 @@ from autobp.backends.steps import (
     AddUp,
     Apply,
     Copy,
+    Instruction,
     MatrixProduct,
     Name,
     Put,
     Repeat,
     Schedule,
     Start,
-    Step,
     Work,
 )
 from autobp.ir import (
@@ -126,7 +126,8 @@ def test_bias_and_activation_happen_in_place_and_the_gradient_is_written_straigh
     in_place = [
         x
         for x in made.steps
-        if isinstance(x, Apply) and any(isinstance(y, Value) and y.place == x.into.place for y in x.operands)
+        if isinstance(x, Apply)
+        and any(isinstance(y, Variable) and y.place == x.into.place for y in x.operands)
     ]
     assert len(in_place) > 10
     gradient = next(x.into for x in made.steps if isinstance(x, Start))
@@ -209,12 +210,12 @@ def test_the_buffer_of_a_row_dot_is_free_once():
 # ---------------------------------------------------------------------------------- schedules broken by hand
 
 BATCH = (True, (2,))
-THETA = Value(-1, (False, (4,)), Given(0), "theta")
-X = Value(-2, BATCH, Given(1), "x")
+THETA = Variable(-1, (False, (4,)), Given(0), "theta")
+X = Variable(-2, BATCH, Given(1), "x")
 
 
 def value(number, place, kind=BATCH):
-    return Value(number, kind, place)
+    return Variable(number, kind, place)
 
 
 WORK = Work((BATCH, BATCH), ((True, (3,)),), (None,))
@@ -354,7 +355,7 @@ def test_a_buffer_that_makes_numbers_wrong_is_refused(activation):
 
 def _replaced(node, values):
     """A step or operand with some values replaced, wherever they stand."""
-    if isinstance(node, Value):
+    if isinstance(node, Variable):
         node = values.get(node.number, node)
         return replace(node, place=_replaced(node.place, values)) if isinstance(node.place, Part) else node
     if isinstance(node, tuple) and not hasattr(node, "_fields"):
@@ -613,7 +614,7 @@ def test_loops_broken_by_hand():
 def test_every_kind_of_array_step_and_operand_is_known():
     kinds = {x for x in vars(ir).values() if isinstance(x, type) and issubclass(x, ir.Array)}
     assert set(OF_KIND) == kinds - {ir.Array, ir.Absent, View, Reshape, Fill}
-    assert set(numpy_calls.NumpyCalls.STEPS) == set(get_args(Step))
+    assert set(numpy_calls.NumpyCalls.STEPS) == set(get_args(Instruction))
     assert set(numpy_calls.NumpyCalls.OPERANDS) == set(get_args(Operand))
 
 

@@ -29,7 +29,7 @@ from autobp.backends.operands import (
     Region,
     Samples,
     Scalar,
-    Value,
+    Variable,
     WithOnes,
     roots,
     shown,
@@ -38,13 +38,13 @@ from autobp.backends.operands import (
 from autobp.backends.steps import (
     IN_PLACE,
     Apply,
+    Instruction,
     Mean,
     Name,
     Put,
     Repeat,
     Schedule,
     Start,
-    Step,
     operands_of,
 )
 
@@ -79,11 +79,11 @@ class _Check:
 
     def __init__(self, schedule: Schedule, is_body: bool) -> None:
         self.schedule, self.is_body = schedule, is_body
-        self.lies_in: dict[Place, Value] = {}
+        self.lies_in: dict[Place, Variable] = {}
         self.made: set[int] = set()
-        self.seen_through: dict[int, tuple[Value, ...]] = {}  # the values that another name reads
+        self.seen_through: dict[int, tuple[Variable, ...]] = {}  # the values that another name reads
         self.assemblies: dict[int, _Assembly] = {}
-        self.step: Step | None = None
+        self.step: Instruction | None = None
 
     def run(self) -> None:
         """Go through the steps."""
@@ -121,7 +121,7 @@ class _Check:
         for value in roots(operand):
             self.read_value(value)
 
-    def read_value(self, value: Value) -> None:
+    def read_value(self, value: Variable) -> None:
         """Read a value: it must be made, and its memory still hold it."""
         place = value.place
         if isinstance(place, Given | Fixed):
@@ -150,7 +150,7 @@ class _Check:
                     f"{value} has {assembly.size - len(assembly.set)} elements that nothing sets"
                 )
 
-    def hold(self, value: Value) -> None:
+    def hold(self, value: Variable) -> None:
         """Memory must still hold a value."""
         there = self.lies_in.get(value.place)
         if there is None or there.number != value.number:
@@ -158,7 +158,7 @@ class _Check:
 
     # --------------------------------------------------------------------------------------------- writing
 
-    def make(self, value: Value) -> None:
+    def make(self, value: Variable) -> None:
         """Each value is made once, in memory of its kind."""
         if value.number in self.made:
             raise self.wrong(f"{value} is made twice")
@@ -187,14 +187,14 @@ class _Check:
             return batched, shape if place.region is None else place.region.shape
         return None
 
-    def write(self, value: Value, step: Step) -> None:
+    def write(self, value: Variable, step: Instruction) -> None:
         """Write a value into its place, which no operand may share but where that is allowed."""
         self.make(value)
         place = value.place
         if isinstance(place, New):
             return
         for operand in operands_of(step):
-            same = isinstance(operand, Value) and operand.place == place and operand.kind == value.kind
+            same = isinstance(operand, Variable) and operand.place == place and operand.kind == value.kind
             if same and isinstance(step, Apply) and step.function in IN_PLACE:
                 continue
             self.apart(operand, place)
@@ -218,7 +218,7 @@ class _Check:
                     continue
             raise self.wrong(f"{operand} is read while its memory, {shown_place(place)}, is written to")
 
-    def all_roots(self, values: Iterable[Value]) -> Iterator[Value]:
+    def all_roots(self, values: Iterable[Variable]) -> Iterator[Variable]:
         """The values behind other names."""
         for value in values:
             behind = self.seen_through.get(value.number) if isinstance(value.place, New) else None
@@ -243,7 +243,7 @@ class _Check:
         if step.into.number not in self.assemblies:
             raise self.wrong(f"{step.into} is written to before it is there")
         self.apart(step.source, step.into.place)
-        if isinstance(step.where, Value):
+        if isinstance(step.where, Variable):
             self.read_value(step.where)
             assert isinstance(step.where.place, Fixed)
             cells = self.schedule.constants[step.where.place.number].reshape(-1).tolist()
@@ -251,7 +251,7 @@ class _Check:
             cells = list(_cells(step.into, step.where))
         self.set_part(step.into, cells, step.added)
 
-    def set_part(self, whole: Value, cells: Sequence[int], added: bool) -> None:
+    def set_part(self, whole: Variable, cells: Sequence[int], added: bool) -> None:
         """Elements of an assembly are set, or added to."""
         assembly = self.assemblies.get(whole.number)
         if assembly is None:
@@ -317,12 +317,12 @@ class _Check:
                 )
 
 
-def _memory(place: Place) -> tuple[Place, Value | None]:
+def _memory(place: Place) -> tuple[Place, Variable | None]:
     """The memory that a place is in, and the assembly that it is a part of."""
     return (place.whole.place, place.whole) if isinstance(place, Part) else (place, None)
 
 
-def _writes_to(step: Step, whole: Value) -> bool:
+def _writes_to(step: Instruction, whole: Variable) -> bool:
     """Whether a step writes to an assembly."""
     if isinstance(step, Put):
         return step.into == whole
@@ -331,7 +331,7 @@ def _writes_to(step: Step, whole: Value) -> bool:
     return isinstance(step.into.place, Part) and step.into.place.whole == whole
 
 
-def _cells(whole: Value, region: Region | None) -> Iterator[int]:
+def _cells(whole: Variable, region: Region | None) -> Iterator[int]:
     """The positions of a part in an assembly, flat."""
     assert whole.kind is not None
     if region is None:

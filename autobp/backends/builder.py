@@ -22,11 +22,11 @@ from autobp.backends.operands import (
     Part,
     Place,
     Region,
-    Value,
+    Variable,
     WithOnes,
 )
 from autobp.backends.placement import Plan
-from autobp.backends.steps import Start, Step, Work
+from autobp.backends.steps import Instruction, Start, Work
 
 
 class Builder:
@@ -45,11 +45,11 @@ class Builder:
 
     def __init__(self, program: ir.Program, plan: Plan) -> None:
         self.program, self.plan = program, plan
-        self.steps: list[Step] = []
+        self.steps: list[Instruction] = []
         self.operands: dict[ir.Array, Operand] = {}
         self.index = 0
         self.is_body = any(isinstance(x, ir.Local) for x in program.arguments)
-        self.left_by: dict[ir.Loop, tuple[Value, ...]] = {}
+        self.left_by: dict[ir.Loop, tuple[Variable, ...]] = {}
         self.constants: list[ir.Floats | ir.Indices] = []
         self.ones: list[int | None] = []
         self.bodies: list[Work] = []
@@ -59,9 +59,9 @@ class Builder:
         self._free: dict[Kind, list[int]] = {}
         self._buffer_of: dict[ir.Array, int] = {}
         self._array_in: dict[int, ir.Array] = {}  # whose numbers a buffer was last given for
-        self._started: dict[ir.Array, Value] = {}
+        self._started: dict[ir.Array, Variable] = {}
         self._extended: list[Kind] = []
-        self._with_ones: dict[ir.Array, Extended | Value] = {}
+        self._with_ones: dict[ir.Array, Extended | Variable] = {}
         for rows in plan.extended:
             self._extend(rows)
 
@@ -69,27 +69,27 @@ class Builder:
 
     def value(
         self, kind: Kind | None, place: Place, array: ir.Array | None = None, boolean: bool = False
-    ) -> Value:
+    ) -> Variable:
         """A value that the next step makes; ``array`` is what it stands for."""
         self._n_values += 1
         label = self.program.names.get(array, "") if array is not None else ""
-        return Value(self._n_values - 1, kind, place, label, boolean)
+        return Variable(self._n_values - 1, kind, place, label, boolean)
 
-    def fixed(self, kind: Kind, place: Place, label: str = "") -> Value:
+    def fixed(self, kind: Kind, place: Place, label: str = "") -> Variable:
         """A value that is there before the first step."""
         self._n_fixed += 1
-        return Value(-self._n_fixed, kind, place, label)
+        return Variable(-self._n_fixed, kind, place, label)
 
-    def new(self, kind: Kind | None, array: ir.Array | None = None, boolean: bool = False) -> Value:
+    def new(self, kind: Kind | None, array: ir.Array | None = None, boolean: bool = False) -> Variable:
         """A value without memory that is known before."""
         return self.value(kind, New(), array, boolean)
 
-    def constant(self, values: ir.Floats | ir.Indices) -> Value:
+    def constant(self, values: ir.Floats | ir.Indices) -> Variable:
         """A value of numbers fixed at the trace."""
         self.constants.append(values)
         return self.fixed((False, values.shape), Fixed(len(self.constants) - 1), f"C{len(self.constants)}")
 
-    def positions(self, indices: ir.Indices) -> Value:
+    def positions(self, indices: ir.Indices) -> Variable:
         """A constant that lists positions."""
         return self.constant(indices.astype(np.intp))
 
@@ -151,7 +151,7 @@ class Builder:
         """Whether an array has a place of its own to be written to."""
         return array in self.plan.direct or array in self.plan.extended
 
-    def destination(self, array: ir.Array) -> Value:
+    def destination(self, array: ir.Array) -> Variable:
         """Where an array is to be written: a value in its place of an assembly, or in a buffer."""
         kind = array.batched, array.shape
         extended = self._with_ones.get(array)
@@ -171,7 +171,7 @@ class Builder:
         self.operands[array] = value
         return value
 
-    def start(self, assembly: ir.Assemble) -> Value:
+    def start(self, assembly: ir.Assemble) -> Variable:
         """Have the memory of an assembly."""
         if assembly not in self._started:
             place: Place = Made()
@@ -199,10 +199,10 @@ class Builder:
     def with_ones(self, rows: ir.Array) -> Operand:
         """The rows and their column of ones."""
         extended = self._with_ones[rows]
-        if isinstance(extended, Value):
+        if isinstance(extended, Variable):
             return extended
         value = self.operands[rows]
-        assert isinstance(value, Value)
+        assert isinstance(value, Variable)
         return WithOnes(value)
 
     def lone_number(self, array: ir.Constant) -> Operand:

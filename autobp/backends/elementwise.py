@@ -18,7 +18,7 @@ from autobp.backends.operands import (
     Operand,
     Samples,
     Scalar,
-    Value,
+    Variable,
 )
 from autobp.backends.steps import IN_PLACE, Apply, Copy, Name
 from autobp.ir import Array, Constant, Elementwise, Map, Sum
@@ -40,11 +40,11 @@ class _Held:
 
     @property
     def boolean(self) -> bool:
-        return isinstance(self.operand, Value) and self.operand.boolean
+        return isinstance(self.operand, Variable) and self.operand.boolean
 
     def as_float(self) -> _Held:
         """1 and 0 for true and false."""
-        assert isinstance(self.operand, Value)
+        assert isinstance(self.operand, Variable)
         return _Held(AsFloat(self.operand), self.kind)
 
 
@@ -138,7 +138,7 @@ class _Steps:
             made = _Held(Scalar(node.name, operands), None)
         else:
             made = self.destination(node, kind, used)
-            assert isinstance(made.operand, Value)
+            assert isinstance(made.operand, Variable)
             operation = node.arguments[0] if named else ""
             which = node.arguments[1] if node.name == "foreign partial" else 0
             builder.steps.append(Apply(node.name, operands, made.operand, operation, which))

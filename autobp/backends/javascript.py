@@ -36,8 +36,8 @@ from autobp.backends.moves import (
 from autobp.backends.numpy_text import Source
 from autobp.backends.printer import (
     Formulas,
-    Notation,
     Printer,
+    Template,
     Text,
     expression_of,
     total_expression,
@@ -95,9 +95,9 @@ def _sizes(sizes: Sequence[Size]) -> str:
 # -------------------------------------------------------------------------------------------- expressions
 
 
-def _notation(n: int, function: Callable[..., Number], truths: tuple[int, ...] = ()) -> Notation:
+def _template(n: int, function: Callable[..., Number], truths: tuple[int, ...] = ()) -> Template:
     """How the page's numbers write a function of n operands."""
-    return Notation(function(*[Number(f"{{{i}}}") for i in range(n)]).text, ATOM, (0,) * n, truths)
+    return Template(function(*[Number(f"{{{i}}}") for i in range(n)]).text, ATOM, (0,) * n, truths)
 
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -117,21 +117,21 @@ def _one_or_zero(name: str) -> Callable[[Number, Number], Number]:
 class JavascriptFormulas(Formulas):
     """Writes expressions in numbers, as :mod:`~autobp.backends.javascript_numbers` has them."""
 
-    tests: ClassVar = {name: _notation(2, _COMPARE[name]) for name in COMPARISONS}
-    notations: ClassVar = {
-        "+": _notation(2, operator.add),
-        "-": _notation(2, operator.sub),
-        "*": _notation(2, operator.mul, truths=(0, 1)),
-        "/": _notation(2, operator.truediv, truths=(0, 1)),
-        "neg": _notation(1, operator.neg),
-        "square": _notation(1, lambda x: x**2.0),
-        "power": _notation(2, operator.pow),
-        "where": _notation(3, JAVASCRIPT.where),
+    tests: ClassVar = {name: _template(2, _COMPARE[name]) for name in COMPARISONS}
+    templates: ClassVar = {
+        "+": _template(2, operator.add),
+        "-": _template(2, operator.sub),
+        "*": _template(2, operator.mul, truths=(0, 1)),
+        "/": _template(2, operator.truediv, truths=(0, 1)),
+        "neg": _template(1, operator.neg),
+        "square": _template(1, lambda x: x**2.0),
+        "power": _template(2, operator.pow),
+        "where": _template(3, JAVASCRIPT.where),
         **{
-            name: _notation(getattr(np, numpy).nin, getattr(JAVASCRIPT, name))
+            name: _template(getattr(np, numpy).nin, getattr(JAVASCRIPT, name))
             for name, numpy in UFUNCS.items()
         },
-        **{name: _notation(2, _one_or_zero(name)) for name in COMPARISONS},
+        **{name: _template(2, _one_or_zero(name)) for name in COMPARISONS},
     }
     _ready: ClassVar = {"take": "pick", "erf": "erf", "erfc": "erfc"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from autobp import ir
-from autobp.backends.printer import Formulas, Notation, Printer, Text, expression_of
+from autobp.backends.printer import Formulas, Printer, Template, Text, expression_of
 from autobp.backends.source_module import SourceModule
 from autobp.ir.expression import COMPARISONS, Expression
 from autobp.ir.reserved import RESERVED
@@ -43,22 +43,22 @@ def symbol(name: str) -> str:
 class LatexFormulas(Formulas):
     """Writes expressions; what is not in this table has its notation in the operation table."""
 
-    notations: ClassVar = {
-        "+": Notation("{0} + {1}", SUM, (SUM, PRODUCT)),
-        "-": Notation("{0} - {1}", SUM, (SUM, PRODUCT)),
-        "*": Notation(r"{0} \odot {1}", PRODUCT, (PRODUCT, SIGN)),
-        "/": Notation(r"\frac{{{0}}}{{{1}}}", PRODUCT, (0, 0)),
-        "neg": Notation("-{0}", SIGN, (SIGN,)),
-        "square": Notation("{{{0}}}^{{2}}", POWER_OF, (ATOM,)),
-        "power": Notation("{{{0}}}^{{{1}}}", POWER_OF, (ATOM, 0)),
-        "logaddexp": Notation(r"\ln\left(e^{{{0}}} + e^{{{1}}}\right)", ATOM, (0, 0)),
+    templates: ClassVar = {
+        "+": Template("{0} + {1}", SUM, (SUM, PRODUCT)),
+        "-": Template("{0} - {1}", SUM, (SUM, PRODUCT)),
+        "*": Template(r"{0} \odot {1}", PRODUCT, (PRODUCT, SIGN)),
+        "/": Template(r"\frac{{{0}}}{{{1}}}", PRODUCT, (0, 0)),
+        "neg": Template("-{0}", SIGN, (SIGN,)),
+        "square": Template("{{{0}}}^{{2}}", POWER_OF, (ATOM,)),
+        "power": Template("{{{0}}}^{{{1}}}", POWER_OF, (ATOM, 0)),
+        "logaddexp": Template(r"\ln\left(e^{{{0}}} + e^{{{1}}}\right)", ATOM, (0, 0)),
     }
-    scaled: ClassVar = Notation(r"{0} \, {1}", PRODUCT, (PRODUCT, SIGN))
+    scaled: ClassVar = Template(r"{0} \, {1}", PRODUCT, (PRODUCT, SIGN))
     brackets = (r"\left(", r"\right)")
 
-    def notation_of(self, expression: Expression) -> Notation | None:
+    def template_of(self, expression: Expression) -> Template | None:
         by_a_number = expression.name == "*" and not isinstance(expression.arguments[0], Expression)
-        return self.scaled if by_a_number else super().notation_of(expression)
+        return self.scaled if by_a_number else super().template_of(expression)
 
     def number(self, x: float) -> Text:
         return Text(decimal(x), SIGN if x < 0 else ATOM)

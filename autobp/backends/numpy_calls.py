@@ -30,7 +30,7 @@ from autobp.backends.operands import (
     Region,
     Samples,
     Scalar,
-    Value,
+    Variable,
     WithOnes,
 )
 from autobp.backends.source_module import SourceModule, as_tuple, function, number
@@ -41,6 +41,7 @@ from autobp.backends.steps import (
     Collapse,
     Copy,
     Indicator,
+    Instruction,
     MatrixProduct,
     Mean,
     MeanTerm,
@@ -52,7 +53,6 @@ from autobp.backends.steps import (
     Scatter,
     Schedule,
     Start,
-    Step,
     Stretches,
     Take,
     Work,
@@ -134,7 +134,7 @@ class NumpyCalls:
         text = function(self.function_name, ", ".join(arguments), docstring, lines, result)
         return "\n\n".join([*self.bodies, text])
 
-    def write(self, step: Step) -> None:
+    def write(self, step: Instruction) -> None:
         """Write a step."""
         self.STEPS[type(step)](self, step)
 
@@ -145,7 +145,7 @@ class NumpyCalls:
         self._n_variables += 1
         return f"v{self._n_variables}"
 
-    def name(self, value: Value) -> str:
+    def name(self, value: Variable) -> str:
         """What a value is called that is there already."""
         place = value.place
         if value.number in self._names:
@@ -162,7 +162,7 @@ class NumpyCalls:
             raise AssertionError(f"{value} is read before it is made")
         return self.arguments[place.number]
 
-    def destination(self, value: Value) -> str:
+    def destination(self, value: Variable) -> str:
         """Where a value is to be written; a part of an assembly gets a name first."""
         place = value.place
         if not isinstance(place, Part):
@@ -175,14 +175,14 @@ class NumpyCalls:
         self._names[value.number] = text
         return text
 
-    def flat(self, value: Value) -> str:
+    def flat(self, value: Variable) -> str:
         """A value with one axis for each sample."""
         assert value.kind is not None
         batched, shape = value.kind
         moves = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
         return self.module.moved(self.name(value), moves)
 
-    def part(self, whole: Value, region: Region | None) -> str:
+    def part(self, whole: Variable, region: Region | None) -> str:
         """A part of an assembly."""
         assert whole.kind is not None
         if region is None:
@@ -191,7 +191,7 @@ class NumpyCalls:
         moves = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
         return self.module.moved(self.flat(whole), moves)
 
-    def assign(self, value: Value, text: str) -> None:
+    def assign(self, value: Variable, text: str) -> None:
         """Set a value to an expression: a new variable, or numbers copied into memory."""
         if isinstance(value.place, New):
             name = self._names[value.number] = self.variable()
@@ -253,7 +253,7 @@ class NumpyCalls:
         if name in _BETWEEN:
             return _BETWEEN[name].join(texts)
         if name == "where":
-            boolean = isinstance(operands[0], Value) and operands[0].boolean
+            boolean = isinstance(operands[0], Variable) and operands[0].boolean
             return f"np.where({texts[0] if boolean else f'{texts[0]} != 0.0'}, {texts[1]}, {texts[2]})"
         if name == "op":
             called = self.module.operation(operation, len(texts))
@@ -345,7 +345,7 @@ class NumpyCalls:
 
     def put(self, step: Put) -> None:
         name, value = self.name(step.into), self.of(step.source)
-        if isinstance(step.where, Value):
+        if isinstance(step.where, Variable):
             sign = "+=" if step.added else "="
             self.lines.append(f"{self.flat(step.into)}[..., {self.of(step.where)}] {sign} {value}")
             return
@@ -405,7 +405,7 @@ class NumpyCalls:
         return scaled + (" / m" if term.samples < 0 else " * m") * abs(term.samples)
 
     OPERANDS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], str]]] = {
-        Value: name,
+        Variable: name,
         Number: _number,
         Samples: _samples,
         Scalar: _scalar,

@@ -1,8 +1,8 @@
-"""The values of a schedule, the memory they lie in, and the operands that read them.
+"""The variables of a schedule, the memory they lie in, and the operands that read them.
 
-Everything is frozen plain data. A :class:`Value` is what one step makes, once; where it lies is told by its
-``place``, and several values share a place one after another. Shapes leave out the samples, which are one
-more axis before all others where a value has them.
+Everything is frozen plain data. A :class:`Variable` is what one step makes, once; where it lies is told by
+its ``place``, and several variables share a place one after another. Shapes leave out the samples, which are
+one more axis before all others where a variable has them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Made:
 class Part:
     """A place in another value, an assembly: the elements of a region, or all of them where it is None."""
 
-    whole: Value
+    whole: Variable
     region: Region | None
 
 
@@ -81,7 +81,7 @@ Place = Given | Fixed | Buffer | Extended | Made | Part | New
 
 
 @dataclass(frozen=True)
-class Value:
+class Variable:
     """What a step makes.
 
     Attributes:
@@ -158,7 +158,7 @@ class Ones:
 class WithOnes:
     """An extended buffer's value, its column of ones included."""
 
-    source: Value
+    source: Variable
 
     def __str__(self) -> str:
         return f"[{self.source} 1]"
@@ -190,7 +190,7 @@ class Broadcast:
 class AsFloat:
     """1 and 0 for true and false."""
 
-    source: Value
+    source: Variable
 
     def __str__(self) -> str:
         return f"float({self.source})"
@@ -206,12 +206,14 @@ class Copied:
         return f"copy({self.source})"
 
 
-Operand = Value | Number | Samples | Scalar | Filled | Ones | WithOnes | Moved | Broadcast | AsFloat | Copied
+Operand = (
+    Variable | Number | Samples | Scalar | Filled | Ones | WithOnes | Moved | Broadcast | AsFloat | Copied
+)
 
 
-def roots(operand: Operand) -> tuple[Value, ...]:
+def roots(operand: Operand) -> tuple[Variable, ...]:
     """The values whose memory an operand reads."""
-    if isinstance(operand, Value):
+    if isinstance(operand, Variable):
         return (operand,)
     if isinstance(operand, Number | Samples | Ones):
         return ()

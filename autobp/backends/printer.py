@@ -2,7 +2,7 @@
 
 A :class:`Printer` finds the method for an array by its kind (``matmul`` writes a
 :class:`~autobp.ir.MatMul`), decides what becomes a statement with a name, and what is written where
-it is used. A :class:`Formulas` writes the expressions inside, by a table: name to :class:`Notation`.
+it is used. A :class:`Formulas` writes the expressions inside, by a table: name to :class:`Template`.
 """
 
 from __future__ import annotations
@@ -31,45 +31,45 @@ class Text(NamedTuple):
 # -------------------------------------------------------------------------------------------- expressions
 
 
-class Notation(NamedTuple):
+class Template(NamedTuple):
     """How what is applied to operands is written.
 
     Attributes:
-        template: with ``{0}``, ``{1}`` … for the operands, or with one ``{}`` for all of them, by commas.
+        text: with ``{0}``, ``{1}`` … for the operands, or with one ``{}`` for all of them, by commas.
         binds: how tightly the whole binds.
         least: how tightly each operand must bind to stand there without parentheses; empty with ``{}``.
         truths: the operands for which a comparison may stand as true or false, without becoming 1 or 0.
     """
 
-    template: str
+    text: str
     binds: int = ATOM
     least: tuple[int, ...] = ()
     truths: tuple[int, ...] = ()
 
 
 class Formulas:
-    """Writes expressions. A language has its table of notations, and says how it writes what is in none.
+    """Writes expressions. A language has its table of templates, and says how it writes what is in none.
 
     Attributes:
-        notations: of what expressions apply, by its name. Comparisons give 1 or 0.
+        templates: of what expressions apply, by its name. Comparisons give 1 or 0.
         tests: of comparisons that stand for true or false; empty where a language has only numbers.
         brackets: parentheses.
     """
 
-    notations: ClassVar[Mapping[str, Notation]] = {}
-    tests: ClassVar[Mapping[str, Notation]] = {}
+    templates: ClassVar[Mapping[str, Template]] = {}
+    tests: ClassVar[Mapping[str, Template]] = {}
     brackets: ClassVar[tuple[str, str]] = ("(", ")")
 
-    def notation_of(self, expression: Expression) -> Notation | None:
-        """The notation of what an expression applies, or None where it is in no table here."""
-        return self.notations.get(expression.name)
+    def template_of(self, expression: Expression) -> Template | None:
+        """The template of what an expression applies, or None where it is in no table here."""
+        return self.templates.get(expression.name)
 
     def number(self, x: float) -> Text:
         """A number that is written in."""
         raise NotImplementedError
 
     def operation(self, name: str, operands: Sequence[Text]) -> Text:
-        """An operation of the table that has no notation here, applied to operands and constants."""
+        """An operation of the table that has no template here, applied to operands and constants."""
         raise NotImplementedError
 
     def foreign_partial(self, name: str, which: int, operands: Sequence[Text]) -> Text:
@@ -84,12 +84,12 @@ class Formulas:
         """The text, in parentheses where it binds less tightly than ``least``."""
         return text.text if text.binds >= least else f"{self.brackets[0]}{text.text}{self.brackets[1]}"
 
-    def apply(self, notation: Notation, operands: Sequence[Text]) -> Text:
-        """What the notation makes of the operands."""
-        if not notation.least:
-            return Text(notation.template.format(", ".join([x.text for x in operands])), notation.binds)
-        shown = [self.wrap(x, least) for x, least in zip(operands, notation.least, strict=True)]
-        return Text(notation.template.format(*shown), notation.binds)
+    def apply(self, template: Template, operands: Sequence[Text]) -> Text:
+        """What the template makes of the operands."""
+        if not template.least:
+            return Text(template.text.format(", ".join([x.text for x in operands])), template.binds)
+        shown = [self.wrap(x, least) for x, least in zip(operands, template.least, strict=True)]
+        return Text(template.text.format(*shown), template.binds)
 
     def write(self, expression: Any, slots: Any, known: Mapping[int, Text] | None = None) -> Text:
         """An expression.
@@ -119,12 +119,12 @@ class Formulas:
         if name == "foreign partial":
             return self.foreign_partial(arguments[0], arguments[1], [of(x) for x in arguments[2:]])
         if name == "where" and self.tests:
-            return self.apply(self.notations[name], [of(x, i == 0) for i, x in enumerate(arguments)])
-        notation = self.notation_of(expression)
-        if notation is not None:
-            truths = [i in notation.truths and is_comparison(x) for i, x in enumerate(arguments)]
+            return self.apply(self.templates[name], [of(x, i == 0) for i, x in enumerate(arguments)])
+        template = self.template_of(expression)
+        if template is not None:
+            truths = [i in template.truths and is_comparison(x) for i, x in enumerate(arguments)]
             operands = [of(x, truth) for x, truth in zip(arguments, truths, strict=True)]
-            return self.apply(notation, operands)
+            return self.apply(template, operands)
         return self.operation("take" if name == "choose" else name, [of(x) for x in arguments])
 
     def test(self, expression: Any, slots: Any, known: Mapping[int, Text] | None = None) -> Text:

@@ -37,7 +37,7 @@ from autobp.backends.operands import (
     Ones,
     Operand,
     Region,
-    Value,
+    Variable,
 )
 from autobp.backends.placement import plan, same_memory
 from autobp.backends.steps import (
@@ -230,7 +230,7 @@ def _kind(array: ir.Array) -> tuple[bool, tuple[int, ...]]:
     return array.batched, array.shape
 
 
-def _made(step: Callable[[Builder, Any, Value], Any]) -> Callable[[Builder, Any], None]:
+def _made(step: Callable[[Builder, Any, Variable], Any]) -> Callable[[Builder, Any], None]:
     """The lowering of a kind whose one step makes an array of its own."""
 
     def lower(builder: Builder, array: ir.Array) -> None:
@@ -241,27 +241,27 @@ def _made(step: Callable[[Builder, Any, Value], Any]) -> Callable[[Builder, Any]
     return lower
 
 
-def _gather(builder: Builder, array: ir.Gather, into: Value) -> Take:
+def _gather(builder: Builder, array: ir.Gather, into: Variable) -> Take:
     return Take(builder.flat(array.source), builder.positions(array.positions), into)
 
 
-def _spread(builder: Builder, array: ir.Spread, into: Value) -> Scatter:
+def _spread(builder: Builder, array: ir.Spread, into: Variable) -> Scatter:
     return Scatter(builder.operands[array.source], builder.positions(array.positions), array.shape, into)
 
 
-def _segments(builder: Builder, array: ir.Segments, into: Value) -> Stretches:
+def _segments(builder: Builder, array: ir.Segments, into: Variable) -> Stretches:
     return Stretches(array.ufunc, builder.operands[array.source], builder.positions(array.starts), into)
 
 
-def _repeat(builder: Builder, array: ir.Repeat, into: Value) -> Repetition:
+def _repeat(builder: Builder, array: ir.Repeat, into: Variable) -> Repetition:
     return Repetition(builder.operands[array.source], builder.positions(array.counts), into)
 
 
-def _choose(builder: Builder, array: ir.Choose, into: Value) -> Choice:
+def _choose(builder: Builder, array: ir.Choose, into: Variable) -> Choice:
     return Choice(builder.operands[array.index], builder.operands[array.values], array.outer, into)
 
 
-def _one_hot(builder: Builder, array: ir.OneHot, into: Value) -> Indicator:
+def _one_hot(builder: Builder, array: ir.OneHot, into: Variable) -> Indicator:
     return Indicator(builder.operands[array.index], array.n, into)
 
 
@@ -271,7 +271,7 @@ def _assemble(builder: Builder, array: ir.Assemble) -> None:
         if piece in builder.plan.direct and builder.plan.direct[piece][0] is array:
             continue
         operand = builder.operands[piece]
-        where: Region | Value | None = None
+        where: Region | Variable | None = None
         if isinstance(place, ir.View):
             where = Region(place.base, place.shape, place.strides)
         elif place is not None:

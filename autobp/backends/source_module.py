@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autobp.backends.moves import TURNED, Axes, Move, Moves, Part, Size, Sizes, flattened, view_moves
-from autobp.backends.printer import COMPARISON, Formulas, Notation, Text
+from autobp.backends.printer import COMPARISON, Formulas, Template, Text
 from autobp.ir import Array, Input, Program, Shape
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, rule_of
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, lookup
@@ -237,20 +237,20 @@ class NumpyFormulas(Formulas):
     """Writes expressions over whole arrays; what it calls, it has its module define."""
 
     tests: ClassVar = {
-        name: Notation(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
+        name: Template(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
     }
-    notations: ClassVar = {
-        "+": Notation("{0} + {1}", SUM, (SUM, PRODUCT)),
-        "-": Notation("{0} - {1}", SUM, (SUM, PRODUCT)),
-        "*": Notation("{0} * {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
-        "/": Notation("{0} / {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
-        "neg": Notation("-{0}", SIGN, (SIGN,)),
-        "square": Notation("{0}**2", POWER_OF, (ATOM,)),
-        "power": Notation("{0}**{1}", POWER_OF, (ATOM, ATOM)),
-        "where": Notation("np.where({})"),
-        **{name: Notation(f"np.{numpy}({{}})") for name, numpy in UFUNCS.items()},
+    templates: ClassVar = {
+        "+": Template("{0} + {1}", SUM, (SUM, PRODUCT)),
+        "-": Template("{0} - {1}", SUM, (SUM, PRODUCT)),
+        "*": Template("{0} * {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
+        "/": Template("{0} / {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
+        "neg": Template("-{0}", SIGN, (SIGN,)),
+        "square": Template("{0}**2", POWER_OF, (ATOM,)),
+        "power": Template("{0}**{1}", POWER_OF, (ATOM, ATOM)),
+        "where": Template("np.where({})"),
+        **{name: Template(f"np.{numpy}({{}})") for name, numpy in UFUNCS.items()},
         **{
-            name: Notation(f"np.where({{0}} {sign} {{1}}, 1.0, 0.0)", ATOM, (SUM, SUM))
+            name: Template(f"np.where({{0}} {sign} {{1}}, 1.0, 0.0)", ATOM, (SUM, SUM))
             for name, sign in COMPARISONS.items()
         },
     }
@@ -264,11 +264,11 @@ class NumpyFormulas(Formulas):
 
     def operation(self, name: str, operands: Sequence[Text]) -> Text:
         called = self.module.operation(name, len(operands))
-        return self.apply(Notation(f"{called}({{}})"), operands)
+        return self.apply(Template(f"{called}({{}})"), operands)
 
     def foreign_partial(self, name: str, which: int, operands: Sequence[Text]) -> Text:
         called = self.module.foreign_partial(name, which)
-        return self.apply(Notation(f"{called}({{}})"), operands)
+        return self.apply(Template(f"{called}({{}})"), operands)
 
 
 # ---------------------------------------------------------------------------------------------- functions

@@ -18,7 +18,7 @@ from autobp.backends.operands import (
     Kind,
     Operand,
     Region,
-    Value,
+    Variable,
     listed,
     shown,
     shown_place,
@@ -38,7 +38,7 @@ IN_PLACE = frozenset({"+", "-", "*", "/", "neg", "square", "power", *UFUNCS})
 class Start:
     """Have the memory of an assembly, with zeros in it or with anything."""
 
-    into: Value
+    into: Variable
     zeros: bool
 
 
@@ -47,7 +47,7 @@ class Name:
     """Give a name to an operand that is used several times; ``into`` is no memory of its own."""
 
     source: Operand
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Copy:
     """Write the numbers of an operand into memory."""
 
     source: Operand
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Apply:
 
     function: str
     operands: tuple[Operand, ...]
-    into: Value
+    into: Variable
     operation: str = ""
     which: int = 0
 
@@ -85,7 +85,7 @@ class MatrixProduct:
 
     left: Operand
     right: Operand
-    into: Value
+    into: Variable
     dense: bool = False
     after: Moves = ()
 
@@ -96,7 +96,7 @@ class OuterProduct:
 
     left: Operand
     right: Operand
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class AddUp:
 
     source: Operand
     axes: tuple[int, ...]
-    into: Value
+    into: Variable
     keep: bool = False
 
 
@@ -116,7 +116,7 @@ class Collapse:
     ufunc: str
     source: Operand
     axes: tuple[int, ...]
-    into: Value
+    into: Variable
     keep: bool = False
     after: Moves = ()
 
@@ -126,8 +126,8 @@ class Take:
     """Elements of a flat array, by position."""
 
     source: Operand
-    positions: Value
-    into: Value
+    positions: Variable
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class Scatter:
     """A one-dimensional array set into zeros, by position."""
 
     source: Operand
-    positions: Value
+    positions: Variable
     shape: Shape
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class Stretches:
 
     ufunc: str
     source: Operand
-    starts: Value
-    into: Value
+    starts: Variable
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class Repetition:
     """Each element as often as its count."""
 
     source: Operand
-    counts: Value
-    into: Value
+    counts: Variable
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Choice:
     index: Operand
     values: Operand
     outer: bool
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Indicator:
 
     index: Operand
     n: int
-    into: Value
+    into: Variable
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ class Put:
     """
 
     source: Operand
-    into: Value
-    where: Region | Value | None
+    into: Variable
+    where: Region | Variable | None
     added: bool
 
 
@@ -206,14 +206,14 @@ class Repeat:
     body: Schedule
     steps: int
     falling: bool
-    initial: tuple[Value, ...]
+    initial: tuple[Variable, ...]
     sequences: tuple[Operand, ...]
     invariants: tuple[Operand, ...]
-    final: tuple[Value, ...]
-    outputs: tuple[Value, ...]
+    final: tuple[Variable, ...]
+    outputs: tuple[Variable, ...]
 
 
-Step = (
+Instruction = (
     Start
     | Name
     | Copy
@@ -291,10 +291,10 @@ class Work(NamedTuple):
 class Schedule:
     """Steps that compute results from arguments in the memory that ``work`` lists."""
 
-    arguments: tuple[Value, ...]
+    arguments: tuple[Variable, ...]
     constants: tuple[np.ndarray[Any, Any], ...]
     work: Work
-    steps: tuple[Step, ...]
+    steps: tuple[Instruction, ...]
     results: tuple[Operand | Mean, ...]
 
     def __str__(self) -> str:
@@ -306,7 +306,7 @@ class Schedule:
         return "\n".join([*lines, f"return {listed(self.results)}"])
 
 
-def operands_of(step: Step) -> tuple[Operand, ...]:
+def operands_of(step: Instruction) -> tuple[Operand, ...]:
     """What a step reads, the constants that list positions left out."""
     if isinstance(step, Apply):
         return step.operands
@@ -324,7 +324,7 @@ def operands_of(step: Step) -> tuple[Operand, ...]:
 # -------------------------------------------------------------------------------------------------- printing
 
 
-def _lines(step: Step) -> list[str]:
+def _lines(step: Instruction) -> list[str]:
     """A step for readers, the body of a loop indented."""
     if isinstance(step, Repeat):
         head = f"for t = {step.steps} … 1" if step.falling else f"for t = 1 … {step.steps}"
@@ -333,7 +333,7 @@ def _lines(step: Step) -> list[str]:
         return [f"{', '.join(made)} = {head}: body({listed(operands_of(step))})", *body]
     if isinstance(step, Put):
         where = f"[{shown_region(step.where)}]" if isinstance(step.where, Region) else ""
-        where = f"[{step.where}]" if isinstance(step.where, Value) else where
+        where = f"[{step.where}]" if isinstance(step.where, Variable) else where
         return [f"{step.into}{where} {'+=' if step.added else '='} {step.source}"]
     where = shown_place(step.into.place)
     target = f"{step.into} {shown(step.into.kind)}" + (f" in {where}" if where else "")

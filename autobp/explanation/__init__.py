@@ -31,7 +31,7 @@ from autobp.explanation.formula import Symbol
 from autobp.explanation.names import derivative_name, label_name
 from autobp.explanation.notation import Notation, named
 from autobp.explanation.sheet import Sheet
-from autobp.explanation.style import Style
+from autobp.explanation.writing import Writing
 from autobp.reading.graph import Graph, record
 
 __all__ = ["Explanation", "explain"]
@@ -56,7 +56,7 @@ class Explanation:
     heading: str
     latex_heading: str
     sections: tuple[Section, ...]
-    style: Style
+    style: Writing
     most: int = 8
 
     @property
@@ -149,7 +149,8 @@ def explain(
     if not isinstance(target, Value):
         raise TypeError(f"explain the derivative by a Value or by its label; got {wrt!r}")
     letter = chosen.activation
-    style = Style(digits=digits, times=chosen.times, sigmoid=(letter, "σ" if letter == r"\sigma" else letter))
+    sigmoid = (letter, "σ" if letter == r"\sigma" else letter)
+    style = Writing(digits=digits, times=chosen.times, sigmoid=sigmoid)
     number = graph.number(target)
     if number is None:
         return _independent(value, target, style)
@@ -180,7 +181,7 @@ def _labelled(graph: Graph, label: str) -> Value:
     raise ValueError(f"no Value in the graph has the label {label!r}; there are {shown or 'no labels'}")
 
 
-def _independent(value: Value, target: Value, style: Style) -> Explanation:
+def _independent(value: Value, target: Value, style: Writing) -> Explanation:
     top, bottom = label_name(value.label or "J"), label_name(target.label or "w")
     text, latex = derivative_name(top, bottom)
     step = Equation(Symbol(text, latex, 0.0, ("total", value, target)), (), 0.0)

@@ -9,7 +9,7 @@ from typing import overload
 
 from autobp.explanation.formula import Formula, Sum
 from autobp.explanation.notation import Name
-from autobp.explanation.style import Style
+from autobp.explanation.writing import Writing
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Equation:
     value: float
     number_shown: bool = True
 
-    def lines(self, style: Style) -> list[list[str]]:
+    def lines(self, writing: Writing) -> list[list[str]]:
         """The left side, then each right side that differs from the one before it, then the number.
 
         Each is in pieces between which a long line may be broken.
         """
-        written = [self.left.parts(style)]
+        written = [self.left.parts(writing)]
         for part, numbers in self.right:
-            written.append(part.parts(replace(style, numbers=numbers)))
-        result = [style.number(self.value)]
+            written.append(part.parts(replace(writing, numbers=numbers)))
+        result = [writing.number(self.value)]
         if self.number_shown and written[-1] != result:
             if self.right and self.right[-1][1]:
                 written[-1][-1] += f" = {result[0]}"

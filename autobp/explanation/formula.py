@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from autobp.explanation.style import Style
+from autobp.explanation.writing import Writing
 from autobp.ops import (
     ATOM,
     CONSTANT_POWER,
@@ -71,7 +71,7 @@ class Formula:
         """
         raise NotImplementedError
 
-    def write(self, style: Style) -> str:
+    def write(self, writing: Writing) -> str:
         """The formula as text or LaTeX."""
         raise NotImplementedError
 
@@ -95,21 +95,21 @@ class Formula:
         """What it is made of."""
         return ()
 
-    def parts(self, style: Style) -> list[str]:
+    def parts(self, writing: Writing) -> list[str]:
         """What it is written as, in pieces between which a long line may be broken."""
-        return [self.write(style)]
+        return [self.write(writing)]
 
     @property
     def key(self) -> Any:
         """Equal for formulas that are written alike."""
         raise NotImplementedError
 
-    def binds(self, style: Style) -> int:
-        """How tightly it binds as it is written in that style."""
+    def binds(self, writing: Writing) -> int:
+        """How tightly it binds as it is written so."""
         return self.precedence
 
     def __str__(self) -> str:
-        return self.write(Style())
+        return self.write(Writing())
 
     def __repr__(self) -> str:
         return f"<formula {self}>"
@@ -144,12 +144,12 @@ class Formula:
     def __bool__(self) -> bool:
         raise TypeError("a formula is neither true nor false; rules decide with xp.where")
 
-    def inside(self, style: Style, least: int) -> str:
+    def inside(self, writing: Writing, least: int) -> str:
         """Written as an operand of something that needs operands to bind at least so tightly."""
-        written = self.write(style)
-        if self.binds(style) >= least:
+        written = self.write(writing)
+        if self.binds(writing) >= least:
             return written
-        return rf"\left({written}\right)" if style.latex else f"({written})"
+        return rf"\left({written}\right)" if writing.latex else f"({written})"
 
 
 class Symbol(Formula):
@@ -171,13 +171,13 @@ class Symbol(Formula):
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return leaf(self)
 
-    def write(self, style: Style) -> str:
-        if style.numbers:
-            return style.number(self.value)
-        return self.latex if style.latex else self.text
+    def write(self, writing: Writing) -> str:
+        if writing.numbers:
+            return writing.number(self.value)
+        return self.latex if writing.latex else self.text
 
-    def binds(self, style: Style) -> int:
-        return style.binding(self.value) if style.numbers else ATOM
+    def binds(self, writing: Writing) -> int:
+        return writing.binding(self.value) if writing.numbers else ATOM
 
     @property
     def key(self) -> Any:
@@ -195,11 +195,11 @@ class Number(Formula):
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return leaf(self)
 
-    def write(self, style: Style) -> str:
-        return style.number(self.value)
+    def write(self, writing: Writing) -> str:
+        return writing.number(self.value)
 
-    def binds(self, style: Style) -> int:
-        return style.binding(self.value)
+    def binds(self, writing: Writing) -> int:
+        return writing.binding(self.value)
 
     @property
     def key(self) -> Any:
@@ -230,27 +230,27 @@ class Sum(Formula):
     def magnitude(self) -> float:
         return math.fsum(term.magnitude for term in self.terms)
 
-    def write(self, style: Style) -> str:
-        return " ".join(self.parts(style))
+    def write(self, writing: Writing) -> str:
+        return " ".join(self.parts(writing))
 
-    def parts(self, style: Style) -> list[str]:
+    def parts(self, writing: Writing) -> list[str]:
         terms: list[Formula | None] = list(self.terms)
-        if len(terms) > style.longest:
-            if self.short is not None and not style.numbers:
-                return [self.short[style.latex]]
+        if len(terms) > writing.longest:
+            if self.short is not None and not writing.numbers:
+                return [self.short[writing.latex]]
             terms = [*terms[:2], None, terms[-1]]
         parts: list[str] = []
         for term in terms:
             if term is None:
-                parts.append(r"+ \dots" if style.latex else "+ …")
+                parts.append(r"+ \dots" if writing.latex else "+ …")
             elif not parts:
-                parts.append(term.inside(style, PRODUCT) if isinstance(term, Sum) else term.write(style))
+                parts.append(term.inside(writing, PRODUCT) if isinstance(term, Sum) else term.write(writing))
             elif isinstance(term, Negative):
-                parts.append(f"- {term.operand.inside(style, PRODUCT)}")
+                parts.append(f"- {term.operand.inside(writing, PRODUCT)}")
             elif isinstance(term, Number) and term.value < 0:
-                parts.append(f"- {style.number(-term.value)}")
+                parts.append(f"- {writing.number(-term.value)}")
             else:
-                parts.append(f"+ {term.inside(style, PRODUCT)}")
+                parts.append(f"+ {term.inside(writing, PRODUCT)}")
         return parts
 
     @property
@@ -278,8 +278,8 @@ class Negative(Formula):
     def magnitude(self) -> float:
         return self.operand.magnitude
 
-    def write(self, style: Style) -> str:
-        return f"-{self.operand.inside(style, PRODUCT)}"
+    def write(self, writing: Writing) -> str:
+        return f"-{self.operand.inside(writing, PRODUCT)}"
 
     @property
     def key(self) -> Any:
@@ -309,16 +309,16 @@ class Product(Formula):
     def magnitude(self) -> float:
         return math.prod(factor.magnitude for factor in self.factors)
 
-    def write(self, style: Style) -> str:
-        if not style.latex:
-            return " · ".join([factor.inside(style, PRODUCT) for factor in self.factors])
+    def write(self, writing: Writing) -> str:
+        if not writing.latex:
+            return " · ".join([factor.inside(writing, PRODUCT) for factor in self.factors])
         parts: list[str] = []
         for factor in self.factors:
-            written = factor.inside(style, PRODUCT)
+            written = factor.inside(writing, PRODUCT)
             if parts:
                 # two numbers side by side would be read as one
-                digit = written[:1].isdigit() or style.numbers
-                parts.append(r" \cdot " if digit else style.times)
+                digit = written[:1].isdigit() or writing.numbers
+                parts.append(r" \cdot " if digit else writing.times)
             parts.append(written)
         return "".join(parts)
 
@@ -348,13 +348,13 @@ class Quotient(Formula):
         divisor = abs(self.denominator.value)
         return self.numerator.magnitude / divisor if divisor else math.inf
 
-    def write(self, style: Style) -> str:
-        if style.latex:
-            return rf"\frac{{{self.numerator.write(style)}}}{{{self.denominator.write(style)}}}"
-        return f"{self.numerator.inside(style, SIGN)}/{self.denominator.inside(style, SIGN)}"
+    def write(self, writing: Writing) -> str:
+        if writing.latex:
+            return rf"\frac{{{self.numerator.write(writing)}}}{{{self.denominator.write(writing)}}}"
+        return f"{self.numerator.inside(writing, SIGN)}/{self.denominator.inside(writing, SIGN)}"
 
-    def binds(self, style: Style) -> int:
-        return ATOM if style.latex else PRODUCT
+    def binds(self, writing: Writing) -> int:
+        return ATOM if writing.latex else PRODUCT
 
     @property
     def key(self) -> Any:
@@ -378,14 +378,14 @@ class Power(Formula):
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
         return run(CONSTANT_POWER, [self.base.evaluate(run, leaf)], (self.exponent,))
 
-    def write(self, style: Style) -> str:
-        written = self.base.inside(style, ATOM)
-        if isinstance(self.base, Symbol) and not style.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
+    def write(self, writing: Writing) -> str:
+        written = self.base.inside(writing, ATOM)
+        if isinstance(self.base, Symbol) and not writing.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
             written = (
-                rf"\left({written}\right)" if style.latex else f"({written})"
+                rf"\left({written}\right)" if writing.latex else f"({written})"
             )  # it has a superscript already
-        exponent = style.number(self.exponent)
-        if style.latex:
+        exponent = writing.number(self.exponent)
+        if writing.latex:
             return f"{{{written}}}^{{{exponent}}}"
         if exponent.isdigit():
             return written + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))

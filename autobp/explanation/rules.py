@@ -20,7 +20,7 @@ from autobp.explanation.formula import (
     formula,
     multiply,
 )
-from autobp.explanation.style import Style
+from autobp.explanation.writing import Writing
 from autobp.ops import (
     ADD,
     ATOM,
@@ -59,25 +59,26 @@ class Applied(Formula):
         operands = [operand.evaluate(run, leaf) for operand in self.operands]
         return run(self.operation, operands, self.constants)
 
-    def write(self, style: Style) -> str:
+    def write(self, writing: Writing) -> str:
         op = self.operation
-        template = op.latex if style.latex else op.text
+        template = op.latex if writing.latex else op.text
         if "…" in template:  # any number of operands
             template = template.replace("…", ", ".join(f"{{{i}}}" for i in range(len(self.operands))))
-            if style.latex:
+            if writing.latex:
                 template = rf"\operatorname{{{{{op.name}}}}}\left({template.split('(', 1)[1]}".replace(
                     "_", r"\_"
                 )
-        if not style.latex and "**" not in template:
+        if not writing.latex and "**" not in template:
             template = template.replace("*", " · ")
         if op is SIGMOID:
-            letter = style.sigmoid[not style.latex]
-            template = rf"{letter}\left({{0}}\right)" if style.latex else f"{letter}({{0}})"
-        written = [operand.inside(style, self._least(template, i)) for i, operand in enumerate(self.operands)]
+            letter = writing.sigmoid[not writing.latex]
+            template = rf"{letter}\left({{0}}\right)" if writing.latex else f"{letter}({{0}})"
+        least = [self._least(template, i) for i in range(len(self.operands))]
+        written = [operand.inside(writing, at) for operand, at in zip(self.operands, least, strict=True)]
         if op.name == "where":  # a condition after "if" needs no brackets
-            brackets = (r"\left[", r"\right]") if style.latex else ("[", "]")
+            brackets = (r"\left[", r"\right]") if writing.latex else ("[", "]")
             written[0] = written[0].removeprefix(brackets[0]).removesuffix(brackets[1])
-        written.extend([style.number(constant) for constant in self.constants])
+        written.extend([writing.number(constant) for constant in self.constants])
         return template.format(*written)
 
     def _least(self, template: str, i: int) -> int:
@@ -91,7 +92,7 @@ class Applied(Formula):
             return SUM
         return min(op.precedence + 1, ATOM)
 
-    def binds(self, style: Style) -> int:
+    def binds(self, writing: Writing) -> int:
         return self.operation.precedence
 
     @property

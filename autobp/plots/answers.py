@@ -15,9 +15,10 @@ Array = NDArray[np.float64]
 
 
 def outputs_of(net: MLP, X: Array) -> Array:
-    """The outputs, (m, K), by matrices where the activations are named ones: a grid has many points."""
-    if all(isinstance(activation, str) for activation in net.activations):
-        return matrix.forward(net.W, net.b, X, [str(a) for a in net.activations]).a[-1]
+    """The outputs, (m, K), by matrices where these have the activations: a grid has many points."""
+    names = [activation for activation in net.activations if isinstance(activation, str)]
+    if len(names) == len(net.activations) and all(name in matrix.ACTIVATIONS for name in names):
+        return matrix.forward(net.W, net.b, X, names).a[-1]
     return predict(net, X)
 
 

@@ -9,7 +9,7 @@ from autobp.ops import ATOM, PRODUCT, SUM
 
 
 @dataclass(frozen=True)
-class Style:
+class Writing:
     """How a formula is written.
 
     Attributes:
