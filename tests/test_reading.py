@@ -28,6 +28,8 @@ STYLES = {
     "Θ": ("Θ{l}[{j}, {i}]", "Θ{l}[{j}, 0]"),
     "theta": ("theta{l}[{j},{i}]", "theta{l}[{j},0]"),
     "LaTeX": ("w^({l})_{{{j},{i}}}", "b^({l})_{{{j}}}"),
+    "LaTeX, braces": ("w^{{({l})}}_{{{j},{i}}}", "b^{{({l})}}_{{{j}}}"),
+    "LaTeX, few braces": ("w^({l})_{{{j},{i}}}", "b^({l})_{j}"),
     "slides": ("w^[{l}]_{{{j},{i}}}", "b^[{l}]_{{{j}}}"),
     "round": ("W{l}({j}, {i})", "b{l}({j})"),
 }
@@ -63,7 +65,26 @@ def test_every_style_says_layer_and_neurons(style):
 
 
 @pytest.mark.parametrize(
-    "label", ["", "x[1]", "W", "W1", "W[1,2]", "b1", "w1[1,2,3]", "W1[1,2", "v1[1,2]", "W1[a,b]", "xW1[1,2]"]
+    "label",
+    [
+        "",
+        "x[1]",
+        "W",
+        "W1",
+        "W[1,2]",
+        "b1",
+        "w1[1,2,3]",
+        "W1[1,2",
+        "v1[1,2]",
+        "W1[a,b]",
+        "xW1[1,2]",
+        "b1_2",
+        "b12",
+        "b[2]",
+        "b[1]2",
+        "b^(1)2]",
+        "b^1_2",
+    ],
 )
 def test_other_labels_are_no_parameters(label):
     assert parameter(label) is None

@@ -1,9 +1,9 @@
 """What the label of a leaf says: one grammar for all who read it.
 
 A parameter has a letter, the number of its layer and its indices: two for a weight, to neuron j from i, and
-one for a bias. ``W1[2,3]`` and ``b1[2]`` are autobp's own way of writing them, ``w^(1)_{2,3}`` LaTeX's; round
-brackets, ``W1(2, 3)``, blanks between the indices and the letters θ and Θ are understood as well. Of a matrix
-θ, column 0 is the biases', as the documents that write θ have it.
+one for a bias. ``W1[2,3]`` and ``b1[2]`` are autobp's own way of writing them, ``w^(1)_{2,3}`` and
+``w^{(1)}_{2,3}`` LaTeX's; round brackets, ``W1(2, 3)``, blanks between the indices and the letters θ and Θ
+are understood as well. Of a matrix θ, column 0 is the biases', as the documents that write θ have it.
 
 Other labels may have indices too, ``x[2]`` or ``h1[0,3]``: they say which array a number belongs to.
 """
@@ -19,9 +19,10 @@ _COLUMN_0_IS_BIAS: Final = ("θ", "Θ", "theta", "Theta")
 _WEIGHTS: Final = ("W", "w", *_COLUMN_0_IS_BIAS)
 _BIASES: Final = ("B", "b")
 
-_LAYER: Final = r"\^?[\[({]?(\d+)[\])}]?_?"
+_LAYER: Final = r"\^?[\[({]{0,2}(\d+)[\])}]{0,2}_?"
 _WEIGHT: Final = re.compile(rf"({'|'.join(_WEIGHTS)}){_LAYER}[\[({{](\d+)\s*,\s*(\d+)[\])}}]")
-_BIAS: Final = re.compile(rf"({'|'.join(_BIASES)}){_LAYER}[\[({{](\d+)[\])}}]")
+# Of one index LaTeX needs no braces: b^(1)_2.
+_BIAS: Final = re.compile(rf"({'|'.join(_BIASES)}){_LAYER}(?:[\[({{](\d+)[\])}}]|(?<=[\])}}]_)(\d+))")
 _ARRAY: Final = re.compile(rf"({'|'.join(_WEIGHTS + _BIASES)})(\d+)")
 _ELEMENT: Final = re.compile(r"(.*?)\[(\d+(?:,\s*\d+)*)\]")
 
@@ -55,14 +56,14 @@ def parameter(label: str) -> Parameter | None:
         bias = i == 0 and match[1] in _COLUMN_0_IS_BIAS
         return Parameter(int(match[2]), int(match[3]), None if bias else i)
     match = _BIAS.fullmatch(label)
-    return Parameter(int(match[2]), int(match[3]), None) if match else None
+    return Parameter(int(match[2]), int(match[3] or match[4]), None) if match else None
 
 
 def element(label: str) -> Element:
     """The array that a label's number belongs to: "w1" for ``w^(1)_{2,3}``, "x" for ``x[2]`` and ``x7``."""
     match = _WEIGHT.fullmatch(label) or _BIAS.fullmatch(label)
     if match:
-        return Element(match[1] + match[2], tuple(map(int, match.groups()[2:])))
+        return Element(match[1] + match[2], tuple([int(index) for index in match.groups()[2:] if index]))
     match = _ELEMENT.fullmatch(label)
     if match:
         return Element(match[1], tuple(map(int, match[2].split(","))))
