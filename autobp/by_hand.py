@@ -7,6 +7,7 @@ from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from autobp.details import Details, refuse_backward
+from autobp.nodes import is_value, number
 from autobp.registry import without_rule
 
 if TYPE_CHECKING:
@@ -64,13 +65,17 @@ class HandMade(Details):
             )
 
 
-def made_by_hand(children: tuple[Value, ...], op: str | tuple[float, ...]) -> HandMade:
+def made_by_hand(children: tuple[Any, ...], op: Any) -> HandMade:
     """The details of ``Value(data, children, op)``: op is a symbol, or one local derivative for each child.
 
-    Raises TypeError where there are not as many of these as children.
+    Raises TypeError where a child is no Value, or there are not as many derivatives as children.
     """
+    for child in children:
+        if not is_value(child):
+            raise TypeError(f"the children of a Value must be Values; got {child!r}")
     if isinstance(op, str):
         return HandMade(children, (), op)
+    op = tuple([number(partial) for partial in op])
     if not children:
         raise TypeError(f"local derivatives {op!r} were given without children to take them towards")
     if len(op) != len(children):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobp.engine import Value, apply, number
+from autobp.engine import Value
+from autobp.nodes import apply, number
 from autobp.registry import Operation
 
 

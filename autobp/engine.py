@@ -2,39 +2,37 @@
 
 A node keeps its data, its grad, the operation that made it, its parents, and the local derivative towards
 each parent. Backpropagation is then one loop without any per-operation code: in reverse topological order,
-``parent.grad += partial * node.grad`` (:mod:`autobp.chain`). Here are Value and how nodes are made; what few
-of them have beside that is in :mod:`autobp.details` and rooms that Value does not know.
+``parent.grad += partial * node.grad`` (:mod:`autobp.chain`). How operations make nodes is in
+:mod:`autobp.nodes`; what few nodes have beside their slots is in :mod:`autobp.details` and rooms that Value
+does not know.
 """
 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable
-from typing import Any, Final, overload
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Final, overload
 
-import numpy as np
 from mypy_extensions import mypyc_attr
 
-from autobp import ops
+from autobp import nodes, ops
 from autobp.by_hand import BY_HAND as BY_HAND
 from autobp.by_hand import made_by_hand
 from autobp.chain import accumulate_graphs, in_order, local_derivatives, pass_back, pull_back_numbers
 from autobp.chain import topological_order as topological_order
+from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
-from autobp.errors import check_finite, describe, exceptional, no_conversion, no_equality
+from autobp.errors import no_equality, refuse_conversions
 from autobp.freeing import free
+from autobp.nodes import UNSET, as_value, binary, compared, fill, is_number, make_node, number, parents, unary
+from autobp.nodes import apply as apply
+from autobp.nodes import set_data as set_data
 from autobp.pickling import add_again, added_by_subclasses, take_apart
-from autobp.registry import FLOATS, Operation, differentiate
+from autobp.registry import Operation
 from autobp.state import announce_read, shared, walking
 from autobp.state import ieee as ieee
 from autobp.state import watch_reads as watch_reads
-
-
-class _Unfilled:
-    """The type of the mark that tells Value.__init__ to leave the filling in to make_node()."""
-
-
-_UNFILLED: Final = _Unfilled()
 
 
 # acyclic: the cyclic garbage collector does not know the compiled class. It would walk over a growing graph
@@ -74,31 +72,22 @@ class Value:
     _mark: int
     label: str
 
+    # other names for asin, acos, atan, parents and partials, set below
+    arcsin: ClassVar[Callable[[Value], Value]]
+    arccos: ClassVar[Callable[[Value], Value]]
+    arctan: ClassVar[Callable[[Value], Value]]
+    _children: ClassVar[tuple[Value, ...]]
+    _local_grads: ClassVar[tuple[float, ...]]
+
     def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
-        if _children is _UNFILLED:
+        if _children is UNSET:
             return
-        self._data = number(data)
-        self._grad = 0.0
-        self._operation = None
-        self._parent = None
-        self._parent2 = None
-        self._partial = 0.0
-        self._partial2 = 0.0
-        self._details = None
-        self._mark = 0
+        fill(self, number(data), None, None, None, 0.0, 0.0)
         self.label = label
         if _children or _op:
-            self._make_by_hand(tuple(_children), _op)
-
-    def _make_by_hand(self, children: tuple[Any, ...], op: Any) -> None:
-        for child in children:
-            if not isinstance(child, Value):
-                raise TypeError(f"the children of a Value must be Values; got {child!r}")
-        self._details = made_by_hand(
-            children, op if isinstance(op, str) else tuple([number(partial) for partial in op])
-        )
-        if children:
-            self._operation = BY_HAND
+            self._details = made_by_hand(tuple(_children), _op)
+            if _children:
+                self._operation = BY_HAND
 
     def __del__(self) -> None:
         free(self)
@@ -142,16 +131,7 @@ class Value:
     @property
     def parents(self) -> tuple[Value, ...]:
         """The operands this node was computed from, in order, repeated where one was used twice."""
-        details = self._details
-        if details is not None:
-            details.unfold(self)
-            if details.parents:
-                return details.parents
-        if self._parent is None:
-            return ()
-        if self._parent2 is None:
-            return (self._parent,)
-        return (self._parent, self._parent2)
+        return parents(self)
 
     @property
     def partials(self) -> tuple[float, ...]:
@@ -178,28 +158,15 @@ class Value:
         return set(self.parents)
 
     @property
-    def _children(self) -> tuple[Value, ...]:
-        return self.parents
-
-    @property
-    def _local_grads(self) -> tuple[float, ...]:
-        return self.partials
-
-    @property
     def _op(self) -> str:
-        operation = self.operation
-        details = self._details
-        symbol = "" if details is None else details.symbol()
-        if symbol or operation is None:
-            return symbol
-        return operation.symbol.format(*[f"{constant:g}" for constant in self.constants])
+        return symbol(self)
 
     @property
     def _backward(self) -> Callable[[], None]:
         """The function that applies the chain rule from this node to its parents."""
         if self._details is not None:
             self._details.unfold(self)
-        return self._propagate
+        return partial(pass_back, self)
 
     @_backward.setter
     def _backward(self, function: Callable[[], None]) -> None:
@@ -208,36 +175,11 @@ class Value:
         else:
             self._details.set_backward(self, function)
 
-    def _propagate(self) -> None:
-        pass_back(self)
-
     def __repr__(self) -> str:
-        details = self._details
-        grad = self._grad if details is None or details.derivative is None else details.derivative
-        shown = f"Value(data={self._data!r}, grad={grad!r}"
-        if self._op:
-            shown += f", op={self._op!r}"
-        if self.label:
-            shown += f", label={self.label!r}"
-        return shown + ")"
+        return shown(self)
 
     def __format__(self, spec: str) -> str:
         return format(self.data, spec) if spec else repr(self)
-
-    def __float__(self) -> float:
-        raise no_conversion(self, "float()")
-
-    def __int__(self) -> int:
-        raise no_conversion(self, "int()")
-
-    def __complex__(self) -> complex:
-        raise no_conversion(self, "complex()")
-
-    def __round__(self, digits: int | None = None) -> float:
-        raise no_conversion(self, "round()")
-
-    def __index__(self) -> int:
-        raise no_conversion(self, "index")
 
     def __bool__(self) -> bool:
         if shared.watchers:
@@ -254,16 +196,16 @@ class Value:
         return self is other if isinstance(other, Value) else NotImplemented
 
     def __lt__(self, other: Any) -> bool:
-        return self._data < _compared(self, other, "<")
+        return self._data < compared(self, other, "<")
 
     def __le__(self, other: Any) -> bool:
-        return self._data <= _compared(self, other, "<=")
+        return self._data <= compared(self, other, "<=")
 
     def __gt__(self, other: Any) -> bool:
-        return self._data > _compared(self, other, ">")
+        return self._data > compared(self, other, ">")
 
     def __ge__(self, other: Any) -> bool:
-        return self._data >= _compared(self, other, ">=")
+        return self._data >= compared(self, other, ">=")
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return take_apart(self)
@@ -282,11 +224,8 @@ class Value:
     @overload
     def __add__(self, other: Any) -> Any: ...
     def __add__(self, other: Any) -> Any:
-        if isinstance(other, Value):
-            operand = other  # of a type known to mypyc, as `other` is not
-        elif is_number(other):
-            operand = Value(other)
-        else:
+        operand = as_value(other)
+        if operand is None:
             return NotImplemented
         data = self._data + operand._data
         if data - data != 0.0:
@@ -308,11 +247,8 @@ class Value:
     @overload
     def __mul__(self, other: Any) -> Any: ...
     def __mul__(self, other: Any) -> Any:
-        if isinstance(other, Value):
-            operand = other  # of a type known to mypyc, as `other` is not
-        elif is_number(other):
-            operand = Value(other)
-        else:
+        operand = as_value(other)
+        if operand is None:
             return NotImplemented
         data = self._data * operand._data
         if data - data != 0.0:
@@ -331,9 +267,8 @@ class Value:
     @overload
     def __sub__(self, other: Any) -> Any: ...
     def __sub__(self, other: Any) -> Any:
-        if isinstance(other, Value):
-            return binary(ops.SUBTRACT, self, other)
-        return binary(ops.SUBTRACT, self, Value(other)) if is_number(other) else NotImplemented
+        operand = as_value(other)
+        return NotImplemented if operand is None else binary(ops.SUBTRACT, self, operand)
 
     @overload
     def __rsub__(self, other: float) -> Value: ...
@@ -347,9 +282,8 @@ class Value:
     @overload
     def __truediv__(self, other: Any) -> Any: ...
     def __truediv__(self, other: Any) -> Any:
-        if isinstance(other, Value):
-            return binary(ops.DIVIDE, self, other)
-        return binary(ops.DIVIDE, self, Value(other)) if is_number(other) else NotImplemented
+        operand = as_value(other)
+        return NotImplemented if operand is None else binary(ops.DIVIDE, self, operand)
 
     @overload
     def __rtruediv__(self, other: float) -> Value: ...
@@ -500,20 +434,6 @@ class Value:
         """The smaller of two; of equals, each has the derivative one half. See :meth:`maximum`."""
         return apply(ops.MINIMUM, (self, other))
 
-    # NumPy calls these on each element of an object array: np.arcsin(a) calls v.arcsin()
-
-    def arcsin(self) -> Value:
-        """asin, by NumPy's name."""
-        return unary(ops.ASIN, self)
-
-    def arccos(self) -> Value:
-        """acos, by NumPy's name."""
-        return unary(ops.ACOS, self)
-
-    def arctan(self) -> Value:
-        """atan, by NumPy's name."""
-        return unary(ops.ATAN, self)
-
     def conjugate(self) -> Value:
         """The Value itself, which is real; np.var and np.std ask for it."""
         return self
@@ -553,150 +473,11 @@ class Value:
 COMPILED: Final = not hasattr(Value.backward, "__code__")
 if not COMPILED:
     del Value.__del__
+    vars(nodes)["Value"] = Value  # which compiled code knows from its type
 
-# When compiled, __index__ alone is not among the type's slots; setting the attribute puts it there.
-type.__setattr__(Value, "__index__", vars(Value)["__index__"])
+refuse_conversions(Value)
 
-
-def is_number(x: object) -> bool:
-    """Whether x is a real number, of Python or of NumPy."""
-    return isinstance(x, (float, int, numbers.Real))
-
-
-def number(data: Any) -> float:
-    """data as a float; TypeError where it is no real number."""
-    if isinstance(data, float):
-        return float(data)
-    if isinstance(data, (numbers.Real, np.bool_)):
-        try:
-            return float(data)
-        except OverflowError:
-            raise OverflowError(f"{data!s:.60} is too large for a float") from None
-    if isinstance(data, Value):
-        raise TypeError(f"{data!r} is a Value already; use it as it is, or its number, .data")
-    hint = "" if isinstance(data, str) or not hasattr(data, "__len__") else "; make one Value of each element"
-    kind = type(data).__name__
-    shown = repr(data)
-    raise TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
-
-
-def set_data(value: Value, data: Any) -> None:
-    """What ``value.data = data`` does. Compiled modules call this: mypyc (2.4) calls a setter as if it took
-    what the getter gives, a C double here, and not any number.
-    """
-    if value._operation is not None:
-        raise ValueError(
-            f"cannot set the data of {value!r}: it is the result of an operation, and its gradients "
-            "belong to the value it had; set the data of leaves and compute it anew"
-        )
-    if shared.watchers:
-        announce_read(value, ".data = …")
-    value._data = number(data)
-
-
-def _compared(value: Value, other: Any, sign: str) -> float:
-    """The number that value is compared with; both sides' data are read by that."""
-    if shared.watchers:
-        announce_read(value, sign)
-    if isinstance(other, Value):
-        if shared.watchers:
-            announce_read(other, sign)
-        return other._data
-    if isinstance(other, numbers.Real):
-        return float(other)
-    raise TypeError(f"{describe(value)} {sign} {other!r}: a Value is ordered among Values and numbers only")
-
-
-def make_node(
-    data: float, op: Operation, parent: Value, parent2: Value | None, partial: float, partial2: float
-) -> Value:
-    """A node of one or two parents, with nothing checked."""
-    node = Value(None, _UNFILLED)
-    node._data = data
-    node._grad = 0.0
-    node._operation = op
-    node._parent = parent
-    node._parent2 = parent2
-    node._partial = partial
-    node._partial2 = partial2
-    node._details = None
-    node._mark = 0
-    node.label = ""
-    return node
-
-
-def unary(op: Operation, x: Value) -> Value:
-    """The node op(x)."""
-    a = x._data
-    try:
-        y: float = op.value(FLOATS, a)
-    except (ValueError, ArithmeticError, AttributeError) as error:
-        y = exceptional(op, (x,), (), error)
-    if y - y != 0.0:
-        check_finite(op, (x,))
-    try:
-        partial: float = op.partials(FLOATS, y, a)[0]
-    except (ValueError, ArithmeticError, AttributeError):
-        partial = differentiate(op, y, a)[0]
-    return make_node(y, op, x, None, partial, 0.0)
-
-
-def binary(op: Operation, x: Value, y: Value) -> Value:
-    """The node op(x, y)."""
-    a = x._data
-    b = y._data
-    try:
-        z: float = op.value(FLOATS, a, b)
-    except (ValueError, ArithmeticError, AttributeError) as error:
-        z = exceptional(op, (x, y), (), error)
-    if z - z != 0.0:
-        check_finite(op, (x, y))
-    try:
-        partials = op.partials(FLOATS, z, a, b)
-    except (ValueError, ArithmeticError, AttributeError):
-        partials = differentiate(op, z, a, b)
-    return make_node(z, op, x, y, partials[0], partials[1])
-
-
-def apply(op: Operation, operands: Iterable[Any], constants: tuple[float, ...] = ()) -> Value:
-    """The node that an operation makes of any number of operands, Values or numbers.
-
-    Raises:
-        TypeError: an operand is no Value and no number, or there are too many or too few of them.
-        ValueError, ZeroDivisionError, OverflowError: finite operands have no finite result.
-    """
-    parents = tuple([x if isinstance(x, Value) else Value(x) for x in operands])
-    if op.arity is None:
-        if not parents:
-            raise TypeError(f"{op.name} needs at least one operand")
-    elif op.arity != len(parents):
-        raise TypeError(f"{op.name} takes {op.arity} operand{'s' * (op.arity != 1)}; got {len(parents)}")
-    if len(constants) != len(op.constants):
-        raise TypeError(f"{op.name} needs the constants {', '.join(op.constants)}; got {constants!r}")
-    if not constants and len(parents) == 1:
-        return unary(op, parents[0])
-    if not constants and len(parents) == 2:
-        return binary(op, parents[0], parents[1])
-    numbers_ = [parent._data for parent in parents]
-    numbers_.extend(constants)
-    try:
-        y: float = op.value(FLOATS, *numbers_)
-    except (ValueError, ArithmeticError, AttributeError) as error:
-        y = exceptional(op, parents, constants, error)
-    if y - y != 0.0:
-        check_finite(op, parents, constants)
-    try:
-        partials = op.partials(FLOATS, y, *numbers_)
-    except (ValueError, ArithmeticError, AttributeError):
-        partials = differentiate(op, y, *numbers_)
-    if len(parents) > 2:
-        node = make_node(y, op, parents[0], None, 0.0, 0.0)
-        node._parent = None
-        node._details = Details(parents, tuple([float(partial) for partial in partials]), constants)
-        return node
-    node = make_node(y, op, parents[0], None, partials[0], 0.0)
-    if len(parents) == 2:
-        node._parent2 = parents[1]
-        node._partial2 = partials[1]
-    node._details = Details((), (), constants)
-    return node
+# NumPy's names, which it calls on the elements of arrays, and microgpt's.
+for _name, _known in {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "_children": "parents",
+                      "_local_grads": "partials"}.items():  # fmt: skip
+    type.__setattr__(Value, _name, vars(Value)[_known])

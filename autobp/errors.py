@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
+from autobp.describing import describe
 from autobp.registry import Operation, evaluate
 from autobp.state import announce_read, lets_pass, shared
 
@@ -22,16 +24,49 @@ _CONVERSIONS: Final = {
 }
 
 
-def describe(value: Value) -> str:
-    """A Value in a message, by its label."""
-    return f"Value {value.label} = {value._data!r}" if value.label else f"Value {value._data!r}"
+def refuse_conversions(cls: type[Value]) -> None:
+    """Give the class the methods that ``float(value)`` and its like call, to raise TypeError.
+
+    To those who watch reads of data they are some.
+    """
+    for asked in _CONVERSIONS:
+        method = f"__{asked.removesuffix('()')}__"
+        type.__setattr__(cls, method, _refusal(asked, method))
 
 
-def no_conversion(value: Value, asked: str) -> TypeError:
-    """The error of ``float(value)``, "float()", and its like; it is a read of data to those who watch."""
-    if shared.watchers:
-        announce_read(value, asked)
-    return TypeError(f"{describe(value)} {_CONVERSIONS[asked]}")
+def _refusal(asked: str, method: str) -> Callable[..., Any]:
+    def refuse(value: Value, digits: object = None) -> Any:
+        if shared.watchers:
+            announce_read(value, asked)
+        raise TypeError(f"{describe(value)} {_CONVERSIONS[asked]}")
+
+    refuse.__name__, refuse.__qualname__ = method, f"Value.{method}"
+    return refuse
+
+
+def no_number(data: object, is_value: bool) -> TypeError:
+    """The error of ``Value(data)`` where data is no real number."""
+    if is_value:
+        return TypeError(f"{data!r} is a Value already; use it as it is, or its number, .data")
+    hint = "" if isinstance(data, str) or not hasattr(data, "__len__") else "; make one Value of each element"
+    kind = type(data).__name__
+    shown = repr(data)
+    return TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
+
+
+def no_setting(value: Value) -> ValueError:
+    """The error of ``value.data = …`` where value is computed."""
+    return ValueError(
+        f"cannot set the data of {value!r}: it is the result of an operation, and its gradients "
+        "belong to the value it had; set the data of leaves and compute it anew"
+    )
+
+
+def no_order(value: Value, other: object, sign: str) -> TypeError:
+    """The error of ``value < other``, or another sign, where other is no number."""
+    return TypeError(
+        f"{describe(value)} {sign} {other!r}: a Value is ordered among Values and numbers only"
+    )
 
 
 def no_equality(value: Value, number: object) -> TypeError:

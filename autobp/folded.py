@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from autobp.details import Details
-from autobp.engine import Value, binary, make_node
+from autobp.engine import Value
+from autobp.nodes import binary, make_node
 from autobp.ops import ADD, MULTIPLY
 from autobp.registry import without_rule
 from autobp.state import walking

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobp.by_hand import BY_HAND, HandMade
 from autobp.chain import local_derivatives, topological_order
-from autobp.details import Details
+from autobp.nodes import fill, fill_operands
 from autobp.registry import lookup
 from autobp.state import announce_read, shared
 
@@ -54,29 +54,14 @@ def rebuild(
     """The node that :func:`take_apart` took apart, whose ancestors stand before it."""
     data, grad, partials, constants = numbers
     node = cls.__new__(cls)
-    node._data = data
+    operation = None if name == "" else BY_HAND if name == BY_HAND.name else lookup(name)
+    fill(node, data, operation, None, None, 0.0, 0.0)
     node._grad = grad
-    node._operation = None if name == "" else BY_HAND if name == BY_HAND.name else lookup(name)
-    node._parent = None
-    node._parent2 = None
-    node._partial = 0.0
-    node._partial2 = 0.0
-    node._details = None
-    node._mark = 0
     node.label = label
-    if symbol or node._operation is BY_HAND:
+    if symbol or operation is BY_HAND:
         node._details = HandMade(parents, partials, symbol, constants)
-    elif len(parents) > 2:
-        node._details = Details(parents, partials, constants)
     else:
-        if constants:
-            node._details = Details((), (), constants)
-        if parents:
-            node._parent = parents[0]
-            node._partial = partials[0]
-        if len(parents) == 2:
-            node._parent2 = parents[1]
-            node._partial2 = partials[1]
+        fill_operands(node, parents, partials, constants)
     return node
 
 

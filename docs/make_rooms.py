@@ -16,7 +16,7 @@ ROWS = (
         "numbers that remember",
         (
             ("registry, ops", "an operation: its value, its partials,\nhow it is written"),
-            ("engine", "Value, backward, making a node"),
+            ("nodes, engine", "making a node; Value, backward"),
             ("chain", "the chain rule: the order of nodes,\nwhat passes along an edge"),
             ("functions", "functions and methods of operations"),
         ),
@@ -49,12 +49,12 @@ ROWS = (
 
 #: (from, to, what flows).
 FLOWS = (
-    ("registry, ops", "engine", "rules"),
+    ("registry, ops", "nodes, engine", "rules"),
     ("registry, ops", "functions", ""),
-    ("chain", "engine", "order, pull back"),
-    ("engine", "nn", "Values"),
-    ("engine", "costs", "Values"),
-    ("engine", "functional", "Values"),
+    ("chain", "nodes, engine", "order, pull back"),
+    ("nodes, engine", "nn", "Values"),
+    ("nodes, engine", "costs", "Values"),
+    ("nodes, engine", "functional", "Values"),
     ("functions", "costs", ""),
     ("nn", "optim, training, datasets", "networks"),
     ("costs", "optim, training, datasets", ""),
