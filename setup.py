@@ -31,6 +31,7 @@ MODULES = [
     "autobp/describing.py",
     "autobp/errors.py",
     "autobp/nodes.py",
+    "autobp/arithmetic.py",
     "autobp/by_hand.py",
     "autobp/freeing.py",
     "autobp/pickling.py",

@@ -17,6 +17,15 @@ from typing import Any, ClassVar, Final, overload
 from mypy_extensions import mypyc_attr
 
 from autobp import nodes, ops
+from autobp.arithmetic import (
+    add,
+    add_reflected,
+    multiply,
+    multiply_reflected,
+    operate,
+    operate_reflected,
+    power,
+)
 from autobp.by_hand import BY_HAND as BY_HAND
 from autobp.by_hand import made_by_hand
 from autobp.chain import accumulate_graphs, in_order, local_derivatives, pass_back, pull_back_numbers
@@ -25,7 +34,7 @@ from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
 from autobp.errors import no_equality, refuse_conversions
 from autobp.freeing import free
-from autobp.nodes import UNSET, as_value, binary, compared, fill, is_number, make_node, number, parents, unary
+from autobp.nodes import UNSET, compared, fill, number, parents, unary
 from autobp.nodes import apply as apply
 from autobp.nodes import set_data as set_data
 from autobp.pickling import add_again, added_by_subclasses, take_apart
@@ -82,8 +91,7 @@ class Value:
     def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
         if _children is UNSET:
             return
-        fill(self, number(data), None, None, None, 0.0, 0.0)
-        self.label = label
+        fill(self, label, number(data), None, None, None, 0.0, 0.0)
         if _children or _op:
             self._details = made_by_hand(tuple(_children), _op)
             if _children:
@@ -217,98 +225,76 @@ class Value:
         add_again(self, state)
 
     # --------------------------------------------------------------------------------------- arithmetic
-    # + and * write their rule out, for speed; tests hold both to the table.
 
     @overload
     def __add__(self, other: Value | float) -> Value: ...
     @overload
     def __add__(self, other: Any) -> Any: ...
     def __add__(self, other: Any) -> Any:
-        operand = as_value(other)
-        if operand is None:
-            return NotImplemented
-        data = self._data + operand._data
-        if data - data != 0.0:
-            return binary(ops.ADD, self, operand)
-        return make_node(data, ops.ADD, self, operand, 1.0, 1.0)
+        return add(self, other)
 
     @overload
     def __radd__(self, other: float) -> Value: ...
     @overload
     def __radd__(self, other: Any) -> Any: ...
     def __radd__(self, other: Any) -> Any:
-        # sum() starts from the int 0, which would only add a node 0 + x to every sum
-        if type(other) is int and other == 0:
-            return self
-        return Value(other) + self if is_number(other) else NotImplemented
+        return add_reflected(self, other)
 
     @overload
     def __mul__(self, other: Value | float) -> Value: ...
     @overload
     def __mul__(self, other: Any) -> Any: ...
     def __mul__(self, other: Any) -> Any:
-        operand = as_value(other)
-        if operand is None:
-            return NotImplemented
-        data = self._data * operand._data
-        if data - data != 0.0:
-            return binary(ops.MULTIPLY, self, operand)
-        return make_node(data, ops.MULTIPLY, self, operand, operand._data, self._data)
+        return multiply(self, other)
 
     @overload
     def __rmul__(self, other: float) -> Value: ...
     @overload
     def __rmul__(self, other: Any) -> Any: ...
     def __rmul__(self, other: Any) -> Any:
-        return Value(other) * self if is_number(other) else NotImplemented
+        return multiply_reflected(self, other)
 
     @overload
     def __sub__(self, other: Value | float) -> Value: ...
     @overload
     def __sub__(self, other: Any) -> Any: ...
     def __sub__(self, other: Any) -> Any:
-        operand = as_value(other)
-        return NotImplemented if operand is None else binary(ops.SUBTRACT, self, operand)
+        return operate(ops.SUBTRACT, self, other)
 
     @overload
     def __rsub__(self, other: float) -> Value: ...
     @overload
     def __rsub__(self, other: Any) -> Any: ...
     def __rsub__(self, other: Any) -> Any:
-        return binary(ops.SUBTRACT, Value(other), self) if is_number(other) else NotImplemented
+        return operate_reflected(ops.SUBTRACT, self, other)
 
     @overload
     def __truediv__(self, other: Value | float) -> Value: ...
     @overload
     def __truediv__(self, other: Any) -> Any: ...
     def __truediv__(self, other: Any) -> Any:
-        operand = as_value(other)
-        return NotImplemented if operand is None else binary(ops.DIVIDE, self, operand)
+        return operate(ops.DIVIDE, self, other)
 
     @overload
     def __rtruediv__(self, other: float) -> Value: ...
     @overload
     def __rtruediv__(self, other: Any) -> Any: ...
     def __rtruediv__(self, other: Any) -> Any:
-        return binary(ops.DIVIDE, Value(other), self) if is_number(other) else NotImplemented
+        return operate_reflected(ops.DIVIDE, self, other)
 
     @overload
     def __pow__(self, other: Value | float) -> Value: ...
     @overload
     def __pow__(self, other: Any) -> Any: ...
     def __pow__(self, other: Any) -> Any:
-        if isinstance(other, Value):
-            return binary(ops.POWER, self, other)
-        if is_number(other):
-            return apply(ops.CONSTANT_POWER, (self,), (number(other),))
-        return NotImplemented
+        return power(self, other)
 
     @overload
     def __rpow__(self, other: float) -> Value: ...
     @overload
     def __rpow__(self, other: Any) -> Any: ...
     def __rpow__(self, other: Any) -> Any:
-        return binary(ops.POWER, Value(other), self) if is_number(other) else NotImplemented
+        return operate_reflected(ops.POWER, self, other)
 
     def __neg__(self) -> Value:
         return unary(ops.NEGATIVE, self)

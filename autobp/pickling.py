@@ -55,9 +55,8 @@ def rebuild(
     data, grad, partials, constants = numbers
     node = cls.__new__(cls)
     operation = None if name == "" else BY_HAND if name == BY_HAND.name else lookup(name)
-    fill(node, data, operation, None, None, 0.0, 0.0)
+    fill(node, label, data, operation, None, None, 0.0, 0.0)
     node._grad = grad
-    node.label = label
     if symbol or operation is BY_HAND:
         node._details = HandMade(parents, partials, symbol, constants)
     else:
