@@ -34,7 +34,7 @@ from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
 from autobp.errors import no_equality, refuse_conversions
 from autobp.freeing import free
-from autobp.nodes import UNSET, compared, fill, number, parents, unary
+from autobp.nodes import UNSET, compared, number, parents, unary
 from autobp.nodes import apply as apply
 from autobp.nodes import set_data as set_data
 from autobp.pickling import add_again, added_by_subclasses, take_apart
@@ -91,7 +91,16 @@ class Value:
     def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
         if _children is UNSET:
             return
-        fill(self, label, number(data), None, None, None, 0.0, 0.0)
+        self._data = number(data)  # as fill() does, written out for speed
+        self._grad = 0.0
+        self._operation = None
+        self._parent = None
+        self._parent2 = None
+        self._partial = 0.0
+        self._partial2 = 0.0
+        self._details = None
+        self._mark = 0
+        self.label = label
         if _children or _op:
             self._details = made_by_hand(tuple(_children), _op)
             if _children:
