@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobp.arguments import unknown
+from autobp.chain import gradients
 from autobp.engine import Value
 from autobp.functions import logsumexp, mean, relu, softplus, sum, take, xlogy
 from autobp.nn import MLP
@@ -121,6 +122,11 @@ class Cost:
         if len(rows) != len(of_rows):
             raise ValueError(f"{self.name}: {len(rows)} samples, but targets for {len(of_rows)}")
         return mean([self._of_sample(row, target) for row, target in zip(rows, of_rows, strict=True)])
+
+    def slope(self, output: float, target: float) -> float:
+        """∂term/∂output, from the term's own graph."""
+        x = Value(output)
+        return gradients(self.term(x, target), [x])[0]
 
     def check_output(self, activation: object) -> None:
         """ValueError where the cost applies itself what the output layer, of that activation, has applied."""

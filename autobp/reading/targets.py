@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from autobp import costs
 from autobp.ops import ADD
 from autobp.reading.adjoints import slopes
 from autobp.reading.graph import Graph
@@ -42,15 +43,15 @@ class Form:
     within: float = 1e-9
 
 
-#: The forms that are known, in the order in which they are looked for.
+#: The forms that are known, most of them the costs' own, in the order in which they are looked for.
 FORMS: Final = (
-    Form("difference", lambda x, y: x - y, scaled=True),
-    Form("sigmoid", lambda z, y: 1.0 / (1.0 + math.exp(-z)) - y, of="z", scaled=True),
-    Form("ratio", lambda a, y: (a - y) / (a * (1.0 - a)), of="a", scaled=True),
+    Form("difference", costs.quadratic.slope, scaled=True),
+    Form("sigmoid", costs.binary_cross_entropy_with_logits.slope, of="z", scaled=True),
+    Form("ratio", costs.binary_cross_entropy.slope, of="a", scaled=True),
     Form("logarithm", lambda a, y: -y / a, of="a"),
     Form(
         "margin",
-        lambda x, y: -y if 1.0 - y * x > 0.0 else 0.0,
+        costs.hinge.slope,
         points=((0.3, 0.8), (0.6, 2.5), (1.5, 0.5), (2.0, 1.0)),
         within=1e-12,
     ),
