@@ -10,24 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autobp.ir import (
-    Array,
-    Choose,
-    Constant,
-    Fill,
-    Gather,
-    Map,
-    MatMul,
-    OneHot,
-    Reduce,
-    Repeat,
-    Reshape,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    View,
-)
+from autobp import ir
 from autobp.ir.expression import COMPARISONS, Expression, rule_of, value_of
 from autobp.ops import lookup
 
@@ -48,9 +31,9 @@ _SIGNS = {"exp": POSITIVE, "cosh": POSITIVE, "abs": NOT_NEGATIVE, "sigmoid": POS
 _FINITE = {"expm1", "sin", "cos", "tan", "atan", "sinh", "tanh", "erf", "erfc", "logaddexp", "stop_gradient"}
 
 
-def bounds_of_arrays(order: Iterable[Array]) -> dict[Array, Bounds]:
+def bounds_of_arrays(order: Iterable[ir.Array]) -> dict[ir.Array, Bounds]:
     """The bounds of forward arrays, operands before what is computed from them."""
-    found: dict[Array, Bounds] = {}
+    found: dict[ir.Array, Bounds] = {}
     for array in order:
         found[array] = _of_array(array, found)
     return found
@@ -139,30 +122,30 @@ def _of_operation(name: str, arguments: Sequence[Any], operands: Sequence[Bounds
     return bounds_of(rule, parts) if isinstance(rule, Expression) else _NOTHING
 
 
-def _of_array(array: Array, known: Mapping[Array, Bounds]) -> Bounds:
+def _of_array(array: ir.Array, known: Mapping[ir.Array, Bounds]) -> Bounds:
     operands = [known[x] for x in array.operands]
     signs = [x.sign for x in operands]
     finite = all(x.finite for x in operands)
-    if isinstance(array, Constant):
+    if isinstance(array, ir.Constant):
         lowest = float(array.values.min()) if array.size else 0.0
         return Bounds(_of_number(lowest).sign)
-    if isinstance(array, Map):
+    if isinstance(array, ir.Map):
         # the same slot for the same array, so that x·x is known for a square
         same = [Expression("slot", array.arrays.index(x)) for x in array.arrays]
         return bounds_of(value_of(array.operation, same, array.constants), operands)
-    if isinstance(array, Sum):
+    if isinstance(array, ir.Sum):
         positive = [sign if s > 0.0 else ANY for sign, s in zip(signs, array.signs, strict=True)]
         return Bounds(_sum(positive), finite)
-    if isinstance(array, RowDot) and array.x is array.y:
+    if isinstance(array, ir.RowDot) and array.x is array.y:
         return Bounds(max(signs[0], NOT_NEGATIVE), finite)
-    if isinstance(array, MatMul | RowDot):
+    if isinstance(array, ir.MatMul | ir.RowDot):
         return Bounds(min(signs), finite)
-    if isinstance(array, Spread):
+    if isinstance(array, ir.Spread):
         return Bounds(min(signs[0], NOT_NEGATIVE), finite)
-    if isinstance(array, Choose):
+    if isinstance(array, ir.Choose):
         return Bounds(known[array.values].sign, finite)
-    if isinstance(array, OneHot):
+    if isinstance(array, ir.OneHot):
         return Bounds(NOT_NEGATIVE)
-    if isinstance(array, View | Gather | Reshape | Fill | Repeat | Reduce | Segments):
+    if isinstance(array, ir.View | ir.Gather | ir.Reshape | ir.Fill | ir.Repeat | ir.Reduce | ir.Segments):
         return Bounds(signs[0], finite)
     return Bounds()

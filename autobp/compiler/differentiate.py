@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import ir
 from autobp.compiler.adjoint import (
     Adjoint,
     Piece,
@@ -33,31 +34,6 @@ from autobp.compiler.adjoint import (
     with_axis,
 )
 from autobp.compiler.bounds import Bounds, bounds_of, bounds_of_arrays
-from autobp.ir import (
-    Array,
-    Assemble,
-    Choose,
-    Constant,
-    Elementwise,
-    Fill,
-    Gather,
-    Map,
-    MatMul,
-    OneHot,
-    Place,
-    Product,
-    Program,
-    Reduce,
-    Repeat,
-    Reshape,
-    RowDot,
-    Segments,
-    Spread,
-    Sum,
-    Theta,
-    View,
-    in_order,
-)
 from autobp.ir.expression import (
     COMPARISONS,
     Expression,
@@ -71,7 +47,7 @@ from autobp.ir.expression import (
 from autobp.ops import DIVIDE, EXP, lookup
 
 
-def differentiate(outputs: Program) -> tuple[Array, dict[Array, Array]]:
+def differentiate(outputs: ir.Program) -> tuple[ir.Array, dict[ir.Array, ir.Array]]:
     """The gradient, (n_parameters,), of the mean over the samples of a program's output, one element.
 
     Also the adjoint of each array that has one of its own.
@@ -87,19 +63,21 @@ class _Reverse:
         unbounded: those whose adjoint may be infinite or not a number for finite parameters and arguments.
     """
 
-    def __init__(self, output: Array, theta: Theta) -> None:
-        self.order = in_order([output])
+    def __init__(self, output: ir.Array, theta: ir.Theta) -> None:
+        self.order = ir.in_order([output])
         self.theta = theta
-        self.active: set[Array] = set()
+        self.active: set[ir.Array] = set()
         for array in self.order:
             if array is theta or any(x in self.active for x in array.operands):
                 self.active.add(array)
-        self.pieces: dict[Array, list[Piece]] = {output: [(None, Adjoint(1.0, -1 if output.batched else 0))]}
-        self.adjoints: dict[Array, Array] = {}
-        self.unbounded: set[Array] = set()
+        self.pieces: dict[ir.Array, list[Piece]] = {
+            output: [(None, Adjoint(1.0, -1 if output.batched else 0))]
+        }
+        self.adjoints: dict[ir.Array, ir.Array] = {}
+        self.unbounded: set[ir.Array] = set()
         self.guards = any(array in self.active and _may_stop(array) for array in self.order)
 
-    def run(self) -> tuple[Array, dict[Array, Array]]:
+    def run(self) -> tuple[ir.Array, dict[ir.Array, ir.Array]]:
         for array in reversed(self.order):
             if array not in self.active or array is self.theta:
                 continue
@@ -115,17 +93,22 @@ class _Reverse:
             rule(array, adjoint)
         return self.gradient(), self.adjoints
 
-    def gradient(self) -> Array:
+    def gradient(self) -> ir.Array:
         pieces = self.pieces.get(self.theta)
         if pieces is None:
-            return Assemble((), (), (), True, self.theta.shape, False)
+            return ir.Assemble((), (), (), True, self.theta.shape, False)
         if all(place is None for place, _ in pieces):
             whole = materialise(combine(pieces, self.theta))
-            return Assemble((whole,), (None,), (False,), False, self.theta.shape, False)
+            return ir.Assemble((whole,), (None,), (False,), False, self.theta.shape, False)
         return assemble(pieces, self.theta)
 
     def give(
-        self, x: Array, adjoint: Adjoint, user: Array, place: Place | None = None, finite: bool = True
+        self,
+        x: ir.Array,
+        adjoint: Adjoint,
+        user: ir.Array,
+        place: ir.Place | None = None,
+        finite: bool = True,
     ) -> None:
         """Give an operand its part of the adjoint of the array that uses it.
 
@@ -140,23 +123,23 @@ class _Reverse:
     # ---------------------------------------------------------------------------------- infinite adjoints
 
     @cached_property
-    def bounds(self) -> Mapping[Array, Bounds]:
+    def bounds(self) -> Mapping[ir.Array, Bounds]:
         """What is known of the forward arrays."""
         return bounds_of_arrays(self.order)
 
-    def is_finite(self, partial: Any, arrays: Sequence[Array]) -> bool:
+    def is_finite(self, partial: Any, arrays: Sequence[ir.Array]) -> bool:
         """Whether a derivative, an expression over arrays, is finite; so where nothing depends on it."""
         return not self.guards or bounds_of(partial, [self.bounds[x] for x in arrays]).finite
 
-    def padding(self, array: Array, other: Array) -> Constant | None:
+    def padding(self, array: ir.Array, other: ir.Array) -> ir.Constant | None:
         """1 for what is there and 0 for what was padded, where an adjoint of ``array`` could make it NaN."""
-        if array not in self.unbounded or not isinstance(other, Spread):
+        if array not in self.unbounded or not isinstance(other, ir.Spread):
             return None
         there = np.zeros(other.size)
         there[other.positions] = 1.0
-        return Constant(there.reshape(other.shape))
+        return ir.Constant(there.reshape(other.shape))
 
-    def scaled(self, g: Adjoint, partial: Any, arrays: Sequence[Array], selects: bool = False) -> Adjoint:
+    def scaled(self, g: Adjoint, partial: Any, arrays: Sequence[ir.Array], selects: bool = False) -> Adjoint:
         """g times a partial derivative, an expression over arrays.
 
         Args:
@@ -188,7 +171,7 @@ class _Reverse:
 
     # ------------------------------------------------------------------------------------------- the rules
 
-    def map(self, array: Map, g: Adjoint) -> None:
+    def map(self, array: ir.Map, g: Adjoint) -> None:
         if array.operation is EXP and (through := self.softmax(array, g)):
             x = array.operands[0]
             self.give(x, sum_to(through, array.shape, array.batched, x), array)
@@ -197,26 +180,26 @@ class _Reverse:
         for x, partial in zip(array.operands, _partials(array), strict=True):
             if x not in self.active or (not isinstance(partial, Expression) and partial == 0.0):
                 continue
-            arrays: list[Array] = [array, *array.operands]
+            arrays: list[ir.Array] = [array, *array.operands]
             finite = self.is_finite(partial, arrays)
             if isinstance(partial, Expression) and partial.name == "op" and _is_of(partial, 1):
                 # a derivative that is an operation itself (softplus' = sigmoid) is an array of its own
-                arrays = [Map((array.operands[0],), array.shape, lookup(partial.arguments[0]))]
+                arrays = [ir.Map((array.operands[0],), array.shape, lookup(partial.arguments[0]))]
                 partial = Expression("slot", 0)
             product = self.scaled(g, partial, arrays, selects)
             self.give(x, sum_to(product, array.shape, array.batched, x), array, finite=finite)
 
-    def softmax(self, exponentials: Map, g: Adjoint) -> Adjoint | None:
+    def softmax(self, exponentials: ir.Map, g: Adjoint) -> Adjoint | None:
         """(G / total) · e as G · (e / total), where total is the sum of e: the softmax output, at most 1."""
-        if not isinstance(g.array, Elementwise) or g.array.expression.name != "/":
+        if not isinstance(g.array, ir.Elementwise) or g.array.expression.name != "/":
             return None
         numerator, divisor = g.array.expression.arguments
         if not isinstance(divisor, Expression) or divisor.name != "slot":
             return None
         total = g.array.operands[divisor.arguments[0]]
-        if not isinstance(total, Reduce) or total.operands[0] is not exponentials:
+        if not isinstance(total, ir.Reduce) or total.operands[0] is not exponentials:
             return None
-        softmax: Array = Map((exponentials, total), exponentials.shape, DIVIDE)
+        softmax: ir.Array = ir.Map((exponentials, total), exponentials.shape, DIVIDE)
         if not isinstance(numerator, Expression):
             return replace(g, array=softmax).times(numerator)
         if numerator.name != "slot":
@@ -225,7 +208,7 @@ class _Reverse:
         product = times(Expression("slot", 0), Expression("slot", 1))
         return replace(g, array=elementwise([softmax, factor], product))
 
-    def sum(self, array: Sum, g: Adjoint) -> None:
+    def sum(self, array: ir.Sum, g: Adjoint) -> None:
         if g.array is not None and sum(x in self.active for x in array.operands) > 1:
             g = Adjoint(array=materialise(g))
             assert g.array is not None
@@ -235,7 +218,7 @@ class _Reverse:
                 scaled = g.times(sign)
                 self.give(x, sum_to(scaled, array.shape, array.batched, x), array)
 
-    def matmul(self, array: MatMul, g: Adjoint) -> None:
+    def matmul(self, array: ir.MatMul, g: Adjoint) -> None:
         delta = full(materialise(g), array)
         self.adjoints[array] = delta
         rows, columns = array.rows, array.columns
@@ -244,7 +227,7 @@ class _Reverse:
                 continue
             mask = self.padding(array, other)
             made = (
-                Product(delta, other, spec, factor.shape, factor.batched)
+                ir.Product(delta, other, spec, factor.shape, factor.batched)
                 if mask is None
                 else selected_product(delta, other, spec, factor, mask)
             )
@@ -252,12 +235,12 @@ class _Reverse:
                 factor, Adjoint(array=made), array, finite=self.is_finite(Expression("slot", 0), [other])
             )
 
-    def rowdot(self, array: RowDot, g: Adjoint) -> None:
+    def rowdot(self, array: ir.RowDot, g: Adjoint) -> None:
         x, y = array.x, array.y
         shape = np.broadcast_shapes(x.shape, y.shape)
         if len(shape) > 1:
             g = with_axis(g)
-        both: tuple[tuple[Array, Array], ...] = ((x, y), (y, x))
+        both: tuple[tuple[ir.Array, ir.Array], ...] = ((x, y), (y, x))
         if x is y:  # two equal terms are one of twice the size
             g, both = g.times(2.0), both[:1]
         for operand, other in both:
@@ -273,49 +256,49 @@ class _Reverse:
             finite = self.is_finite(Expression("slot", 0), [other])
             self.give(operand, sum_to(product, shape, array.batched, operand), array, finite=finite)
 
-    def reduce(self, array: Reduce, g: Adjoint) -> None:
+    def reduce(self, array: ir.Reduce, g: Adjoint) -> None:
         _only_sums(array)
         only = len(array.source.shape) == 1
         self.give(array.source, g if only else with_axis(g), array)
 
-    def segments(self, array: Segments, g: Adjoint) -> None:
+    def segments(self, array: ir.Segments, g: Adjoint) -> None:
         _only_sums(array)
         if g.array is not None:
             counts = np.diff(np.append(array.starts, array.source.size))
-            g = replace(g, array=Repeat(full(g.array, array), counts))
+            g = replace(g, array=ir.Repeat(full(g.array, array), counts))
         self.give(array.source, g, array)
 
-    def spread(self, array: Spread, g: Adjoint) -> None:
+    def spread(self, array: ir.Spread, g: Adjoint) -> None:
         if g.array is not None:
-            g = replace(g, array=Gather(full(g.array, array), array.positions))
+            g = replace(g, array=ir.Gather(full(g.array, array), array.positions))
         self.give(array.source, g, array)
 
-    def view(self, array: View | Gather, g: Adjoint) -> None:
+    def view(self, array: ir.View | ir.Gather, g: Adjoint) -> None:
         self.give(array.source, g, array, array)
 
     gather = view
 
-    def reshape(self, array: Reshape, g: Adjoint) -> None:
+    def reshape(self, array: ir.Reshape, g: Adjoint) -> None:
         if g.array is not None:
-            g = replace(g, array=Reshape(full(g.array, array), array.source.shape))
+            g = replace(g, array=ir.Reshape(full(g.array, array), array.source.shape))
         self.give(array.source, g, array)
 
-    def fill(self, array: Fill, g: Adjoint) -> None:
+    def fill(self, array: ir.Fill, g: Adjoint) -> None:
         self.give(array.source, sum_to(g, array.shape, array.batched, array.source), array)
 
-    def choose(self, array: Choose, g: Adjoint) -> None:
+    def choose(self, array: ir.Choose, g: Adjoint) -> None:
         values = array.values
         if values not in self.active:
             return
         n = values.shape[-1]
-        one_hot = OneHot(array.index, n)
+        one_hot = ir.OneHot(array.index, n)
         selects = array in self.unbounded
         if array.outer:
             delta = full(materialise(g), array)
             made = (
                 selected_product(delta, one_hot, "columns", values, one_hot)
                 if selects
-                else Product(delta, one_hot, "columns", values.shape, values.batched)
+                else ir.Product(delta, one_hot, "columns", values.shape, values.batched)
             )
             self.give(values, Adjoint(array=made), array)
         else:
@@ -323,16 +306,16 @@ class _Reverse:
             self.give(values, sum_to(product, (*array.shape, n), array.batched, values), array)
 
 
-def _may_stop(array: Array) -> bool:
+def _may_stop(array: ir.Array) -> bool:
     """Whether an array has operands that get 0 of an infinite adjoint: it selects, or was padded."""
-    if isinstance(array, Map):
+    if isinstance(array, ir.Map):
         return array.operation.selects
-    if isinstance(array, MatMul | RowDot):
-        return any(isinstance(x, Spread) for x in array.operands)
-    return isinstance(array, Choose)
+    if isinstance(array, ir.MatMul | ir.RowDot):
+        return any(isinstance(x, ir.Spread) for x in array.operands)
+    return isinstance(array, ir.Choose)
 
 
-def _partials(array: Map) -> tuple[Any, ...]:
+def _partials(array: ir.Map) -> tuple[Any, ...]:
     """The derivatives by the operands, expressions over the result and the operands."""
     y, *operands = slots(1 + len(array.operands))
     partials = partials_of(array.operation, y, operands, array.constants)
@@ -344,7 +327,7 @@ def _partials(array: Map) -> tuple[Any, ...]:
     )
 
 
-def _only_sums(array: Reduce | Segments) -> None:
+def _only_sums(array: ir.Reduce | ir.Segments) -> None:
     """Maxima and minima are reductions only where no derivative flows through them."""
     if array.ufunc != "add":
         raise NotImplementedError(f"no derivative through {array.ufunc}")
