@@ -89,24 +89,15 @@ def compared(value: Value, other: Any, sign: str) -> float:
 # ---------------------------------------------------------------------------------------------------- slots
 
 
-def fill(
-    node: Value,
-    label: str,
-    data: float,
-    op: Operation | None,
-    parent: Value | None,
-    parent2: Value | None,
-    partial: float,
-    partial2: float,
-) -> None:
-    """Set all slots of a new node."""
+def fill(node: Value, label: str, data: float, op: Operation | None) -> None:
+    """Set all slots of a new node, which has no parents yet."""
     node._data = data
     node._grad = 0.0
     node._operation = op
-    node._parent = parent
-    node._parent2 = parent2
-    node._partial = partial
-    node._partial2 = partial2
+    node._parent = None
+    node._parent2 = None
+    node._partial = 0.0
+    node._partial2 = 0.0
     node._details = None
     node._mark = 0
     node.label = label
@@ -230,6 +221,6 @@ def apply(op: Operation, operands: Iterable[Any], constants: tuple[float, ...] =
     except (ValueError, ArithmeticError, AttributeError):
         partials = differentiate(op, y, *numbers_)
     node = Value(None, UNSET)
-    fill(node, "", y, op, None, None, 0.0, 0.0)
+    fill(node, "", y, op)
     fill_operands(node, nodes, partials, constants)
     return node

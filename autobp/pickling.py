@@ -55,7 +55,7 @@ def rebuild(
     data, grad, partials, constants = numbers
     node = cls.__new__(cls)
     operation = None if name == "" else BY_HAND if name == BY_HAND.name else lookup(name)
-    fill(node, label, data, operation, None, None, 0.0, 0.0)
+    fill(node, label, data, operation)
     node._grad = grad
     if symbol or operation is BY_HAND:
         node._details = HandMade(parents, partials, symbol, constants)
