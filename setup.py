@@ -23,7 +23,9 @@ from setuptools import Distribution, Extension, setup
 from setuptools.command.build_py import build_py
 
 MODULES = [
+    "autobp/elementary.py",
     "autobp/registry.py",
+    "autobp/special.py",
     "autobp/ops.py",
     "autobp/state.py",
     "autobp/details.py",

@@ -2,8 +2,8 @@
 
 ``from autobp import *`` brings all of ``autobp.__all__``: Value, networks, costs, training, derivatives,
 drawing and the functions of operations. It leaves out what would hide a builtin, ``autobp.abs``,
-``autobp.compile`` and ``autobp.sum``: these go by their full names. (Python's own ``abs`` and ``sum`` work on
-Values too.)
+``autobp.compile``, ``autobp.round`` and ``autobp.sum``: these go by their full names. (Python's own ``abs``
+and ``sum`` work on Values too.)
 """
 
 # ruff: noqa: F405, RUF022 (operations' names come by a star, and stand apart from the others)
@@ -87,12 +87,14 @@ __all__ = [
     "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
     "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
     "value_and_grad", "vjp",
-    # operations, and what is built of them; abs and sum, like compile, would hide a builtin
-    "acos", "asin", "atan", "cos", "cosh", "dot", "elu", "equal", "erf", "erfc", "exp", "expm1",
-    "function", "gelu", "greater", "greater_equal", "leaky_relu", "less", "less_equal", "log",
-    "log1p", "logsumexp", "maximum", "mean", "minimum", "not_equal", "relu", "sigmoid", "sign",
-    "silu", "sin", "sinh", "softmax", "softplus", "sqrt", "stop_gradient", "take", "tan", "tanh",
-    "where", "xlogy",
+    # operations, and what is built of them; abs, round and sum, like compile, would hide a builtin
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "cos", "cosh",
+    "cumsum", "digamma", "dot", "elu", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",
+    "function", "gelu", "greater", "greater_equal", "hurwitz_zeta", "hypot", "inverse_mills",
+    "leaky_relu", "less", "less_equal", "lgamma", "log", "log10", "log1p", "log2", "log_norm_cdf",
+    "log_sigmoid", "log_softmax", "logaddexp", "logsumexp", "maximum", "mean", "minimum", "mod", "norm",
+    "norm_cdf", "not_equal", "relu", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus",
+    "sqrt", "stop_gradient", "take", "tan", "tanh", "trigamma", "var", "where", "xlogy",
 ]  # fmt: skip
 
 

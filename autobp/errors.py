@@ -19,7 +19,8 @@ _CONVERSIONS: Final = {
     "functions the Value's own, v.exp() or v.sqrt(), and not those of math",
     "int()": "cannot be turned into an int: use int(v.data) for the number",
     "complex()": "cannot be turned into a complex number: use .data for the number",
-    "round()": "cannot be rounded: use round(v.data) for the number",
+    "round()": "cannot be rounded by Python's round: use autobp.round(v), whose derivative is 0, or "
+    "round(v.data) for the number",
     "index": "cannot be an index: use autobp.take(values, i), which records the choice, or int(v.data)",
 }
 
@@ -107,6 +108,8 @@ def check_finite(
     needs = f": {op.name} needs {op.domain}" if op.domain else ""
     if isinstance(error, ZeroDivisionError):
         raise ZeroDivisionError(f"{call} divides by zero{needs}")
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) or (
+        error is None and math.isnan(evaluate(op, *[x._data for x in operands], *constants))
+    ):
         raise ValueError(f"{call} is not defined{needs}")
     raise OverflowError(f"{call} overflows: the result is too large for a float")

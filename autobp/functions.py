@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,32 +23,57 @@ from autobp.registry import follow, names_a_function
 __all__ = [
     "abs",
     "acos",
+    "acosh",
     "asin",
+    "asinh",
     "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "clip",
     "cos",
     "cosh",
+    "cumsum",
+    "digamma",
     "dot",
     "elu",
     "equal",
     "erf",
     "erfc",
     "exp",
+    "exp2",
     "expm1",
+    "floor",
     "function",
     "gelu",
     "greater",
     "greater_equal",
+    "hurwitz_zeta",
+    "hypot",
+    "inverse_mills",
     "leaky_relu",
     "less",
     "less_equal",
+    "lgamma",
     "log",
     "log1p",
+    "log2",
+    "log10",
+    "log_norm_cdf",
+    "log_sigmoid",
+    "log_softmax",
+    "logaddexp",
     "logsumexp",
     "maximum",
     "mean",
     "minimum",
+    "mod",
+    "norm",
+    "norm_cdf",
     "not_equal",
     "relu",
+    "round",
     "sigmoid",
     "sign",
     "silu",
@@ -61,6 +87,8 @@ __all__ = [
     "take",
     "tan",
     "tanh",
+    "trigamma",
+    "var",
     "where",
     "xlogy",
 ]
@@ -120,6 +148,29 @@ equal = function(lookup("equal"))
 not_equal = function(lookup("not_equal"))
 where = function(lookup("where"))
 stop_gradient = function(lookup("stop_gradient"))
+log2 = function(lookup("log2"))
+log10 = function(lookup("log10"))
+exp2 = function(lookup("exp2"))
+logaddexp = function(lookup("logaddexp"))
+log_sigmoid = function(lookup("log_sigmoid"))
+cbrt = function(lookup("cbrt"))
+asinh = function(lookup("asinh"))
+acosh = function(lookup("acosh"))
+atanh = function(lookup("atanh"))
+atan2 = function(lookup("atan2"))
+hypot = function(lookup("hypot"))
+floor = function(lookup("floor"))
+ceil = function(lookup("ceil"))
+round = function(lookup("round"))
+mod = function(lookup("mod"))
+clip = function(lookup("clip"))
+lgamma = function(lookup("lgamma"))
+digamma = function(lookup("digamma"))
+trigamma = function(lookup("trigamma"))
+hurwitz_zeta = function(lookup("hurwitz_zeta"))
+norm_cdf = function(lookup("norm_cdf"))
+log_norm_cdf = function(lookup("log_norm_cdf"))
+inverse_mills = function(lookup("inverse_mills"))
 
 
 def take(values: Sequence[Any], index: Any) -> Value:
@@ -175,6 +226,31 @@ def softmax(values: Iterable[Any]) -> list[Value]:
     exponentials = [exp(x - largest) for x in values]
     total = sum(exponentials)
     return [e / total for e in exponentials]
+
+
+def log_softmax(values: Iterable[Any]) -> list[Value]:
+    """x_i - log Σ_j exp(x_j) for each i, stable for arguments of any size; ValueError for no values."""
+    values = [_value(x) for x in values]
+    total = logsumexp(values)
+    return [x - total for x in values]
+
+
+def cumsum(values: Iterable[Any]) -> list[Value]:
+    """x_1, x_1 + x_2, … up to the sum of all."""
+    return list(accumulate([_value(x) for x in values]))
+
+
+def var(values: Iterable[Any]) -> Value:
+    """The mean square distance from the mean, Σ (x_i - x̄)² / n; ValueError where there are no values."""
+    values = [_value(x) for x in values]
+    centre = mean(values)
+    return mean([(x - centre) ** 2 for x in values])
+
+
+def norm(values: Iterable[Any]) -> Value:
+    """√Σ x_i²; of none at all, Value(0). Where all are 0 it has no derivative: it is NaN."""
+    values = [_value(x) for x in values]
+    return sqrt(sum([x * x for x in values])) if values else Value(0.0)
 
 
 def _value(x: Any) -> Value:
@@ -250,6 +326,13 @@ def _try_rules(op: Operation) -> None:
             continue
 
 
+#: What NumPy calls them: its functions of an array of objects, or of an object, call the method of that name.
+_NUMPYS_NAMES: dict[str, str] = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh", "acosh": "arccosh",
+    "atanh": "arctanh", "atan2": "arctan2", "round": "rint", "floor": "__floor__", "ceil": "__ceil__",
+}  # fmt: skip
+
+
 def _install(op: Operation) -> None:
     """Make an operation's function, and the method of Value, but where they are written out already."""
     op.function = function(op)
@@ -257,16 +340,20 @@ def _install(op: Operation) -> None:
         return
     if op.name not in globals():
         _INSTALLED[op.name] = op
-    if op.arity is not None and (op.name in _METHODS or not hasattr(Value, op.name)):
-        _METHODS.add(op.name)
-        type.__setattr__(Value, op.name, _method(op))
+    if op.arity is not None:
+        for name in (op.name, _NUMPYS_NAMES.get(op.name, op.name)):
+            if name in _METHODS or not hasattr(Value, name):
+                _METHODS.add(name)
+                type.__setattr__(Value, name, _method(op, name))
 
 
-def _method(op: Operation) -> Callable[..., Value]:
+def _method(op: Operation, name: str) -> Callable[..., Value]:
     def method(self: Value, *arguments: Any, **named: Any) -> Value:
+        if "out" in named and named["out"] is None:
+            del named["out"]  # NumPy's functions of one object hand it on: np.clip(v, 0, 1)
         return call(op, (self, *arguments), named)
 
-    method.__name__, method.__qualname__ = op.name, f"Value.{op.name}"
+    method.__name__, method.__qualname__ = name, f"Value.{name}"
     method.__doc__ = function(op).__doc__
     return method
 

@@ -34,6 +34,7 @@ from autobp.registry import evaluate as evaluate
 from autobp.registry import lookup as lookup
 from autobp.registry import namespace as namespace
 from autobp.registry import operation as operation
+from autobp.special import LOGADDEXP as LOGADDEXP  # with which the rest of that module's table comes in
 
 # ---------------------------------------------------------------------------------------------- arithmetic
 
@@ -341,9 +342,8 @@ STOP_GRADIENT: Final = operation(
 
 # --------------------------------------------------------------------------------------------- derivatives
 
-#: The operations that stand here, by name, and not those that users register.
+#: The operations that stand here and in :mod:`autobp.special`, by name, and not those that users register.
 BUILT_IN: Final[dict[str, Operation]] = dict(TABLE)
-
 
 
 def _applied(xp: Any, op: Operation) -> Operation:

@@ -18,13 +18,14 @@ every namespace. Who does more with entries, such as making functions of them, i
 from __future__ import annotations
 
 import keyword
-import math
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
+
+from autobp.elementary import COMPOSED, ELEMENTARY, ON_ARRAYS, ON_FLOATS
 
 # How tightly an operation binds when it is written down; an operand that binds less tightly gets parentheses.
 SUM: Final = 1
@@ -246,12 +247,6 @@ class _Completion:
             setattr(self.xp, op.name, self.make(self.xp, op))
 
 
-#: What the rules of the table are made of, in the end; every namespace has its own.
-ELEMENTARY: Final = (
-    "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
-    "tanh", "erf", "erfc", "abs", "pow", "maximum", "minimum", "where", "choose",
-)  # fmt: skip
-
 _NAMESPACES: Final[list[_Completion]] = []
 
 
@@ -271,8 +266,9 @@ def namespace(
         complete: ``complete(xp, op)`` gives the function for an operation that is not among ``functions``;
             by default the operation's own rule.
         functions: exp, expm1, log, log1p, sqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, erfc,
-            abs, pow, maximum, minimum, where, and choose(index, values), by name. Operations that are not
-            among them, now or registered later, come from ``complete``.
+            abs, floor, pow, maximum, minimum, where, and choose(index, values), by name; of ``COMPOSED``,
+            what it has better ones of. Operations that are not among them, now or registered later, come
+            from ``complete``.
 
     Raises ValueError where one of those is missing whose own rule would call it again.
     """
@@ -280,7 +276,13 @@ def namespace(
     if missing and complete is _by_its_rule:
         raise ValueError(f"the namespace {name!r} needs {', '.join(missing)}, which rules are made of")
     made = SimpleNamespace(name=name, **functions)
-    completion = _Completion(made, complete, set(functions))
+    given = set(functions)
+    if complete is _by_its_rule:
+        for known, rule in COMPOSED.items():
+            if known not in functions:
+                setattr(made, known, partial(rule, made))
+        given |= set(COMPOSED)
+    completion = _Completion(made, complete, given)
     for op in TABLE.values():
         completion.complete(op)
     _NAMESPACES.append(completion)
@@ -293,7 +295,7 @@ def names_a_function(op: Operation, error: AttributeError) -> AttributeError | N
     if not isinstance(xp, SimpleNamespace):
         return None
     what = "which is itself" if error.name == op.name else "and no namespace has that function"
-    known = ", ".join(sorted({*ELEMENTARY, *TABLE} - {op.name}))
+    known = ", ".join(sorted({*ELEMENTARY, *COMPOSED, *TABLE} - {op.name}))
     return AttributeError(
         f"the rule of operation {op.name!r} calls xp.{error.name}, {what}; it may call {known}",
         name=error.name,
@@ -301,103 +303,11 @@ def names_a_function(op: Operation, error: AttributeError) -> AttributeError | N
     )
 
 
-def _float_pow(x: float, y: float) -> float:
-    try:
-        return math.pow(x, y)
-    except ValueError:
-        if x == 0.0:
-            raise ZeroDivisionError(f"0.0 cannot be raised to the power {y}") from None
-        raise
-
-
-def _float_maximum(x: float, y: float) -> float:
-    return x if x > y or x != x else y
-
-
-def _float_minimum(x: float, y: float) -> float:
-    return x if x < y or x != x else y
-
-
-def _float_where(condition: Any, x: Any, y: Any) -> Any:
-    return x if condition else y
-
-
-def _float_take(index: float, values: tuple[float, ...]) -> float:
-    return values[int(index)] if index == index else math.nan
-
-
 #: The eager engine's functions, on Python floats. They raise as :mod:`math` does.
-FLOATS: Final = namespace(
-    "floats",
-    exp=math.exp,
-    expm1=math.expm1,
-    log=math.log,
-    log1p=math.log1p,
-    sqrt=math.sqrt,
-    sin=math.sin,
-    cos=math.cos,
-    tan=math.tan,
-    asin=math.asin,
-    acos=math.acos,
-    atan=math.atan,
-    sinh=math.sinh,
-    cosh=math.cosh,
-    tanh=math.tanh,
-    erf=math.erf,
-    erfc=math.erfc,
-    abs=math.fabs,
-    pow=_float_pow,
-    maximum=_float_maximum,
-    minimum=_float_minimum,
-    where=_float_where,
-    choose=_float_take,
-)
-
-
-def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
-    stacked = np.stack(np.broadcast_arrays(*values))
-    position = np.broadcast_to(np.asarray(index, dtype=np.intp), stacked.shape[1:])
-    return np.take_along_axis(stacked, position[np.newaxis], axis=0)[0]
-
-
-def _elementwise(name: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
-    """A function that NumPy does not have, elementwise; SciPy, which has it, is no dependency of the core."""
-    on_arrays = np.vectorize(function, otypes=[np.float64])
-
-    def apply(x: Any) -> Any:
-        if np.iscomplexobj(x):
-            raise TypeError(f"{name} of complex numbers needs SciPy's: scipy.special.{name}")
-        return on_arrays(x)
-
-    return apply
-
+FLOATS: Final = namespace("floats", **ON_FLOATS)
 
 #: The same functions on NumPy arrays, in IEEE 754 arithmetic (silence its warnings with ``np.errstate``).
-NUMPY: Final = namespace(
-    "numpy",
-    exp=np.exp,
-    expm1=np.expm1,
-    log=np.log,
-    log1p=np.log1p,
-    sqrt=np.sqrt,
-    sin=np.sin,
-    cos=np.cos,
-    tan=np.tan,
-    asin=np.arcsin,
-    acos=np.arccos,
-    atan=np.arctan,
-    sinh=np.sinh,
-    cosh=np.cosh,
-    tanh=np.tanh,
-    erf=_elementwise("erf", math.erf),
-    erfc=_elementwise("erfc", math.erfc),
-    abs=np.abs,
-    pow=np.power,
-    maximum=np.maximum,
-    minimum=np.minimum,
-    where=np.where,
-    choose=_numpy_choose,
-)
+NUMPY: Final = namespace("numpy", **ON_ARRAYS)
 
 
 def evaluate(op: Operation, *operands: float) -> float:

@@ -14,7 +14,7 @@ import autobp
 from autobp import functions
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = {"abs", "compile", "sum"}
+LEFT_OUT = {"abs", "compile", "round", "sum"}
 INIT = Path(autobp.__file__)
 
 

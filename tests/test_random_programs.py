@@ -22,8 +22,10 @@ PARAMETERS = {
     "constant_power": (2.0, 3.0, 1.0, 0.0, -1.0, 0.5),
     "leaky_relu": (0.01, 0.3),
     "elu": (1.0, 0.5),
+    "hurwitz_zeta": (2.0, 3.5),
 }
 COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
+ROUNDING = ("floor", "ceil", "round", "mod")
 KINKS_AT_0 = ("relu", "leaky_relu", "elu", "abs", "sign")
 SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 
@@ -38,9 +40,12 @@ PREPARED = {
     "xlogy": (None, POSITIVE),
     "sqrt": (POSITIVE,),
     "tan": (BOUNDED,),
-    "asin": ("half sine",),
-    "acos": ("half sine",),
-    **dict.fromkeys(("exp", "expm1", "sinh", "cosh"), (BOUNDED,)),
+    **dict.fromkeys(("asin", "acos", "atanh"), ("half sine",)),
+    **dict.fromkeys(("exp", "expm1", "exp2", "sinh", "cosh"), (BOUNDED,)),
+    **dict.fromkeys(("log2", "log10", "cbrt"), (POSITIVE,)),
+    **dict.fromkeys(("lgamma", "digamma", "trigamma", "hurwitz_zeta", "acosh"), ("above one",)),
+    **dict.fromkeys(("hypot", "atan2", "mod"), (None, POSITIVE)),
+    "inverse_mills": (BOUNDED,),
 }
 
 
@@ -140,6 +145,8 @@ class _Builder:
     def prepared(self, k, how):
         if how == "half sine":
             return self.add("multiply", (self.add("sin", (k,)), 0.5))
+        if how == "above one":
+            return self.add("add", (self.add(POSITIVE, (k,)), 1.1))
         return k if how is None else self.add(how, (k,))
 
     def limited(self, k):
@@ -149,6 +156,11 @@ class _Builder:
         """Whether rounding cannot turn the comparison of two operands round."""
         known = [not isinstance(k, int) or k in self.exact for k in (x, y)]
         return x == y or all(known) or abs(self.number(x) - self.number(y)) > 1e-6
+
+    def between_wholes(self, name, k, divisor=1.0):
+        """Whether rounding cannot make another whole number of what is rounded."""
+        x = self.number(k) / self.number(divisor) + (0.5 if name == "round" else 0.0)
+        return abs(x - round(x)) > 1e-6
 
     def statement(self, name, choices, parameter):
         op = TABLE[name]
@@ -169,6 +181,11 @@ class _Builder:
             operands[0] = self.add("greater", (operands[0], 0.0))
         elif name in KINKS_AT_0:
             if not self.decided(operands[0], 0.0):
+                return
+        elif name in ROUNDING and not self.between_wholes(name, *operands):
+            return
+        elif name == "clip":
+            if not all(self.decided(operands[i], operands[k]) for i, k in ((0, 1), (0, 2), (1, 2))):
                 return
         elif (name in COMPARISONS or name in ("maximum", "minimum")) and not self.decided(*operands):
             return

@@ -59,6 +59,14 @@ def _holds(relation, torch_name):
     )
 
 
+def _torch_zeta(torch, x, s):
+    return torch.special.zeta(torch.tensor(s, dtype=torch.float64), x)
+
+
+def _away_from_wholes(x):
+    return (x - round(x),)
+
+
 REAL = ((-3.0, 3.0),)
 POSITIVE = ((0.3, 3.0),)
 PHI = lambda x: (1 + sp.erf(x / sp.sqrt(2))) / 2  # noqa: E731
@@ -86,6 +94,7 @@ WITNESSES = {
     "cos": Witness(sp.cos, _named("cos")),
     "tan": Witness(sp.tan, _named("tan"), ((-1.2, 1.2),)),
     "one_minus_square": Witness(lambda x: 1 - x**2, lambda torch, x: 1 - x * x),
+    "square_minus_one": Witness(lambda x: x**2 - 1, lambda torch, x: x * x - 1),
     "asin": Witness(sp.asin, _named("asin"), ((-0.8, 0.8),)),
     "acos": Witness(sp.acos, _named("acos"), ((-0.8, 0.8),)),
     "atan": Witness(sp.atan, _named("atan")),
@@ -144,6 +153,60 @@ WITNESSES = {
         ((0, 2), *REAL * 3),
     ),
     "stop_gradient": Witness(Stopped, lambda torch, x: x.detach()),
+    "log2": Witness(lambda x: sp.log(x, 2), _named("log2"), POSITIVE),
+    "log10": Witness(lambda x: sp.log(x, 10), _named("log10"), POSITIVE),
+    "exp2": Witness(lambda x: 2**x, _named("exp2")),
+    "logaddexp": Witness(lambda x, y: sp.log(sp.exp(x) + sp.exp(y)), _named("logaddexp"), REAL * 2),
+    "log_sigmoid": Witness(
+        lambda x: -sp.log(1 + sp.exp(-x)), lambda torch, x: torch.nn.functional.logsigmoid(x)
+    ),
+    "cbrt": Witness(sp.cbrt, lambda torch, x: torch.sign(x) * torch.abs(x) ** (1 / 3), POSITIVE),
+    "asinh": Witness(sp.asinh, _named("asinh")),
+    "acosh": Witness(sp.acosh, _named("acosh"), ((1.2, 4.0),)),
+    "atanh": Witness(sp.atanh, _named("atanh"), ((-0.8, 0.8),)),
+    "atan2": Witness(
+        sp.atan2, _named("atan2"), REAL * 2, kinks=lambda y, x: (y if x < 0.1 else 1, y * y + x * x)
+    ),
+    "hypot": Witness(
+        lambda x, y: sp.sqrt(x**2 + y**2), _named("hypot"), REAL * 2, kinks=lambda x, y: (x * x + y * y,)
+    ),
+    "floor": Witness(lambda x: Stopped(sp.floor(x)), _named("floor"), kinks=_away_from_wholes),
+    "ceil": Witness(lambda x: Stopped(sp.ceiling(x)), _named("ceil"), kinks=_away_from_wholes),
+    "round": Witness(
+        lambda x: Stopped(sp.floor(x + sp.Rational(1, 2))),
+        _named("round"),
+        kinks=lambda x: _away_from_wholes(x + 0.5),
+    ),
+    "mod": Witness(
+        lambda x, y: x - y * Stopped(sp.floor(x / y)),
+        _named("remainder"),
+        REAL + POSITIVE,
+        kinks=lambda x, y: _away_from_wholes(x / y),
+    ),
+    "clip": Witness(
+        lambda x, low, high: sp.Piecewise((low, x < low), (high, x > high), (x, True)),
+        lambda torch, x, low, high: torch.clamp(x, low, high),
+        ((-3.0, 3.0), (-2.0, -0.1), (0.1, 2.0)),
+        kinks=lambda x, low, high: (x - low, x - high),
+    ),
+    "lgamma": Witness(sp.loggamma, _named("lgamma"), ((0.5, 12.0),)),
+    "digamma": Witness(lambda x: sp.polygamma(0, x), _named("digamma"), ((0.5, 12.0),)),
+    "trigamma": Witness(
+        lambda x: sp.polygamma(1, x), lambda torch, x: _torch_zeta(torch, x, 2.0), ((0.5, 12.0),)
+    ),
+    "hurwitz_zeta": Witness(
+        lambda x, s: sp.zeta(sp.nsimplify(s), x),
+        lambda torch, x, s: _torch_zeta(torch, x, s),
+        ((0.5, 12.0),),
+        ((2.0,), (3.0,), (5.0,)),
+    ),
+    "norm_cdf": Witness(PHI, lambda torch, x: torch.special.ndtr(x)),
+    "log_norm_cdf": Witness(lambda x: sp.log(PHI(x)), lambda torch, x: torch.special.log_ndtr(x)),
+    "inverse_mills": Witness(
+        lambda x: sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi) / PHI(x),
+        lambda torch, x: torch.exp(-x * x / 2) / math.sqrt(2 * math.pi) / torch.special.ndtr(x),
+        ((-1.5, 3.0),),
+    ),
 }
 
 
@@ -232,6 +295,10 @@ COMPLEX = namespace(
     erf=scipy.special.erf,
     erfc=scipy.special.erfc,
     pow=np.power,
+    asinh=np.arcsinh,
+    acosh=np.arccosh,
+    atanh=np.arctanh,
+    floor=lambda x: np.floor(np.real(x)),
     abs=lambda x: np.where(np.real(x) < 0, -x, x),
     maximum=lambda x, y: np.where(np.real(x) > np.real(y), x, y),
     minimum=lambda x, y: np.where(np.real(x) < np.real(y), x, y),

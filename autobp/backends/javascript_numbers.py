@@ -116,12 +116,15 @@ def _choose(index: Any, values: tuple[Any, ...]) -> Number:
     return Number(f"choose({literal(index)}, [{', '.join(map(literal, values))}])")
 
 
-#: The elementary functions as calls of JavaScript's own; erf, erfc, logaddexp, power and choose the page's.
+#: The elementary functions as calls of JavaScript's own; where it has none, of the page's (elementary.js).
 JAVASCRIPT = namespace(
     "javascript",
     erf=_function("erf"),
     erfc=_function("erfc"),
     logaddexp=_function("logaddexp"),
+    exp2=lambda x: _call("power", 2.0, x),
+    rint=_function("rint"),
+    remainder=_function("remainder"),
     pow=_function("power"),
     maximum=_function("Math.max"),
     minimum=_function("Math.min"),
@@ -130,7 +133,8 @@ JAVASCRIPT = namespace(
     **{
         name: _function(f"Math.{name}")
         for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan",
-                     "sinh", "cosh", "tanh", "abs")
+                     "sinh", "cosh", "tanh", "abs", "floor", "ceil", "log2", "log10", "cbrt", "asinh",
+                     "acosh", "atanh", "atan2", "hypot")
     },
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from autobp import ir
 from autobp.backends.printer import Formulas, Printer, Template, Text, expression_of
 from autobp.backends.source_module import SourceModule
-from autobp.ir.expression import COMPARISONS, Expression
+from autobp.ir.expression import COMPARISONS, NUMPYS, Expression
 from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, TABLE
 
@@ -64,7 +64,7 @@ class LatexFormulas(Formulas):
         return Text(decimal(x), SIGN if x < 0 else ATOM)
 
     def operation(self, name: str, operands: Sequence[Text]) -> Text:
-        op = TABLE[name]
+        op = TABLE[NUMPYS.get(name, name)]
         if op.arity is None:
             inner = ", ".join([x.text for x in operands])
             return Text(rf"\operatorname{{{op.name}}}\left({inner}\right)".replace("_", r"\_"), ATOM)

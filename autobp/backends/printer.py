@@ -7,7 +7,9 @@ it is used. A :class:`Formulas` writes the expressions inside, by a table: name 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -137,7 +139,7 @@ class Formulas:
     def body(
         self, rule: Expression, operands: Sequence[str], prefix: str = ""
     ) -> tuple[list[tuple[str, str]], str]:
-        """A rule as the body of a function: (name, text) of what it uses several times, then the result.
+        """A rule as the body of a function: (name, text) of what is used again or is long, then the result.
 
         Args:
             operands: the names of the operands and constants.
@@ -145,12 +147,29 @@ class Formulas:
         """
         slots = [Text(prefix + name, ATOM) for name in operands]
         known: dict[int, Text] = {}
-        named = []
-        for expression in _used_again(rule):
-            name = prefix + "eabcdfgh"[len(known) % 8]
-            named.append((name, self.write(expression, slots, known).text))
-            known[id(expression)] = Text(name, ATOM)
-        return named, self.write(rule, slots, known).text
+        named: list[tuple[str, str]] = []
+        kept: list[tuple[str, str]] = []
+        free = (name for name in _letters() if name not in operands)
+        for expression, uses in _parts(rule):
+            text = self.write(expression, slots, known).text
+            if uses > 1 or (len(text) > _LONGEST and expression is not rule):
+                name = prefix + next(free)
+                named.append((name, text))
+                known[id(expression)] = Text(name, ATOM)
+        result = self.write(rule, slots, known).text
+        read = result  # a comparison that is asked for its truth is written where it is asked
+        for name, text in reversed(named):
+            if re.search(rf"\b{name}\b", read):
+                kept.append((name, text))
+                read += " " + text
+        return kept[::-1], result
+
+
+def _letters() -> Iterator[str]:
+    """e, a, b … h, then e2, a2 and so on."""
+    yield from "eabcdfgh"
+    for number in itertools.count(2):
+        yield from [f"{letter}{number}" for letter in "eabcdfgh"]
 
 
 def is_comparison(expression: Any) -> bool:
@@ -158,8 +177,8 @@ def is_comparison(expression: Any) -> bool:
     return isinstance(expression, Expression) and expression.name in COMPARISONS
 
 
-def _used_again(rule: Expression) -> list[Expression]:
-    """The parts of a rule that it uses several times, each after its own parts."""
+def _parts(rule: Expression) -> list[tuple[Expression, int]]:
+    """The parts of a rule, itself the last, each after its own parts, and how often each is used."""
     counts: dict[int, int] = {}
     order: list[Expression] = []
 
@@ -172,7 +191,7 @@ def _used_again(rule: Expression) -> list[Expression]:
                 order.append(expression)
 
     visit(rule)
-    return [expression for expression in order if counts[id(expression)] > 1]
+    return [(expression, counts[id(expression)]) for expression in order]
 
 
 def map_expression(array: ir.Map | ir.Sum) -> Expression:

@@ -38,6 +38,19 @@ function logaddexp(x, y) {
   return x === y ? x + Math.LN2 : Math.max(x, y) + Math.log1p(Math.exp(-Math.abs(x - y)));
 }
 
+// to the nearest whole number, a tie to the even one; of halves and beyond 2^52 nothing else is exact
+function rint(x) {
+  const below = Math.floor(x);
+  if (x - below === 0.5) return 2 * Math.floor(0.5 * below + 0.5);
+  return x - below > 0.5 ? below + 1 : below;
+}
+
+// x - y·⌊x/y⌋, exactly, with the sign of y
+function remainder(x, y) {
+  const left = x % y;
+  return left !== 0 && left < 0 !== y < 0 ? left + y : left;
+}
+
 function choose(index, values) {
   return values[index] ?? NaN;
 }

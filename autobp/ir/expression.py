@@ -32,7 +32,22 @@ UFUNCS = {
     "maximum": "maximum",
     "minimum": "minimum",
     "logaddexp": "logaddexp",
+    "log2": "log2",
+    "log10": "log10",
+    "exp2": "exp2",
+    "cbrt": "cbrt",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
+    "atan2": "arctan2",
+    "hypot": "hypot",
+    "floor": "floor",
+    "ceil": "ceil",
+    "rint": "rint",
+    "remainder": "remainder",
 }
+#: Operations that NumPy calls otherwise.
+NUMPYS = {"rint": "round", "remainder": "mod"}
 COMPARISONS = {
     "greater": ">",
     "greater_equal": ">=",
@@ -226,7 +241,10 @@ KERNELS: dict[str, Callable[[Any], Any]] = {
     "softplus": lambda x: SYMBOLS.logaddexp(x, 0.0),
 }
 
-_DIRECT = {"add", "subtract", "multiply", "divide", "negative", "where", "constant_power", "power"}
+#: Operations that are written as signs or as NumPy's functions of another name.
+_DIRECT = {
+    "add", "subtract", "multiply", "divide", "negative", "where", "constant_power", "power", "round", "mod",
+}  # fmt: skip
 
 
 def slots(n: int) -> list[Expression]:
