@@ -4,9 +4,9 @@ A number of the walk is a float, or a vector with an element for each row of dat
 and what passes along an edge is :func:`autobp.chain.stops`'.
 
 **What rounding does** is found out by walking again, many times, with every rounding replaced by a random one
-that is somewhat larger (Monte Carlo arithmetic, after Parker). How far the results lie apart is what the graph
-itself makes of its roundings, in whatever order its sums are added up: cancellation, a logarithm near 0, a
-recurrence that forgets or amplifies, a comparison that may fall out either way. A bound that is passed on from
+that is somewhat larger (Monte Carlo arithmetic, after Parker). How far the results lie apart is what the
+graph itself makes of its roundings, in whatever order its sums are added up: cancellation, a logarithm near
+0, a recurrence that forgets or amplifies, a comparison that may fall out either way. A bound passed on from
 operation to operation by absolute values would say the same of a short formula, and nothing of a long one.
 """
 
@@ -37,13 +37,14 @@ from autobp.ops import (
 from autobp.reading.graph import CONSTANT, PARAMETER, Graph
 
 Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 #: Half a unit in the last place, of 1.
 UNIT = 2.0**-53
 #: The random roundings, in units of the true ones: enough for functions that are right to a few units, and
 #: for sums in another order.
 _NOISE = 32.0
-_SAMPLES = 16  # walks: that all of them stay on one side of a kink that the numbers lie on is not to be expected
+_SAMPLES = 16  # walks, so many that on a kink not all will stay on one side of it
 _TABLE = 1009  # random vectors, used in turn; a prime, so that no loop of a graph meets the same ones again
 _TINY = 1e-290  # where the spacing of numbers may show that they are not normal
 _SMALLEST = 5e-324
@@ -160,8 +161,8 @@ class Rounding:
     """Random roundings of a graph's values and adjoints at some numbers.
 
     What a node's operation rounds is perturbed by a random part of it, up to 32 times half a unit in the last
-    place. Exact are whole numbers that sums and products make of whole numbers, as counts and indices are, and
-    what an operation selects. A sum that goes on from a sum, whose terms may be added in another order, is
+    place. Exact are whole numbers that arithmetic makes of whole numbers, as counts and indices are, and what
+    an operation selects. A sum that goes on from a sum, whose terms may be added in another order, is
     perturbed by a part of the sum of the absolute terms.
     """
 
@@ -171,8 +172,9 @@ class Rounding:
         for i, value in enumerate(values):
             numbers[i] = value
         self._graph, self._numbers = graph, numbers
-        self._whole: list[bool] = ((numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**52)).all(1).tolist()
-        self._tiny: list[bool] = (np.abs(numbers) < _TINY).any(1).tolist()
+        whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2.0**52)
+        self._whole: Bools = np.all(whole, axis=1)
+        self._tiny: Bools = np.any(np.abs(numbers) < _TINY, axis=1)
         self._sizes: dict[int, Array] = {}  # of sums, the absolute terms of them
         width = _SAMPLES * m
         noise = np.random.default_rng(0).uniform(-_NOISE * UNIT, _NOISE * UNIT, (_TABLE, width))
@@ -187,7 +189,7 @@ class Rounding:
         if operation.selects or operation is NEGATIVE or operation is ABS:
             return y
         whole = self._whole
-        if operation in _EXACT_ON_WHOLE_NUMBERS and whole[i] and all([whole[p] for p in parents]):
+        if operation in _EXACT_ON_WHOLE_NUMBERS and whole[i] and whole[[*parents]].all():
             return y
         k = self._step()
         if size is not None:
