@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from autobp.backends import numpy_calls
 from autobp.backends.latex import equations
@@ -15,6 +17,7 @@ from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
+from autobp.compiler.verified import prove
 from autobp.ir import Floats
 from autobp.reading.graph import Graph
 
@@ -48,7 +51,7 @@ class Executable:
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
-        self.graph = graph if check else None
+        self.graph, self.check = graph, check
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}
         fast_module, checked_module = SourceModule(), SourceModule()
@@ -68,6 +71,7 @@ class Executable:
         self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
         self._start()
+        prove(self.run, graph, signature, compiled)
 
     @property
     def source(self) -> str:
@@ -82,7 +86,7 @@ class Executable:
         """One of the functions, and this thread's buffers for m rows."""
         if self._namespace is None:
             namespace: dict[str, Any] = dict(self.constants)
-            if self.graph is not None:
+            if self.check:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
             self._namespace = namespace
@@ -93,6 +97,12 @@ class Executable:
                 del kept[next(iter(kept))]
             work = kept[name, m] = self.work[name].allocate(m)
         return self._namespace[name], work
+
+    def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
+        """What one of the functions gives for theta and arrays of rows."""
+        function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
+        with np.errstate(all="ignore"):
+            return function(theta, *arrays, work)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}

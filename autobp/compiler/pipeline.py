@@ -50,10 +50,12 @@ class Compiled:
     Attributes:
         programs: by the name of the function that each becomes.
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
+        adjoints: of the arrays that have one of their own, up to a factor for all of it.
     """
 
     programs: Mapping[str, Program]
     scalars: Mapping[Array, Indices]
+    adjoints: Mapping[Array, Array]
 
 
 def programs_of(graph: Graph, signature: Signature) -> Compiled:
@@ -62,8 +64,9 @@ def programs_of(graph: Graph, signature: Signature) -> Compiled:
     unnamed, scalars = group(canonical, len(signature.labels), signature.samples)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
-        return Compiled({"value": replace(outputs, result_shape=signature.result_shape)}, scalars)
+        return Compiled({"value": replace(outputs, result_shape=signature.result_shape)}, scalars, {})
     value = mean_cost(outputs)
     gradient, adjoints = differentiate(outputs)
     both = replace(value, results=(*value.results, gradient))
-    return Compiled({"value": value, "cost_and_gradient": name_backward(both, adjoints)}, scalars)
+    programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
+    return Compiled(programs, scalars, adjoints)

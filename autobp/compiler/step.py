@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
+from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
 from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
@@ -96,6 +97,21 @@ class Step:
         if not isfinite(cost) and (parts := self._mean_of_parts(theta, arguments, "value")) is not None:
             return float(parts[0])
         return cost
+
+    def verify(self, theta: ArrayLike, *arguments: ArrayLike) -> Certificate:
+        """Whether the program gives at these numbers what the scalar graph gives, row by row.
+
+        The graph that was traced is walked anew for each row, by the operations' own rules and the chain
+        rule, which takes much longer than a call. Compared are each row's cost and gradient, as the program
+        gives them for that row alone, and their means over all rows; or the outputs.
+
+        Returns:
+            a report: true where differences are within what rounding explains; ``str`` shows a table.
+
+        Raises as a call of the step does.
+        """
+        executable, vector, arrays = self._prepare(theta, arguments)
+        return certify(self, executable.graph, executable.matrices, executable.result_shape, vector, arrays)
 
     def _mean_of_parts(self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str) -> Floats | None:
         """The cost, and the gradient after it, where they were out of range only for the sum over rows."""
