@@ -9,6 +9,7 @@ import pytest
 
 import autobp
 from autobp.__main__ import main
+from autobp.command import commands
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,7 +64,9 @@ def test_check_ends_with_one_where_something_differs(monkeypatch, capsys):
         (["train", "moons", "--optimizer", "sdg"], ["did you mean 'sgd'?"]),
         (["train", "moons", "--drop", "x1"], ["moons is not a file", "drop"]),
         (["check", "3", "2", "--l2", "-1"], ["--l2", "-1"]),
-        (["chek"], ["'chek'", "check"]),
+        (["chek"], ["did you mean 'check'?"]),
+        (["check", "3", "2", "--sed", "1"], ["did you mean '--seed'?"]),
+        (["check", "3", "2", "-q"], ["unknown argument '-q'"]),
         ([], ["COMMAND"]),
         (["draw", "2", "1"], ["-o"]),
         (["draw", "2", "1", "-o", "x.gif"], [".svg", "x.gif"]),
@@ -86,6 +89,28 @@ def test_bad_arguments_get_one_clear_line_and_status_two(arguments, words, capsy
     for word in words:
         assert word in shown
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_command_is_one_file(tmp_path, monkeypatch, capsys):
+    (tmp_path / "greet.py").write_text(
+        "from autobp.command.parser import Command\n"
+        "def run(options):\n"
+        "    print('hello', options.name)\n"
+        "    return 0\n"
+        "COMMAND = Command('Greet somebody.', '  autobp greet you', lambda c: c.add_argument('name'), run)\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    try:
+        assert main(["greet", "you"]) == 0
+        assert capsys.readouterr().out == "hello you\n"
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert "greet somebody" in capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            main(["gret"])
+        assert "did you mean 'greet'?" in capsys.readouterr().err
+    finally:
+        sys.modules.pop(f"{commands.__name__}.greet")
 
 
 @pytest.mark.parametrize("what", ["network", "graph"])
