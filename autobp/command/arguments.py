@@ -1,10 +1,10 @@
-"""The kinds of arguments that commands take, each with a message of its own, and files to write."""
+"""The kinds of arguments that commands take, each with a message of its own."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 from autobp.arguments import unknown
 
@@ -23,16 +23,34 @@ def one_of(
 
 
 def names(text: str) -> list[str]:
+    """Names with commas between them."""
     return text.split(",")
 
 
 def size(text: str) -> int:
+    """A whole number above 0."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
+def count(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def part(text: str) -> float:
+    """A number from 0 to below 1."""
+    given = number(text)
+    if not 0 <= given < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part, from 0 to below 1")
+    return given
+
+
 def above_zero(text: str) -> float:
+    """A finite number above 0."""
     given = number(text)
     if not given > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
@@ -40,6 +58,7 @@ def above_zero(text: str) -> float:
 
 
 def at_least_zero(text: str) -> float:
+    """A finite number from 0."""
     given = number(text)
     if not given >= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not 0 or more")
@@ -47,21 +66,11 @@ def at_least_zero(text: str) -> float:
 
 
 def number(text: str) -> float:
+    """A finite number."""
     try:
-        return float(text)
+        given = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-
-
-def picture_format(path: Path) -> str:
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in ("svg", "png", "pdf"):
-        raise ValueError(f"the output must end in .svg, .png or .pdf; got {path}")
-    return kind
-
-
-def write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
+    if not math.isfinite(given):
+        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+    return given

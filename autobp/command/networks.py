@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import autobp
 from autobp import costs, nn
 from autobp.activations import known_activations
-from autobp.command.arguments import at_least_zero, names, one_of
+from autobp.command.arguments import at_least_zero, count, names, one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_network(command: argparse.ArgumentParser, activation: str = "sigmoid") -> None:
+    """Add the arguments that :func:`network_of` and :func:`cost_of` read."""
     command.add_argument("network", nargs="+", metavar="SIZE | FILE.npz",
                          help="inputs, hidden layers, outputs; or a saved network")  # fmt: skip
     command.add_argument(
@@ -36,7 +37,7 @@ def add_network(command: argparse.ArgumentParser, activation: str = "sigmoid") -
         "--init", default="xavier", metavar="NAME",
         help=f"how weights start: {', '.join(nn.INITIALISATIONS)} (default: xavier)",
     )  # fmt: skip
-    command.add_argument("--seed", type=int, default=0, help="for weights and samples (default: 0)")
+    command.add_argument("--seed", type=count, default=0, help="for weights and samples (default: 0)")
 
 
 def network_of(options: argparse.Namespace) -> nn.MLP:
@@ -51,6 +52,7 @@ def network_of(options: argparse.Namespace) -> nn.MLP:
 
 
 def random_network(options: argparse.Namespace) -> nn.MLP:
+    """A network of ``options.sizes``."""
     sizes = options.sizes
     if len(sizes) < 2:
         raise ValueError(f"a network needs two sizes or more, inputs first and outputs last; got {sizes}")
@@ -66,9 +68,10 @@ def random_network(options: argparse.Namespace) -> nn.MLP:
 
 
 def cost_of(net: nn.MLP, options: argparse.Namespace) -> str:
-    """The cost asked for, or the one that suits the output."""
+    """The cost asked for, or the one it was trained with, or the one that suits the output."""
     chosen: str | None = options.cost
-    return chosen or costs.suiting(net.activations[-1]).name
+    known = net.about.cost if net.about is not None and net.about.cost in costs.COSTS else ""
+    return chosen or known or costs.suiting(net.activations[-1]).name
 
 
 def random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array, Array]:
@@ -78,6 +81,11 @@ def random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array,
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(m, n))
     return X, costs.COSTS[cost].random_targets(m, k, rng)
+
+
+def told_by(net: nn.MLP) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of its inputs and of its classes that a network was saved with, if it was."""
+    return ((), ()) if net.about is None else (net.about.names, net.about.classes)
 
 
 def cost_on(net: nn.MLP, cost: str, x: Array, y: Array) -> tuple[nn.Trace, autobp.Value]:

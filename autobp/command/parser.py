@@ -43,7 +43,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser_of(commands: Mapping[str, Command]) -> Parser:
-    """The parser of ``autobp COMMAND …``; what it reads has ``run``, and ``command``, its name."""
+    """The parser of ``autobp COMMAND …``; what it reads has ``run``, ``command``, its name, ``parser``,
+    its own, and ``parsers``, by name.
+    """
     parser = Parser(
         prog="autobp",
         description="Write scalars, see every derivative, run at matrix speed.",
@@ -60,7 +62,7 @@ def parser_of(commands: Mapping[str, Command]) -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(own)
-        own.set_defaults(run=command.run, parser=own)
+        own.set_defaults(run=command.run, parser=own, parsers=chosen.choices)
     return parser
 
 
