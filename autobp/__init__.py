@@ -15,7 +15,7 @@ from autobp import costs as costs
 from autobp import functions as functions
 from autobp import nn as nn
 from autobp import optim as optim
-from autobp.build import BUILD
+from autobp.build import BUILD, VERSION
 from autobp.engine import Value as Value
 from autobp.functions import *  # noqa: F403
 from autobp.nn import MLP as MLP
@@ -43,12 +43,13 @@ if TYPE_CHECKING:
     from autobp.html_page import page as page
     from autobp.training import History as History
     from autobp.training import accuracy as accuracy
+    from autobp.training import answers as answers
     from autobp.training import fit as fit
     from autobp.training import predict as predict
     from autobp.training import r_squared as r_squared
     from autobp.training import rmse as rmse
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 #: true where the core was compiled when it was installed; if not, it says why: ``autobp.__compiled__.reason``
 __compiled__ = BUILD
@@ -58,6 +59,7 @@ __compiled__ = BUILD
 _LAZY = {
     "History": "autobp.training",
     "accuracy": "autobp.training",
+    "answers": "autobp.training",
     "check": "autobp.check",
     "check_grad": "autobp.gradient_check",
     "compile": "autobp.compiler",
@@ -83,8 +85,8 @@ _LAZY = {
 
 # Written out, since type checkers read it: mypy does not follow functions.__all__ from here.
 __all__ = [
-    "History", "Layer", "MLP", "Module", "Neuron", "Value", "accuracy", "check", "check_grad",
-    "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "History", "Layer", "MLP", "Module", "Neuron", "Value", "accuracy", "answers", "check",
+    "check_grad", "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
     "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
     "value_and_grad", "vjp",
     # operations, and what is built of them; abs, round and sum, like compile, would hide a builtin
@@ -110,5 +112,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    helpers = {"Any", "BUILD", "TYPE_CHECKING", "import_module"}
+    helpers = {"Any", "BUILD", "TYPE_CHECKING", "VERSION", "import_module"}
     return sorted({*globals(), *_LAZY, *functions.__all__} - helpers)

@@ -89,3 +89,13 @@ def _unlike(what: str, rows: Any) -> str:
 
 def _entry(what: str, index: tuple[Any, ...]) -> str:
     return f"{what}[{', '.join(str(i) for i in index)}]" if index else what
+
+
+def number(what: str, given: Any) -> float:
+    """A number as float; TypeError where it is anything else, text that reads like one included."""
+    if isinstance(given, str):
+        raise TypeError(f"{what} must be a number; got the text {given!r}: leave out the quotes")
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} must be a number; got {given!r}") from None

@@ -1,6 +1,6 @@
-"""How this copy of the package was built: whether its core is compiled and, if not, why.
+"""Which version this is, and how it was built: whether its core is compiled and, if not, why.
 
-In: what setup.py recorded beside this file. Out: ``autobp.__compiled__``.
+In: what setup.py recorded beside this file. Out: ``autobp.__compiled__``, ``autobp.__version__``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autobp.engine import COMPILED
+
+#: As in setup.cfg.
+VERSION = "0.1.0"
 
 #: Where setup.py writes why it compiled nothing; a build that is compiled has no such file.
 RECORD = Path(__file__).with_name("not_compiled.txt")

@@ -18,6 +18,7 @@ import numpy as np
 from mypy_extensions import mypyc_attr
 from numpy.typing import ArrayLike, NDArray
 
+from autobp.about import About
 from autobp.activations import ACTIVATIONS as ACTIVATIONS
 from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
@@ -277,6 +278,9 @@ class MLP(Module):
     Raises:
         ValueError: a size below 1, an unknown name, arrays that do not fit. The message says which.
     """
+
+    #: What it was trained on, for ``answers``; ``save`` keeps it. Set it to ``data.about()``.
+    about: About | None = None
 
     def __init__(
         self,

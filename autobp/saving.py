@@ -1,19 +1,22 @@
 """Networks in files: what ``MLP.save`` writes, and ``MLP.load`` reads.
 
 A file is NumPy's ``.npz``: ``format``, ``activations`` (the layers' names), and ``W1``, ``b1``, ``W2`` …; a
-network without biases has no ``b1``.
+network without biases has no ``b1``. ``about``, where there is one, is :class:`autobp.about.About` as JSON.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autobp.about import about_of
 from autobp.activations import is_activation, known_activations
 from autobp.arguments import unknown
+from autobp.build import VERSION
 
 if TYPE_CHECKING:
     from autobp.nn import MLP
@@ -33,6 +36,8 @@ def save(net: MLP, path: str | os.PathLike[str]) -> Path:
         arrays[f"W{i}"] = layer.W
         if layer.b is not None:
             arrays[f"b{i}"] = layer.b
+    if net.about is not None:
+        arrays["about"] = np.array(replace(net.about, version=VERSION).json())
     target = _npz(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to save {target.name} in")
@@ -82,10 +87,14 @@ def load(make: type[MLP], path: str | os.PathLike[str]) -> MLP:
             raise ValueError(f"{', '.join(missing)} missing")
         W = [found[f"W{i}"] for i in numbers]
         b = [found[f"b{i}"] for i in numbers if f"b{i}" in found]
-        return make(
+        net = make(
             W[0].shape[1], [len(w) for w in W], activations, bias=bool(b), init="zeros", weights=W,
             biases=b or None,
         )  # fmt: skip
+        if "about" in found:
+            net.about = about_of(str(found["about"]))
+            net.about.check_fits(net.sizes)
+        return net
     except (ValueError, TypeError, IndexError) as error:
         raise ValueError(f"{name} is damaged: {error}") from error
 

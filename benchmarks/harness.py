@@ -125,8 +125,8 @@ def _prepared(contender: Contender, build: Build) -> Callable[[], float] | None:
 
 def _version(package: str) -> str:
     if package == "autobp":
-        text = (ROOT / "autobp" / "__init__.py").read_text(encoding="utf-8")
-        return text.partition('__version__ = "')[2].partition('"')[0]
+        text = (ROOT / "autobp" / "build.py").read_text(encoding="utf-8")
+        return text.partition('\nVERSION = "')[2].partition('"')[0]
     if package == "":
         return ""
     try:

@@ -322,6 +322,8 @@ def test_the_split_keeps_a_sample_of_each_class_to_train_on(table):
         (["n,a,y", "x,2,0", "z,2,1"], {}, "drop=['n'] or --drop n"),
         (["a,y", "NA,0", "2,1"], {}, "line 2, column 1 (a): 'NA' is not a finite number; fill it"),
         (["a,y", '"1,5",0', '"2,5",1'], {}, "'1,5' is not a finite number; write 1.5"),
+        (["a,y", '"1,200",0', "2,1"], {}, "decimal point, write 1.200; if it parts thousands, write 1200"),
+        (["a,y", '"1,234,567",0', "2,1"], {}, "write 1234567"),
         (["1", "2"], {}, "line 1: only one column"),
         (["a,y", "1,2"], {}, "1 samples; at least two are needed"),
         ([""], {}, "is empty"),
@@ -335,6 +337,7 @@ def test_what_a_wrong_file_is_told(table, lines, options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         load(path, **options)
     assert message in str(caught.value)
+    assert "write inf" not in str(caught.value)
     if "task" not in options:
         assert str(path) in str(caught.value)
 

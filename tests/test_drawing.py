@@ -11,6 +11,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import graphviz
+import numpy as np
 import pytest
 
 import autobp
@@ -762,3 +763,48 @@ def test_an_interrupt_stops_a_long_layout_and_leaves_no_child_behind(tmp_path):
     assert "KeyboardInterrupt" in stderr
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+# --------------------------------------------------------------------------------------- without Graphviz
+
+
+def without_graphviz(monkeypatch):
+    """As on a machine with neither pygraphviz nor dot."""
+
+    def nothing(*arguments, **options):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(picture, "find_spec", lambda name: None)
+    monkeypatch.setattr(picture, "_run", nothing)
+
+
+def circles_and_texts(svg):
+    """Circles' centres, counted from the first one, and their radii; and the words; sorted."""
+    root = ElementTree.fromstring(svg)
+    circles = [*root.iter(f"{SVG}ellipse"), *root.iter(f"{SVG}circle")]
+    found = [[float(c.get("cx")), float(c.get("cy")), float(c.get("rx") or c.get("r"))] for c in circles]
+    places = np.array(sorted(found))
+    words = ["".join(text.itertext()).strip() for text in root.iter(f"{SVG}text")]
+    return places - [*places[0, :2], 0], sorted(filter(None, words))
+
+
+@pytest.mark.parametrize("direction", ["LR", "TB", "RL", "BT"])
+def test_a_networks_picture_needs_no_graphviz(monkeypatch, direction):
+    net = MLP(3, [12, 2], activation=["tanh", "sigmoid"], seed=1)
+    trace = net.trace([0.5, -1.0, 2.0])
+    autobp.costs.quadratic(trace.output, [1.0, 0.0]).backward()
+    drawn = draw(net, trace=trace, names=["a<b", "c\\n", "ünï"], classes=["yes", "no"], direction=direction)
+    circles, words = circles_and_texts(drawn.pipe())
+    without_graphviz(monkeypatch)
+    own_circles, own_words = circles_and_texts(drawn.pipe())
+    assert own_circles == pytest.approx(circles, abs=0.02)
+    assert own_words == words
+    assert drawn.pipe(encoding="utf-8").startswith("<svg")
+    with pytest.raises(autobp.drawing.LayoutError, match="install pygraphviz"):
+        drawn.pipe(format="png")
+
+
+def test_what_has_to_be_laid_out_says_that_nothing_here_can(monkeypatch):
+    without_graphviz(monkeypatch)
+    with pytest.raises(autobp.drawing.LayoutError, match="install pygraphviz"):
+        draw(Value(1.0) * 2.0).pipe()

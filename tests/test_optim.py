@@ -7,6 +7,9 @@ import pytest
 
 from autobp import Value, optim
 
+#: What PyTorch spells differently.
+OURS = {"RMSprop": "RMSProp"}
+
 
 def run(make, steps=40):
     """The path of two parameters down (x - 3)² + 10 (y + 1)⁴ + x·y."""
@@ -29,6 +32,10 @@ def run(make, steps=40):
         ("SGD", {"lr": 1e-3, "momentum": 0.9}),
         ("Adam", {"lr": 0.05}),
         ("Adam", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-4}),
+        ("AdamW", {"lr": 0.05}),
+        ("AdamW", {"lr": 0.05, "betas": (0.8, 0.9), "weight_decay": 0.3}),
+        ("RMSprop", {"lr": 0.02}),
+        ("RMSprop", {"lr": 0.02, "alpha": 0.7, "eps": 1e-4}),
     ],
 )
 def test_each_step_is_pytorchs(name, arguments):
@@ -42,7 +49,7 @@ def test_each_step_is_pytorchs(name, arguments):
         ((x - 3) ** 2 + 10 * (y + 1) ** 4 + x * y).backward()
         theirs.step()
         path.append((x.item(), y.item()))
-    ours = run(lambda parameters: getattr(optim, name)(parameters, **arguments))
+    ours = run(lambda parameters: getattr(optim, OURS.get(name, name))(parameters, **arguments))
     assert ours == pytest.approx(np.array(path), rel=1e-10)
 
 
@@ -86,3 +93,43 @@ def test_wrong_settings_are_told(wrong, words):
         wrong([Value(1.0)])
     for word in words:
         assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: optim.RMSProp(p, alpha=1.0), "alpha must be at least 0 and below 1; got 1.0"),
+        (lambda p: optim.RMSProp(p, eps=0.0), "eps must be greater than 0"),
+        (lambda p: optim.AdamW(p, weight_decay=-1.0), "weight_decay must be at least 0 and finite; got -1.0"),
+        (lambda p: optim.AdamW(p, weight_decay=math.inf), "weight_decay"),
+        (lambda p: optim.Scheduled(optim.SGD(p, 0.1), "cosin", 3), "did you mean 'cosine'"),
+        (lambda p: optim.Scheduled(optim.SGD(p, 0.1), lambda done: -1.0, 3).begin(1), "must be at least 0"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make([Value(1.0)])
+
+
+@pytest.mark.parametrize("lr", ["0.1", None, [0.1]])
+def test_a_learning_rate_that_is_no_number_is_refused_in_words(lr):
+    with pytest.raises(TypeError, match="lr, the learning rate, must be a number; got"):
+        optim.SGD([Value(1.0)], lr=lr)
+
+
+def test_schedules_fall_from_the_whole_rate_and_give_it_back():
+    optimizer = optim.SGD([Value(1.0)], lr=0.5)
+    for name, expected in (
+        ("constant", [0.5] * 4),
+        ("linear", [0.5, 0.375, 0.25, 0.125]),
+        ("cosine", [0.25 * (1 + math.cos(math.pi * k / 4)) for k in range(4)]),
+        (lambda done: done, [0.0, 0.125, 0.25, 0.375]),
+    ):
+        scheduled = optim.Scheduled(optimizer, name, 4)
+        rates = []
+        for epoch in (1, 2, 3, 4):
+            scheduled.begin(epoch)
+            rates.append(optimizer.lr)
+        assert rates == pytest.approx(expected)
+        scheduled.end()
+        assert optimizer.lr == 0.5

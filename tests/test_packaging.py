@@ -102,12 +102,13 @@ def test_whatever_keeps_mypyc_from_compiling_is_a_reason_and_no_crash(
     import mypy.version
     import mypyc.build
 
-    def crash(arguments):
+    def crash(arguments, **options):
         raise KeyError("no such node")
 
     known = f"{setup_script.KNOWN_MYPYC}.0"
     monkeypatch.setattr(mypy.version, "__version__", "99.0.1" if obstacle == "version" else known)
-    monkeypatch.setattr(mypyc.build, "mypycify", crash if obstacle == "crash" else lambda _: sys.exit(1))
+    failing = crash if obstacle == "crash" else lambda *_, **__: sys.exit(1)
+    monkeypatch.setattr(mypyc.build, "mypycify", failing)
     if obstacle == "missing":
         monkeypatch.setitem(sys.modules, "mypyc.build", None)
     if obstacle == "interpreter":
@@ -291,3 +292,30 @@ def test_an_editable_install_runs_the_source(tmp_path):
     assert "editable install" in reason
     assert file == source / "autobp" / "engine.py"
     assert not [path for path in source.rglob("*") if path.suffix in (".so", ".pyd")]
+
+
+# -------------------------------------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "wanted"),
+    [
+        ("Linux", "x86_64", True),
+        ("Darwin", "arm64", True),
+        ("Windows", "AMD64", True),
+        ("Windows", "ARM64", False),
+        ("Emscripten", "wasm32", False),
+    ],
+)
+def test_pygraphviz_is_asked_for_where_it_has_wheels(system, machine, wanted):
+    markers = pytest.importorskip("packaging.markers")
+    lines = (ROOT / "setup.cfg").read_text(encoding="utf-8").splitlines()
+    (marker,) = [line.partition(";")[2] for line in lines if line.strip().startswith("pygraphviz")]
+    environment = {"platform_system": system, "platform_machine": machine}
+    assert markers.Marker(marker).evaluate(environment) is wanted
+
+
+def test_wheels_are_made_for_every_python_that_is_named():
+    named = re.findall(r":: (3\.\d+)\n", (ROOT / "setup.cfg").read_text(encoding="utf-8"))
+    (built,) = re.findall(r'^build = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M)
+    assert built.split() == [f"cp{version.replace('.', '')}-*" for version in named]

@@ -8,6 +8,7 @@ import pytest
 
 import autobp
 from autobp import MLP, Value
+from autobp.about import About
 from autobp.engine import topological_order
 
 
@@ -196,6 +197,30 @@ def test_a_network_and_its_parts_are_copied_before_and_after_use(copied, used, p
     assert str(module(x)) == before
     outputs = twin(x) if isinstance(twin(x), list) else [twin(x)]
     assert [a.data for a in outputs] == [0.0] * len(outputs)
+
+
+@each_copier
+@pytest.mark.parametrize("used", [False, True])
+def test_snapshots_and_histories_are_copied_before_and_after_use(copied, used):
+    net, history = MLP(2, [3, 1], activation="tanh", seed=1), autobp.History()
+    frames = autobp.plots.Snapshots(net)
+    samples = [[0.5, -1.0], [1.0, 0.25]], [[1.0], [-1.0]]
+    if used:
+        history = autobp.fit(net, *samples, epochs=3, seed=0, progress=False, on_epoch=frames)
+    twin_frames, twin_history = copied((frames, history))
+    assert twin_history == history
+    assert list(twin_frames.epochs) == list(frames.epochs)
+    autobp.fit(net, *samples, epochs=2, seed=0, progress=False, on_epoch=frames)
+    assert len(frames.epochs) > len(twin_frames.epochs)
+    autobp.fit(twin_frames.net, *samples, epochs=1, seed=0, progress=False, on_epoch=twin_frames)
+
+
+@each_copier
+def test_a_network_keeps_what_it_is_about(copied):
+    net = MLP(2, [1], seed=1)
+    assert copied(net).about is None
+    net.about = About(source="moons", names=("a", "b"), offset=(0.0, 1.0), scale=(1.0, 2.0))
+    assert copied(net).about == net.about
 
 
 @each_copier

@@ -443,3 +443,20 @@ def test_the_example_in_the_docstring():
     found = doctest.testmod(sys.modules["autobp.plots.plane"])
     assert found.failed == 0
     assert found.attempted
+
+
+def test_predictions_are_drawn_against_what_was_measured_in_its_own_units():
+    net = MLP(1, [1], "linear", weights=[[[2.0]]], biases=[[1.0]])
+    X, Y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 2.5, 5.5])
+    figure = plots.predicted_against_measured(net, X, Y, offset=100.0, scale=10.0, target="height")
+    (axes,) = figure.axes
+    diagonal, points = axes.lines
+    assert points.get_xdata().tolist() == [110.0, 125.0, 155.0]  # y·10 + 100
+    assert points.get_ydata().tolist() == [110.0, 130.0, 150.0]  # (2x + 1)·10 + 100
+    assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist()
+    assert axes.get_xlim() == axes.get_ylim()
+    explained = 1 - 0.5 / ((Y - Y.mean()) ** 2).sum()
+    assert axes.get_title() == f"3 samples: R² {explained:.3f}, RMSE {10 * (0.5 / 3) ** 0.5:.4g}"
+    assert axes.get_xlabel() == "height, measured"
+    with pytest.raises(ValueError, match="one output; the network has 2"):
+        plots.predicted_against_measured(MLP(1, [2]), X, Y)

@@ -30,7 +30,7 @@ def test_a_star_import_hides_no_builtin_and_not_compile():
 def test_a_star_import_brings_all_but_what_it_says_it_leaves_out():
     public = {name for name in vars(autobp) | autobp._LAZY if not name.startswith("_")}
     modules = {name for name in public if f"autobp.{name}" in sys.modules}
-    helpers = {"Any", "BUILD", "TYPE_CHECKING", "import_module"}
+    helpers = {"Any", "BUILD", "TYPE_CHECKING", "VERSION", "import_module"}
     assert public - modules - set(autobp.__all__) - helpers == LEFT_OUT
     assert set(functions.__all__) - set(autobp.__all__) == LEFT_OUT - {"compile"}
     assert set(dir(builtins)) >= LEFT_OUT

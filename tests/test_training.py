@@ -299,3 +299,77 @@ def test_a_threshold_is_asked_for_where_the_output_does_not_tell():
     assert accuracy(net, X, Y) == accuracy(net, X, Y, threshold=0.5)
     with pytest.raises(ValueError, match="40 different numbers"):
         accuracy(net, X, np.arange(40.0))
+
+
+# ------------------------------------------------------------------------- early stopping and schedules
+
+
+def overfitting():
+    """A network and few samples of noise, on which the validation cost soon rises."""
+    noise = np.random.default_rng(0)
+    samples = noise.normal(size=(40, 2)), noise.normal(size=(40, 1))
+    return MLP(2, [20, 1], ["tanh", "linear"], seed=1), samples, (X[:20], Y[:20])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_patience_ends_the_training_and_leaves_the_best_network(compiled):
+    net, samples, validation = overfitting()
+    history = fit(net, *samples, epochs=60, lr=0.02, validation=validation, patience=5, seed=0,
+                  progress=False, compiled=compiled)  # fmt: skip
+    costs_seen = history.validation_cost
+    assert len(costs_seen) == history.best_epoch + 5 < 60
+    assert costs_seen[history.best_epoch - 1] == min(costs_seen)
+    assert costs.quadratic([net.trace(x).output for x in validation[0]], validation[1].tolist()).data == (
+        pytest.approx(min(costs_seen), rel=1e-12)
+    )
+
+
+def test_ctrl_c_leaves_the_best_network_too():
+    net, samples, validation = overfitting()
+
+    def stop(epoch, history):
+        if epoch == 12:
+            raise KeyboardInterrupt
+
+    history = fit(net, *samples, epochs=60, lr=0.02, validation=validation, patience=50, seed=0,
+                  progress=False, on_epoch=stop)  # fmt: skip
+    assert history.interrupted
+    assert 1 <= history.best_epoch < 12
+    best = costs.quadratic([net.trace(x).output for x in validation[0]], validation[1].tolist()).data
+    assert best == pytest.approx(min(history.validation_cost), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"patience": 3}, ValueError, "say validation="),
+        ({"patience": 0, "validation": (X, Y)}, ValueError, "at least 1; got 0"),
+        ({"patience": 1.5, "validation": (X, Y)}, TypeError, "a number of epochs; got 1.5"),
+        ({"schedule": "cosin"}, ValueError, "did you mean 'cosine'"),
+        ({"schedule": 3}, TypeError, "a schedule is a name"),
+        ({"lr": "0.1"}, TypeError, "got the text '0.1': leave out the quotes"),
+        ({"l2": "0.1"}, TypeError, "got the text '0.1': leave out the quotes"),
+    ],
+)
+def test_wrong_options_are_named(options, error, words):
+    with pytest.raises(error, match=words):
+        fit(network(), X, Y, progress=False, **options)
+
+
+def test_a_schedule_is_the_same_as_setting_the_rate_by_hand():
+    scheduled, by_hand = network(), network()
+    fit(scheduled, X, Y, epochs=5, lr=0.1, optimizer="sgd", schedule="linear", seed=0, progress=False)
+    optimizer = optim.SGD(by_hand.parameters(), lr=0.1)
+
+    def fall(epoch, history):
+        optimizer.lr = 0.1 * (1 - epoch / 5)
+
+    fit(by_hand, X, Y, epochs=5, optimizer=optimizer, on_epoch=fall, seed=0, progress=False)
+    assert [p.data for p in by_hand.parameters()] == pytest.approx([p.data for p in scheduled.parameters()])
+
+
+def test_a_training_that_is_no_longer_finite_is_called_diverged():
+    from autobp.training import Diverged
+
+    with pytest.raises(Diverged, match="try a smaller learning rate"):
+        fit(network(), X, 1e300 * Y, epochs=5, lr=1e200, optimizer="sgd", progress=False)

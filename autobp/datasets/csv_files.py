@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,38 @@ def read_csv(
     return Table(path.name, X, labels, tuple(columns[i] for i in inputs), classes, columns[chosen])
 
 
+def read_inputs(path: Path, names: Sequence[str]) -> Array:
+    """The inputs of these names in a file, (m, n): its columns of these names, or all where it names none.
+
+    Raises ValueError where a column is not there, or a cell is no finite number.
+    """
+    lines = _lines(path)
+    number, first = lines[0]
+    if set(names) <= set(first):
+        columns, lines = first, lines[1:]
+        _check_names(path, number, columns, {i for i, name in enumerate(columns) if name not in names})
+        chosen = [columns.index(name) for name in names]
+    elif not any(_is_number(cell) for cell in first):
+        raise ValueError(_without(path, first, next(name for name in names if name not in first)))
+    else:
+        columns, chosen = list(names), list(range(len(names)))
+    if not lines:
+        raise ValueError(f"{path}: there are names, and no sample below them")
+    for number, cells in lines:
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{path}, line {number}: {len(cells)} cells, but the columns are {', '.join(columns)}"
+            )
+    return np.array([[_number(path, n, columns, i, cells[i], False) for i in chosen] for n, cells in lines])
+
+
+def _without(path: Path, columns: Sequence[str], wanted: str | int) -> str:
+    """The message that there is no such column."""
+    near = "" if str(wanted).lstrip("-").isdecimal() else closest(wanted, columns)
+    hint = f"did you mean {near}? The" if near else "the"
+    return f"{path}: there is no column {wanted!r}; {hint} columns are {', '.join(columns)}, numbered from 1"
+
+
 def _column(path: Path, columns: list[str], wanted: str | int) -> int:
     """The index of a column by its name, or by its number from 1 or from -1, which may be text too."""
     if wanted in columns:
@@ -83,11 +116,7 @@ def _column(path: Path, columns: list[str], wanted: str | int) -> int:
         return number - 1
     if -len(columns) <= number <= -1:
         return len(columns) + number
-    near = "" if whole else closest(wanted, columns)
-    hint = f"did you mean {near}? The" if near else "the"
-    raise ValueError(
-        f"{path}: there is no column {wanted!r}; {hint} columns are {', '.join(columns)}, numbered from 1"
-    )
+    raise ValueError(_without(path, columns, wanted))
 
 
 def _refuse_text(path: Path, columns: list[str], inputs: list[int], rows: list[list[str]]) -> None:
@@ -108,7 +137,13 @@ def _is_text(cell: str) -> bool:
 
 
 def _like_comma(cell: str) -> bool:
-    return _is_number(cell.replace(",", ".", 1))
+    """Whether a comma, and that alone, keeps a cell from being a number: "1,5", "1,234,567"."""
+    return "," in cell and (_is_number(cell.replace(",", ".", 1)) or _is_number(cell.replace(",", "")))
+
+
+def _like_thousands(cell: str) -> bool:
+    """Whether the commas in a cell may part thousands: "1,200", and surely in "1,200,000.5"."""
+    return re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) is not None
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
@@ -143,17 +178,22 @@ def _check_names(path: Path, number: int, names: list[str], dropped: set[int]) -
             raise ValueError(f"{path}, line {number}, column {i + 1}: a second column called {name!r}")
 
 
-def _number(path: Path, line: int, columns: list[str], i: int, cell: str) -> float:
+def _number(
+    path: Path, line: int, columns: list[str], i: int, cell: str, may_be_name: bool = True
+) -> float:
     if _is_number(cell) and math.isfinite(float(cell)):
         return float(cell)
     where = f"{path}, line {line}, column {i + 1} ({columns[i]})"
     if not cell:
         raise ValueError(f"{where}: the cell is empty; fill it, or leave the line or the column out")
     hint = ""
-    if line == 1:
+    if line == 1 and may_be_name:
         hint = "; if line 1 holds the columns' names, say header=True (--header)"
     elif cell.lower() in _MISSING:
         hint = "; fill it, or leave the line or the column out"
+    elif _like_thousands(cell):
+        hint = f"; if the comma is the decimal point, write {cell.replace(',', '.')}; if it parts thousands, "
+        hint += f"write {cell.replace(',', '')}"
     elif _like_comma(cell):
         hint = f"; write {cell.replace(',', '.', 1)}"
     raise ValueError(f"{where}: {cell!r} is not a finite number{hint}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs
+from autobp.about import About
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ class Dataset:
         offset, scale: (n,) each: X is (inputs as given - offset) / scale.
         target_offset, target_scale: the same for Y; 0 and 1 for classes.
         image_shape: (height, width) where each input is an image, row by row, else None.
+        test_size, seed: the part of the samples that was to be held out, and the seed of the split.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Dataset:
     target_offset: float = 0.0
     target_scale: float = 1.0
     image_shape: tuple[int, int] | None = None
+    test_size: float = 0.0
+    seed: int = 0
 
     @property
     def task(self) -> str:
@@ -56,6 +60,17 @@ class Dataset:
             return costs.quadratic.name
         two = len(self.classes) == 2
         return (costs.binary_cross_entropy_with_logits if two else costs.softmax_cross_entropy).name
+
+    def about(self, cost: str | None = None) -> About:
+        """What a network trained on these samples should know of them: ``net.about = data.about()``.
+
+        The cost is the one that suits the targets, or the one that is named.
+        """
+        return About(
+            self.name, cost or self.cost, self.names, self.classes, self.target,
+            tuple(self.offset.tolist()), tuple(self.scale.tolist()), self.target_offset, self.target_scale,
+            self.test_size, self.seed,
+        )  # fmt: skip
 
     def images(self, X: ArrayLike) -> Array:
         """Inputs, (m, n), as images, (m, height, width). ValueError where the inputs are no images."""

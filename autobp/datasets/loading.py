@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def load(
             raise _unknown(source, name)
         _refuse(f"{path} is a file", samples=samples, noise=noise)
         table = read_csv(path, target, _several(drop), header, task)
-    return dataset_of(table, test_size, scaled, rng)
+    return replace(dataset_of(table, test_size, scaled, rng), test_size=test_size, seed=seed)
 
 
 def names() -> list[str]:

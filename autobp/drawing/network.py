@@ -12,6 +12,7 @@ from typing import Any
 from graphviz import escape, nohtml
 
 from autobp.drawing.picture import Picture
+from autobp.drawing.placed import PlacedPicture
 from autobp.drawing.scalars import gradient, new_picture
 from autobp.drawing.style import Style, largest_of, printable
 from autobp.engine import Value
@@ -164,7 +165,7 @@ def draw_network(
         ValueError: the trace is another network's, or there are not as many names as inputs or outputs.
     """
     plan = plan_network(net, style, trace, names=names, classes=classes)
-    picture = new_picture(style, engine="neato")
+    picture = new_picture(style, PlacedPicture, engine="neato")
     picture.attr(inputscale="72", splines="line", outputorder="edgesfirst", forcelabels="false")
     picture.attr("node", shape="circle", fixedsize="true", fontsize="10", style="filled", penwidth="1.2")
     values = [_coloured(edge.weight, style) for edge in plan.edges]

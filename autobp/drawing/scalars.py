@@ -166,10 +166,10 @@ class _Drawing:
         return str(escape(f"{name}: data {node.data!r}, grad {gradient(node)!r}"))
 
 
-def new_picture(style: Style, engine: str = "dot") -> Picture:
+def new_picture(style: Style, kind: type[Picture] = Picture, engine: str = "dot") -> Picture:
     """An empty picture with the theme's colours and the style's direction."""
     colours = style.colours
-    picture = Picture("autobp", format="svg", engine=engine)
+    picture = kind("autobp", format="svg", engine=engine)
     picture.attr(bgcolor=colours.background, fontname=FONT, fontsize="11", fontcolor=colours.ink, tooltip=" ")
     picture.attr(rankdir=style.direction, nodesep="0.22", ranksep="0.45", pad="0.15", labeljust="l")
     picture.attr(

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from autobp.arguments import closest
 from autobp.engine import Value
 from autobp.explanation.by_layers import by_layers
 from autobp.explanation.by_nodes import by_nodes
@@ -178,7 +179,9 @@ def _labelled(graph: Graph, label: str) -> Value:
         raise ValueError(f"{len(having)} Values have the label {label!r}; pass the one you mean as wrt")
     known = sorted(set(graph.labels.values()))
     shown = ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")
-    raise ValueError(f"no Value in the graph has the label {label!r}; there are {shown or 'no labels'}")
+    near = closest(label, known)
+    hint = f"did you mean {near}? There" if near else "there"
+    raise ValueError(f"no Value in the graph has the label {label!r}; {hint} are {shown or 'no labels'}")
 
 
 def _independent(value: Value, target: Value, style: Writing) -> Explanation:

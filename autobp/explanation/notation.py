@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from autobp.arguments import unknown
+
 #: A name in text and in LaTeX.
 Name: TypeAlias = tuple[str, str]
 #: The number of a neuron, or a letter for it.
@@ -259,4 +261,4 @@ def named(notation: str | Notation) -> Notation:
     for known in _ALL:
         if known.name.lower() == str(notation).lower():
             return known
-    raise ValueError(f"unknown notation {notation!r}; known are {', '.join(NOTATIONS)}")
+    raise ValueError(unknown("notation", notation, NOTATIONS))

@@ -4,7 +4,8 @@ In: a network, samples as arrays, a cost (:mod:`autobp.costs`) and an optimiser 
 the network's new parameters, a :class:`History`, and numbers that say how good the network is.
 """
 
-from autobp.training.fitting import fit
+from autobp.training.fitting import Diverged, fit
+from autobp.training.meaning import answers
 from autobp.training.measures import (
     accuracy,
     classes_of,
@@ -17,5 +18,6 @@ from autobp.training.measures import (
 from autobp.training.progress import History
 
 __all__ = [
-    "History", "accuracy", "classes_of", "fit", "mean_cost", "predict", "r_squared", "rmse", "threshold_of",
+    "Diverged", "History", "accuracy", "answers", "classes_of", "fit", "mean_cost", "predict", "r_squared",
+    "rmse", "threshold_of",
 ]  # fmt: skip

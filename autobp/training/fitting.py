@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from operator import index as whole
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autobp.arguments import unknown
+from autobp.about import About
+from autobp.arguments import number, unknown
 from autobp.costs import PROBABILISTIC, Cost, named
 from autobp.engine import Value, ieee
 from autobp.nn import MLP
-from autobp.optim import OPTIMIZERS, Optimizer
+from autobp.optim import OPTIMIZERS, Optimizer, Scheduled
 from autobp.training.gradients import compiled_cost, compiled_step, eager_step, write
 from autobp.training.measures import mean_cost
 from autobp.training.progress import History, Progress
 from autobp.training.samples import check_targets, samples_of
+from autobp.training.stopping import LowestCost
 
 Array = NDArray[np.float64]
 #: On so many samples, spread over all, the cost is taken before training, to tell whether it diverges.
@@ -45,6 +48,8 @@ def fit(
     progress: bool = True,
     compiled: bool = True,
     on_epoch: Callable[[int, History], None] | None = None,
+    patience: int | None = None,
+    schedule: str | Callable[[float], float] | None = None,
 ) -> History:
     """Train a network by mini-batches; its parameters are updated in place.
 
@@ -69,6 +74,12 @@ def fit(
             false, each sample's graph is built and walked back in Values.
         on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1. It may change the
             network's parameters.
+        patience: end after so many epochs, at least 1, without a new lowest cost on the validation set, and
+            leave the network the parameters of the lowest; Ctrl-C does too. Left out, all epochs are run, and
+            the network keeps the last parameters.
+        schedule: what the learning rate is multiplied by in each epoch: "constant", "linear" or "cosine"
+            (both down to 0), or a function of the part of the epochs that is done, from 0 to below 1. Left
+            out, the optimiser's ``lr`` is left alone, so that ``on_epoch`` may set it.
 
     Returns:
         The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
@@ -76,51 +87,84 @@ def fit(
     Raises:
         IndexError: a class number among the targets is not that of an output.
         TypeError: an argument is of another kind.
-        ValueError: shapes or values do not fit, or the cost, a gradient or a parameter is no longer finite
+        Diverged: a ValueError: the cost, a gradient or a parameter is no longer finite
             (the message says when; the network keeps the parameters with the lowest cost, as above).
+        ValueError: shapes or values do not fit.
     """
-    X, Y = samples_of("", X, Y, net)
-    held_out = None if validation is None else samples_of("validation ", *validation, net)
+    cost_of = named(cost)
+    X, Y, held_out = _checked_samples(net, X, Y, validation, cost_of)
     epochs, batch_size = _at_least_one(epochs=epochs, batch_size=batch_size)
+    l2 = number("l2, the penalty's λ,", l2)
     if not l2 >= 0:
         raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
-    cost_of = named(cost)
-    if isinstance(cost_of, Cost):
-        cost_of.check_output(net.activations[-1])
-    check_targets("", cost_of, Y, net)
-    if held_out is not None:
-        check_targets("validation ", cost_of, held_out[1], net)
+    lowest = LowestCost(patience, held_out is not None)
     parameters = net.parameters()
     descent = _Descent(net, X, Y, cost_of, l2, _optimizer(optimizer, parameters, lr), compiled)
+    scheduled = Scheduled(descent.optimizer, schedule, epochs)
     cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     rng = random.Random(seed)
     history = History()
     shown = Progress(epochs, -(-len(X) // batch_size), progress)
     try:
         for epoch in range(1, epochs + 1):
+            scheduled.begin(epoch)
             descent.run_epoch(epoch, _batches(len(X), batch_size, rng), shown, history)
             write(descent.theta, parameters)
             if held_out is not None:
                 with ieee():  # infinite is a cost too, and no reason to stop
                     history.validation_cost.append(cost_on(*held_out))
+                lowest.see(epoch, history.validation_cost[-1], descent.theta)
             shown.epoch(epoch, history)
             if on_epoch is not None:
                 on_epoch(epoch, history)
                 descent.theta = np.array([parameter.data for parameter in parameters])
-        if history.cost[-1] > _DIVERGED * descent.start > 0:
-            lowest = descent.back_to_the_best()
-            warnings.warn(
-                f"the cost was {descent.start:.4g} before training and is {history.cost[-1]:.4g} now; "
-                f"{descent.advice()}. The network keeps the parameters of the lowest cost it had, "
-                f"{lowest:.4g}",
-                stacklevel=2,
-            )
+            if lowest.enough(epoch):
+                break
+        _tell_of_divergence(descent, history)
     except KeyboardInterrupt:
         history.interrupted = True
     finally:
         shown.close()
+        scheduled.end()
+        if patience is not None and lowest.theta is not None and not history.diverged:
+            descent.theta, history.best_epoch = lowest.theta, lowest.epoch
         write(descent.theta, parameters)
     return history
+
+
+def _checked_samples(
+    net: MLP,
+    X: ArrayLike,
+    Y: ArrayLike,
+    validation: tuple[ArrayLike, ArrayLike] | None,
+    cost_of: Callable[[Any, Any], Value],
+) -> tuple[Array, Array, tuple[Array, Array] | None]:
+    """The samples to train on and those to watch, once the network and the cost take them.
+
+    The network's ``about`` has the cost's name from then on.
+    """
+    inputs, targets = samples_of("", X, Y, net)
+    held_out = None if validation is None else samples_of("validation ", *validation, net)
+    if isinstance(cost_of, Cost):
+        cost_of.check_output(net.activations[-1])
+    check_targets("", cost_of, targets, net)
+    if held_out is not None:
+        check_targets("validation ", cost_of, held_out[1], net)
+    net.about = replace(net.about or About(), cost=cost_of.name if isinstance(cost_of, Cost) else "")
+    return inputs, targets, held_out
+
+
+def _tell_of_divergence(descent: _Descent, history: History) -> None:
+    """Go back to the best parameters, with a warning, where the cost has ended far above its start."""
+    if not history.cost[-1] > _DIVERGED * descent.start > 0:
+        return
+    history.diverged = True
+    lowest = descent.back_to_the_best()
+    warnings.warn(
+        f"the cost was {descent.start:.4g} before training and is {history.cost[-1]:.4g} now; "
+        f"{descent.advice()}. The network keeps the parameters of the lowest cost it had, {lowest:.4g}",
+        stacklevel=3,
+    )
 
 
 def _at_least_one(**counts: Any) -> list[int]:
@@ -148,6 +192,10 @@ def _optimizer(optimizer: str | Optimizer, parameters: list[Value], lr: float) -
     if [id(p) for p in optimizer.parameters] != [id(p) for p in parameters]:
         raise ValueError("the optimizer was made for other parameters than this network's")
     return optimizer
+
+
+class Diverged(ValueError):
+    """A cost, a gradient or a parameter is no longer finite."""
 
 
 class _Descent:
@@ -183,7 +231,7 @@ class _Descent:
     ) -> None:
         """A step for each batch of rows, and what the history has of the epoch.
 
-        Raises ValueError where a number is no longer finite; theta is the best there was then.
+        Raises Diverged where a number is no longer finite; theta is the best there was then.
         """
         total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(self.layers)), 0
         begun = self.theta
@@ -215,7 +263,7 @@ class _Descent:
                 problem = f"the cost is {value} and its gradient {but}finite"
         if problem:
             self.back_to_the_best()
-            raise ValueError(f"in epoch {epoch} {problem}; {self.advice()}")
+            raise Diverged(f"in epoch {epoch} {problem}; {self.advice()}")
         self.theta = updated
         return value, grad
 

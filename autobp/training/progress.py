@@ -20,6 +20,9 @@ class History:
         layer_gradient_norm: for each epoch the same of each layer's part of the gradient, the first layer
             first.
         interrupted: whether Ctrl-C ended the training early; the network keeps what it had learned.
+        diverged: whether the cost ended far above its start; the network went back to the best it had been.
+        best_epoch: with patience, the epoch of the lowest validation cost, whose parameters the network has,
+            from 1; else 0.
     """
 
     cost: list[float] = field(default_factory=list)
@@ -27,6 +30,8 @@ class History:
     gradient_norm: list[float] = field(default_factory=list)
     layer_gradient_norm: list[list[float]] = field(default_factory=list)
     interrupted: bool = False
+    diverged: bool = False
+    best_epoch: int = 0
 
 
 class Progress:

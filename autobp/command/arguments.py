@@ -1,0 +1,76 @@
+"""The kinds of arguments that commands take, each with a message of its own."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from autobp.arguments import unknown
+
+
+def one_of(
+    what: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None
+) -> Callable[[str], str]:
+    """A type of arguments that says which name is meant, as ``choices`` do not."""
+
+    def name(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(unknown(what, text, known, elsewhere or {}))
+        return text
+
+    return name
+
+
+def names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return text.split(",")
+
+
+def size(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def part(text: str) -> float:
+    """A number from 0 to below 1."""
+    given = number(text)
+    if not 0 <= given < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part, from 0 to below 1")
+    return given
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    given = number(text)
+    if not given > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return given
+
+
+def at_least_zero(text: str) -> float:
+    """A finite number from 0."""
+    given = number(text)
+    if not given >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 or more")
+    return given
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        given = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(given):
+        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+    return given

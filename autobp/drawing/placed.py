@@ -1,0 +1,146 @@
+"""A picture whose nodes all have their places: SVG without Graphviz, where there is none.
+
+Of Graphviz's language it writes what ``network`` says: circles and plain texts at a ``pos``, straight edges
+beneath them, and a line below the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from autobp.drawing.picture import LayoutError, Picture
+
+_INCH = 72.0  # points; widths and heights of nodes are in inches
+_LINE_HEIGHT = 1.2  # of the font's size
+_PAD = 12.0
+
+
+@dataclass
+class _Node:
+    """A node: its place in points, y downwards, and how it looks."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    look: dict[str, str]
+
+
+class PlacedPicture(Picture):
+    """A :class:`Picture` that needs no layout engine to be SVG.
+
+    Raises:
+        LayoutError: in other formats, where there is no engine.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._defaults: dict[str, dict[str, str]] = {"graph": {}, "node": {}, "edge": {}}
+        self._nodes: dict[str, _Node] = {}
+        self._edges: list[tuple[str, str, dict[str, str]]] = []
+
+    def attr(self, kw: str | None = None, **attributes: Any) -> None:
+        """Set attributes of the whole, or of the nodes or edges that follow, as :meth:`Digraph.attr`."""
+        self._defaults[kw or "graph"].update(attributes)
+        super().attr(kw, **attributes)
+
+    def node(self, name: str, label: str | None = None, **attributes: Any) -> None:
+        """Add a node, as :meth:`Digraph.node`; its ``pos`` is "x,y!", y upwards."""
+        look = {**self._defaults["node"], **attributes, "label": str(label or name)}
+        x, y = (float(part) for part in attributes["pos"].rstrip("!").split(","))
+        width = float(look.get("width", 0)) * _INCH
+        height = float(look.get("height", look.get("width", 0))) * _INCH
+        self._nodes[name] = _Node(x, -y, width, height, look)
+        super().node(name, label, **attributes)
+
+    def edge(self, tail_name: str, head_name: str, label: str | None = None, **attributes: Any) -> None:
+        """Add an edge, as :meth:`Digraph.edge`."""
+        self._edges.append((tail_name, head_name, {**self._defaults["edge"], **attributes}))
+        super().edge(tail_name, head_name, label, **attributes)
+
+    def pipe(self, format: str | None = None, *arguments: Any, **options: Any) -> Any:
+        """The picture in a format, as :meth:`Picture.pipe`; SVG in any case."""
+        try:
+            return super().pipe(format, *arguments, **options)
+        except LayoutError:
+            if (format or self.format) != "svg" or any(arguments):
+                raise
+            encoding = options.get("encoding")
+            return self.svg() if encoding else self.svg().encode()
+
+    def svg(self) -> str:
+        """The picture as SVG, without any engine."""
+        graph = self._defaults["graph"]
+        nodes = self._nodes.values()
+        left = min(node.x - node.width / 2 for node in nodes) - _PAD
+        top = min(node.y - node.height / 2 for node in nodes) - _PAD
+        right = max(node.x + node.width / 2 for node in nodes) + _PAD
+        bottom = max(node.y + node.height / 2 for node in nodes) + _PAD
+        legend = _unescaped(graph.get("label", "")).strip()
+        below = ""
+        if legend:
+            size = float(graph["fontsize"])
+            below = _text(left + _PAD, bottom + size, [legend], graph, anchor="start")
+            bottom += 2 * size
+            right = max(right, left + _PAD * 2 + 0.55 * size * len(legend))
+        width, height = right - left, bottom - top
+        drawn = [self._drawn_edge(*edge) for edge in self._edges]
+        drawn += [_drawn_node(node) for node in nodes]
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}pt" height="{height:.0f}pt" '
+            f'viewBox="{left:.2f} {top:.2f} {width:.2f} {height:.2f}">\n'
+            f'<rect x="{left:.2f}" y="{top:.2f}" width="{width:.2f}" height="{height:.2f}" '
+            f'fill="{graph["bgcolor"]}"/>\n' + "\n".join([*drawn, below]) + "\n</svg>\n"
+        )
+
+    def _drawn_edge(self, tail: str, head: str, look: dict[str, str]) -> str:
+        start, end = self._nodes[tail], self._nodes[head]
+        return (
+            f'<g class="edge">{_tip(look)}<line x1="{start.x:.2f}" y1="{start.y:.2f}" x2="{end.x:.2f}" '
+            f'y2="{end.y:.2f}" stroke="{look["color"]}" stroke-width="{look.get("penwidth", "1")}"'
+            f"{_dashes(look)}/></g>"
+        )
+
+
+def _drawn_node(node: _Node) -> str:
+    look = node.look
+    fill = look.get("fillcolor", "none") if "filled" in look.get("style", "") else "none"
+    if look["shape"] == "circle":
+        body = (
+            f'<circle cx="{node.x:.2f}" cy="{node.y:.2f}" r="{node.width / 2:.2f}" fill="{fill}" '
+            f'stroke="{look["color"]}" stroke-width="{look["penwidth"]}"{_dashes(look)}/>'
+        )
+    else:
+        body = (
+            f'<rect x="{node.x - node.width / 2:.2f}" y="{node.y - node.height / 2:.2f}" '
+            f'width="{node.width:.2f}" height="{node.height:.2f}" fill="{fill}"/>'
+        )
+    lines = _unescaped(look["label"]).split("\n")
+    return f'<g class="node" id="{look["id"]}">{_tip(look)}{body}{_text(node.x, node.y, lines, look)}</g>'
+
+
+def _text(x: float, y: float, lines: list[str], look: dict[str, str], anchor: str = "middle") -> str:
+    """Lines one below another, their middle at y."""
+    size = float(look["fontsize"])
+    return "".join(
+        f'<text x="{x:.2f}" y="{y + ((i - (len(lines) - 1) / 2) * _LINE_HEIGHT + 0.35) * size:.2f}" '
+        f'text-anchor="{anchor}" font-family="{look["fontname"]}" font-size="{size:g}" '
+        f'fill="{look["fontcolor"]}">{escape(line)}</text>'
+        for i, line in enumerate(lines)
+    )
+
+
+def _tip(look: dict[str, str]) -> str:
+    tip = _unescaped(look.get("tooltip", "")).strip()
+    return f"<title>{escape(tip)}</title>" if tip else ""
+
+
+def _dashes(look: dict[str, str]) -> str:
+    return ' stroke-dasharray="5,2"' if "dashed" in look.get("style", "") else ""
+
+
+def _unescaped(label: str) -> str:
+    """A label as it is read: Graphviz's language writes a backslash twice."""
+    return label.replace("\\\\", "\\")
