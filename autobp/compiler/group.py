@@ -16,6 +16,7 @@ import numpy as np
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
 from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out
+from autobp.compiler.levels import levels_of
 from autobp.ir import (
     Argument,
     Array,
@@ -63,50 +64,39 @@ def group(
     Returns:
         the program, and of the arrays that hold scalar nodes, which ones, by position; -1 for none.
     """
-    builder = _Builder(canonical, n_parameters, samples)
+    arguments = arguments_of(n_parameters, samples)
+    builder = Builder(canonical, arguments)
     for nodes in _levels(canonical):
         builder.build_level(nodes)
     output = builder.collect(canonical.outputs)
-    return Program(builder.arguments, (output,), {}), builder.scalars
+    return Program(arguments, (output,), {}), builder.scalars
+
+
+def arguments_of(n_parameters: int, samples: Sequence[Shape]) -> tuple[Argument, ...]:
+    """The arguments of a whole program: theta, then the inputs."""
+    return (Theta(n_parameters), *[Input(i, sample) for i, sample in enumerate(samples)])
 
 
 def _levels(graph: Canonical) -> list[list[int]]:
     """The nodes above the leaves, by the longest path that leads to them."""
-    level = [0] * len(graph.kinds)
-    levels: list[list[int]] = []
+    level = levels_of(graph)
+    levels: list[list[int]] = [[] for _ in range(max(level, default=0))]
     for node in graph.order:
-        kind = graph.kinds[node]
-        if kind == LEAF:
-            continue
-        height = 0
-        if kind == SUM:
-            for _, a, b in graph.terms[node]:
-                if level[a] > height:
-                    height = level[a]
-                if b >= 0 and level[b] > height:
-                    height = level[b]
-        else:
-            for x in graph.operands[node]:
-                if level[x] > height:
-                    height = level[x]
-        level[node] = height + 1
-        if height == len(levels):
-            levels.append([])
-        levels[height].append(node)
+        if graph.kinds[node] != LEAF:
+            levels[level[node] - 1].append(node)
     return levels
 
 
-class _Builder:
-    """The arrays so far, and of each node its colour, the number of its array, and its position there."""
+class Builder:
+    """The arrays so far, and of each node its colour, the number of its array, and its position there.
 
-    def __init__(self, graph: Canonical, n_parameters: int, samples: Sequence[Shape]) -> None:
+    A leaf is an element of the array whose number is its role.
+    """
+
+    def __init__(self, graph: Canonical, arrays: Sequence[Array]) -> None:
         self._graph = graph
-        self.arguments: tuple[Argument, ...] = (
-            Theta(n_parameters),
-            *[Input(i, sample) for i, sample in enumerate(samples)],
-        )
         self.scalars: dict[Array, Indices] = {}
-        self._arrays: list[Array] = list(self.arguments)
+        self._arrays: list[Array] = list(arrays)
         n = len(graph.kinds)
         self._colour = [_CONSTANT] * n
         self._position = np.zeros(n, dtype=np.int64)
@@ -200,10 +190,14 @@ class _Builder:
         if colour == _CONSTANT:
             indices = drop_repeated_axes(indices)
             return Constant(np.where(indices < 0, 0.0, self._values[indices]))
-        source = self._arrays[colour]
         if indices.min() < 0:
             there = np.flatnonzero(indices.reshape(-1) >= 0)
             return Spread(self._fetch(colour, indices.reshape(-1)[there], True), there, indices.shape)
+        return self._picked(colour, indices)
+
+    def _picked(self, colour: int, indices: Indices) -> Array:
+        """The elements at ``indices``, all of them there, of the array of a colour that has one."""
+        source = self._arrays[colour]
         if indices.size == source.size and np.array_equal(
             indices.reshape(-1), np.arange(source.size, dtype=np.int64)
         ):

@@ -4,7 +4,8 @@
 
     Graph                     the scalar operations, as they were recorded
     Canonical                 one form, however it was written
-    Program of outputs        scalars of one kind as arrays, sums of products as matrix products
+    Program of outputs        scalars of one kind as arrays, sums of products as matrix products,
+                              recurrences as loops
     Program of the cost       their mean over the samples
     Program of both           and its gradient
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.group import group
+from autobp.compiler.loops.building import roll
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
@@ -56,10 +58,16 @@ class Compiled:
     scalars: Mapping[Array, Indices]
 
 
-def programs_of(graph: Graph, signature: Signature) -> Compiled:
-    """The programs of a graph of one sample."""
+def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
+    """The programs of a graph of one sample.
+
+    Args:
+        loops: whether recurrences become loops, or are written out step by step.
+    """
     canonical = canonicalise(graph)
-    unnamed, scalars = group(canonical, len(signature.labels), signature.samples)
+    n_parameters, samples = len(signature.labels), signature.samples
+    rolled = roll(canonical, n_parameters, samples) if loops else None
+    unnamed, scalars = rolled or group(canonical, n_parameters, samples)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
         return Compiled({"value": replace(outputs, result_shape=signature.result_shape)}, scalars)

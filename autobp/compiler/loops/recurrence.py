@@ -1,0 +1,195 @@
+"""A recurrence: nodes that are computed step after step from those of the steps before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autobp.compiler.loops.periods import Run
+from autobp.compiler.loops.tape import Tape
+from autobp.ir import Floats, Indices
+
+Marks = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Own:
+    """An operand that is the loop's own: node ``number`` of the body, so many steps before (0: the same)."""
+
+    number: int
+    lag: int
+
+
+@dataclass(frozen=True, eq=False)
+class BodyNode:
+    """One node of the body of a loop, in all steps.
+
+    Attributes:
+        nodes: (steps,) its numbers in the graph.
+        operands: (steps, q) the numbers of its operands, each column the copies of one.
+        own: of each operand, which node of the body it is; None where it comes from outside.
+        terms: of a sum, of each term the sign and whether it is a product; empty for others.
+        offsets: of a sum, (steps,) its constants; empty for others.
+    """
+
+    nodes: Indices
+    operands: Indices
+    own: Sequence[Own | None]
+    terms: Sequence[tuple[int, bool]]
+    offsets: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrence:
+    """A loop in a graph.
+
+    Attributes:
+        body: the nodes of a step, operands first.
+        before: what stands for node k of the body m steps before the first, by (k, m), m from 1.
+    """
+
+    body: Sequence[BodyNode]
+    before: Mapping[tuple[int, int], int]
+
+    @property
+    def steps(self) -> int:
+        """How often the body is run."""
+        return len(self.body[0].nodes)
+
+    def columns(self) -> Iterator[Indices]:
+        """The operands that come from outside, but for states: of each, (steps,) nodes of the graph."""
+        for member in self.body:
+            for column, own in zip(member.operands.T, member.own, strict=True):
+                if own is None:
+                    yield column
+
+    def lags(self) -> list[int]:
+        """Of each node of the body, how many steps later it is still read."""
+        found = [0] * len(self.body)
+        for member in self.body:
+            for own in member.own:
+                if own is not None:
+                    found[own.number] = max(found[own.number], own.lag)
+        return found
+
+
+def recurrence_of(tape: Tape, run: Run, least: int) -> Recurrence | None:
+    """The recurrence in a stretch of a tape: the nodes on cycles through the steps, and between such.
+
+    What no cycle leads to, and what leads to no cycle, is no part of it: that is computed for all steps at
+    once. None where nothing is left, or less than so many steps.
+    """
+    start, period, length = run
+    edges = _edges(tape, run)
+    core = _core(edges, period)
+    if not core.any():
+        return None
+    shift = _best_cut(edges, core, length % period)
+    numbers = np.flatnonzero(np.roll(core, -shift))
+    start, steps = start + shift, (length - shift) // period
+    while steps >= least:
+        # what the first steps read of steps before may differ; those steps then stand before the loop
+        places = start + np.arange(steps, dtype=np.int64)[:, None] * period + numbers
+        found = _folded(tape, places)
+        if found is not None:
+            return found
+        start, steps = start + period, steps - 1
+    return None
+
+
+class _Edges(NamedTuple):
+    """Who reads what, in the last step: producers and consumers by number, and how many steps lie between."""
+
+    producers: Indices
+    consumers: Indices
+    lags: Indices
+
+
+def _edges(tape: Tape, run: Run) -> _Edges:
+    start, period, length = run
+    steps = length // period
+    last = start + (steps - 1) * period
+    starts = tape.starts[last : last + period + 1]
+    consumers = np.repeat(np.arange(period, dtype=np.int64), np.diff(starts))
+    sources = tape.sources[starts[0] : starts[-1]]
+    inside = sources >= start
+    steps_of_sources, producers = np.divmod(sources[inside] - start, period)
+    return _Edges(producers, consumers[inside], steps - 1 - steps_of_sources)
+
+
+def _core(edges: _Edges, period: int) -> Marks:
+    """Which nodes of a step are on a cycle or between two: what is left when all ends are taken away."""
+    left = np.ones(period, dtype=bool)
+    while True:
+        inner = left[edges.producers] & left[edges.consumers]
+        read, reading = np.zeros(period, dtype=bool), np.zeros(period, dtype=bool)
+        read[edges.producers[inner]] = True
+        reading[edges.consumers[inner]] = True
+        kept = read & reading
+        if np.array_equal(kept, left):
+            return left
+        left = kept
+
+
+def _best_cut(edges: _Edges, core: Marks, spare: int) -> int:
+    """Where in the period steps begin, so that the fewest numbers are carried from step to step.
+
+    Args:
+        spare: how many nodes the run has more than whole steps: a cut up to there loses no step.
+    """
+    period = len(core)
+    inner = core[edges.producers] & core[edges.consumers]
+    reach = np.zeros(period, dtype=np.int64)  # how far on each node is read
+    far = edges.consumers[inner] + edges.lags[inner] * period - edges.producers[inner]
+    np.maximum.at(reach, edges.producers[inner], far)
+    # a node is alive at each of the next `reach` cuts, all of which go round the period
+    changes = np.zeros(2 * period + 1, dtype=np.int64)
+    first = np.arange(period) + 1
+    np.add.at(changes, first, 1)
+    np.add.at(changes, first + reach % period, -1)
+    alive = np.cumsum(changes)[: 2 * period].reshape(2, period).sum(axis=0)
+    cuts = np.arange(period)
+    return int(np.lexsort((cuts, cuts > spare, alive))[0])
+
+
+def _folded(tape: Tape, places: Indices) -> Recurrence | None:
+    """The recurrence of nodes of a tape, (steps, nodes of a step), all of which must fit the last step.
+
+    None where some node reads another than its place in the step says, or two read different nodes in the
+    place of one.
+    """
+    steps = len(places)
+    step_of = np.full(len(tape), -1, dtype=np.int64)
+    number_of = np.full(len(tape), -1, dtype=np.int64)
+    step_of[places] = np.arange(steps)[:, None]
+    number_of[places] = np.arange(places.shape[1])
+    body: list[BodyNode] = []
+    before: dict[tuple[int, int], int] = {}
+    for column in places.T:
+        count = int(tape.starts[column[0] + 1] - tape.starts[column[0]])
+        slots = tape.starts[column][:, None] + np.arange(count)
+        operands, sources = tape.operands[slots], tape.sources[slots]
+        own: list[Own | None] = []
+        for x, source in zip(operands.T, sources.T, strict=True):
+            inside = source >= 0
+            inside[inside] = step_of[source[inside]] >= 0
+            if not inside[-1]:
+                if inside.any():
+                    return None
+                own.append(None)
+                continue
+            number, lag = int(number_of[source[-1]]), steps - 1 - int(step_of[source[-1]])
+            if inside[:lag].any() or not np.array_equal(source[lag:], places[: steps - lag, number]):
+                return None
+            for t in range(lag):
+                if before.setdefault((number, lag - t), int(x[t])) != x[t]:
+                    return None
+            own.append(Own(number, lag))
+        nodes = tape.nodes[column]
+        terms = tape.terms.get(int(tape.codes[column[0]]), ())
+        offsets = [tape.graph.offsets[node] for node in nodes.tolist()] if terms else []
+        body.append(BodyNode(nodes, operands, own, terms, np.array(offsets)))
+    return Recurrence(body, before)
