@@ -12,42 +12,60 @@ from autobp.compiler.loops.order import Level, levels_with
 from autobp.compiler.loops.periods import Run, finer_runs, runs_of, stretches
 from autobp.compiler.loops.recurrence import Recurrence, recurrence_of
 from autobp.compiler.loops.tape import Tape, tape_of
+from autobp.ir import Indices
 from autobp.ops import MULTIPLY
 from autobp.reading.graph import PARAMETER
 
 _LEAST = 8  # steps of a loop
-_SAVED = 40  # statements that it must save
+_SAVED = 40  # statements that loops must save
+_SHARE = 0.6  # of the statements that there would be without them, at most so many may be left
+_SLOWER = 1.5  # and so many times as many may be run
 _LAYERS = 32  # steps up to which weights of each step's own make them layers
 _MOST_RUNS = 64  # looked into
 
 
 def levels_of_loops(graph: Canonical) -> list[Level]:
     """The order in which a graph's nodes are computed, and those of its loops that are worth being one."""
+    plain = levels_with(graph, [])
+    assert plain is not None, "without loops there is always an order"
+    best, fewest = plain, -1
     for by_level in (False, True):
-        loops = find(graph, by_level)
-        while loops:
-            levels = levels_with(graph, loops)
-            if levels is not None:
-                return levels
-            loops.remove(min(loops, key=_covered))
-    found = levels_with(graph, [])
-    assert found is not None, "without loops there is always an order"
-    return found
+        tape = tape_of(graph, by_level)
+        levels = _in_order(graph, find(tape)) if len(tape) >= _LEAST else plain
+        codes = np.zeros(len(graph.kinds), dtype=np.int64)
+        codes[tape.nodes] = tape.codes
+        before, (written, run) = _statements(plain, codes)[0], _statements(levels, codes)
+        worth = before - written >= _SAVED and written <= _SHARE * before and run <= _SLOWER * before
+        if worth and (fewest < 0 or written < fewest):
+            best, fewest = levels, written
+    return best
 
 
-def find(graph: Canonical, by_level: bool = False) -> list[Recurrence]:
-    """The loops in a graph, none of whose nodes are in two.
+def _in_order(graph: Canonical, loops: list[Recurrence]) -> list[Level]:
+    """The order of nodes and loops, without those loops for which there is none."""
+    while (levels := levels_with(graph, loops)) is None:
+        loops.remove(min(loops, key=_covered))
+    return levels
 
-    Args:
-        by_level: whether to search the nodes in the order of their levels, or as they were recorded.
-    """
-    tape = tape_of(graph, by_level)
-    if len(tape) < _LEAST:
-        return []
+
+def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
+    """About how many statements a program has, and how many it runs."""
+    written = run = 0
+    for level in levels:
+        outside = len(np.unique(codes[level.nodes]))
+        written, run = written + outside, run + outside
+        for placed in level.loops:
+            inside = placed.loop.statements(codes)
+            written, run = written + inside, run + inside * placed.loop.steps
+    return written, run
+
+
+def find(tape: Tape) -> list[Recurrence]:
+    """The loops in a graph, none of whose nodes are in two."""
     found = [loop for run in _candidates(tape) if (loop := recurrence_of(tape, run, _LEAST)) is not None]
-    found = [loop for loop in found if _is_worth_it(loop, tape)]
+    found = [x for x in found if x.steps > _LAYERS or not _has_layers(x, tape.graph)]
     found.sort(key=_covered, reverse=True)
-    taken = np.zeros(len(graph.kinds), dtype=bool)
+    taken = np.zeros(len(tape.graph.kinds), dtype=bool)
     chosen = []
     for loop in found:
         members = np.concatenate([member.nodes for member in loop.body])
@@ -76,13 +94,6 @@ def _candidates(tape: Tape) -> list[Run]:
         if sum(x.length for x in good) < 0.9 * run.length:
             waiting += finer_runs(tape, run, _LEAST)
     return found
-
-
-def _is_worth_it(loop: Recurrence, tape: Tape) -> bool:
-    """Whether a loop saves enough, and is not a row of layers."""
-    return len(loop.body) * (loop.steps - 1) >= _SAVED and not (
-        loop.steps <= _LAYERS and _has_layers(loop, tape.graph)
-    )
 
 
 def _has_layers(loop: Recurrence, graph: Canonical) -> bool:

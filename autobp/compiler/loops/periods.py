@@ -63,9 +63,10 @@ def stretches(tape: Tape, run: Run, least: int) -> list[Run]:
     start, period, length = run
     end = start + length
     needed = _needed(tape, run)
+    second = start + period
     found = []
-    for i in (np.flatnonzero(needed >= start) + start + period).tolist():
-        need = int(needed[i - start - period])
+    for k in np.flatnonzero(needed >= start).tolist():
+        i, need = second + k, int(needed[k])
         if need < start or i < start + period:
             continue
         if i - start >= least * period:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.compiler.loops.periods import Run
 from autobp.compiler.loops.tape import Tape
+from autobp.compiler.loops.timing import best_delays, core_of, edges_of
 from autobp.ir import Floats, Indices
-
-Marks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,19 @@ class Recurrence:
                 if own is None:
                     yield column
 
+    def statements(self, codes: Indices) -> int:
+        """About how many arrays a step is: nodes of one code are one if they stand as high in it.
+
+        Args:
+            codes: what the nodes of the graph look like, by number.
+        """
+        heights: list[int] = []
+        for member in self.body:
+            inner = [heights[own.number] for own in member.own if own is not None and own.lag == 0]
+            heights.append(1 + max(inner, default=0))
+        looks = codes[[member.nodes[0] for member in self.body]].tolist()
+        return len(set(zip(heights, looks, strict=True)))
+
     def lags(self) -> list[int]:
         """Of each node of the body, how many steps later it is still read."""
         found = [0] * len(self.body)
@@ -83,76 +94,21 @@ def recurrence_of(tape: Tape, run: Run, least: int) -> Recurrence | None:
     once. None where nothing is left, or less than so many steps.
     """
     start, period, length = run
-    edges = _edges(tape, run)
-    core = _core(edges, period)
+    edges = edges_of(tape, run)
+    core = core_of(edges, period)
     if not core.any():
         return None
-    shift = _best_cut(edges, core, length % period)
-    numbers = np.flatnonzero(np.roll(core, -shift))
-    start, steps = start + shift, (length - shift) // period
+    delays = best_delays(tape, run, edges, core)
+    firsts = np.sort((delays * period + np.arange(period))[core])
+    steps = int(((length - 1 - firsts) // period).min()) + 1
     while steps >= least:
         # what the first steps read of steps before may differ; those steps then stand before the loop
-        places = start + np.arange(steps, dtype=np.int64)[:, None] * period + numbers
+        places = start + firsts + np.arange(steps, dtype=np.int64)[:, None] * period
         found = _folded(tape, places)
         if found is not None:
             return found
         start, steps = start + period, steps - 1
     return None
-
-
-class _Edges(NamedTuple):
-    """Who reads what, in the last step: producers and consumers by number, and how many steps lie between."""
-
-    producers: Indices
-    consumers: Indices
-    lags: Indices
-
-
-def _edges(tape: Tape, run: Run) -> _Edges:
-    start, period, length = run
-    steps = length // period
-    last = start + (steps - 1) * period
-    starts = tape.starts[last : last + period + 1]
-    consumers = np.repeat(np.arange(period, dtype=np.int64), np.diff(starts))
-    sources = tape.sources[starts[0] : starts[-1]]
-    inside = sources >= start
-    steps_of_sources, producers = np.divmod(sources[inside] - start, period)
-    return _Edges(producers, consumers[inside], steps - 1 - steps_of_sources)
-
-
-def _core(edges: _Edges, period: int) -> Marks:
-    """Which nodes of a step are on a cycle or between two: what is left when all ends are taken away."""
-    left = np.ones(period, dtype=bool)
-    while True:
-        inner = left[edges.producers] & left[edges.consumers]
-        read, reading = np.zeros(period, dtype=bool), np.zeros(period, dtype=bool)
-        read[edges.producers[inner]] = True
-        reading[edges.consumers[inner]] = True
-        kept = read & reading
-        if np.array_equal(kept, left):
-            return left
-        left = kept
-
-
-def _best_cut(edges: _Edges, core: Marks, spare: int) -> int:
-    """Where in the period steps begin, so that the fewest numbers are carried from step to step.
-
-    Args:
-        spare: how many nodes the run has more than whole steps: a cut up to there loses no step.
-    """
-    period = len(core)
-    inner = core[edges.producers] & core[edges.consumers]
-    reach = np.zeros(period, dtype=np.int64)  # how far on each node is read
-    far = edges.consumers[inner] + edges.lags[inner] * period - edges.producers[inner]
-    np.maximum.at(reach, edges.producers[inner], far)
-    # a node is alive at each of the next `reach` cuts, all of which go round the period
-    changes = np.zeros(2 * period + 1, dtype=np.int64)
-    first = np.arange(period) + 1
-    np.add.at(changes, first, 1)
-    np.add.at(changes, first + reach % period, -1)
-    alive = np.cumsum(changes)[: 2 * period].reshape(2, period).sum(axis=0)
-    cuts = np.arange(period)
-    return int(np.lexsort((cuts, cuts > spare, alive))[0])
 
 
 def _folded(tape: Tape, places: Indices) -> Recurrence | None:

@@ -28,6 +28,7 @@ class Tape:
         graph: what they are nodes of.
         nodes: (n,) their numbers there.
         codes: (n,) what they look like: equal for nodes that look alike.
+        levels: (n,) how high they stand over the leaves.
         starts: (n + 1,) where each node's operands start.
         operands: the operands by number, those of a node in an order that depends on what they look like.
         sources: where in the row each of them stands; -1 for leaves and constants.
@@ -37,6 +38,7 @@ class Tape:
     graph: Canonical
     nodes: Indices
     codes: Indices
+    levels: Indices
     starts: Indices
     operands: Indices
     sources: Indices
@@ -64,8 +66,9 @@ def tape_of(graph: Canonical, by_level: bool = False) -> Tape:
         by_level: in the order of the longest paths that lead to them, rather than as they were recorded.
     """
     nodes = [node for node in graph.order if graph.kinds[node] != LEAF]
+    level = levels_of(graph)
     if by_level:
-        nodes.sort(key=levels_of(graph).__getitem__)
+        nodes.sort(key=level.__getitem__)
     place = [-1] * len(graph.kinds)
     for i, node in enumerate(nodes):
         place[node] = i
@@ -82,6 +85,7 @@ def tape_of(graph: Canonical, by_level: bool = False) -> Tape:
         graph,
         np.array(nodes, dtype=np.int64),
         np.array(codes, dtype=np.int64),
+        np.array(level, dtype=np.int64)[nodes],
         np.array(starts, dtype=np.int64),
         as_array,
         np.array(place, dtype=np.int64)[as_array] if operands else as_array,
