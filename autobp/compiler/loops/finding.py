@@ -17,7 +17,7 @@ from autobp.ops import MULTIPLY
 from autobp.reading.graph import PARAMETER
 
 _LEAST = 8  # steps of a loop
-_SAVED = 40  # statements that loops must save
+_SAVED = 24  # statements that loops must save
 _SHARE = 0.6  # of the statements that there would be without them, at most so many may be left
 _SLOWER = 1.5  # and so many times as many may be run
 _LAYERS = 32  # steps up to which weights of each step's own make them layers
