@@ -58,38 +58,21 @@ class LoopBuilder(Builder):
 
     def places(self, nodes: Indices) -> tuple[Indices, Indices]:
         """Of nodes the numbers of their arrays, -1 of constants, and their positions there."""
-        colours = np.array([self._colour[x] for x in nodes.tolist()], dtype=np.int64)
-        return colours, self._position[nodes]
-
-    def add(self, array: Array) -> int:
-        """The number of a new array."""
-        return self._add(array)
-
-    def fetch(self, colour: int, positions: Indices, full: bool) -> Array:
-        """The elements of an array; axes along which they do not change have size 1, unless ``full``."""
-        return self._fetch(colour, positions, full)
-
-    def settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
-        """Say where nodes are."""
-        self._settle(nodes, colour, positions)
-
-    @property
-    def arrays(self) -> Sequence[Array]:
-        """The arrays so far, by number."""
-        return self._arrays
+        colours = np.array([self.colour[x] for x in nodes.tolist()], dtype=np.int64)
+        return colours, self.position[nodes]
 
     def array_of(self, nodes: Sequence[int], shape: Shape, samples: bool) -> Array:
         """Some nodes as an array of that shape, with samples where it should have them."""
         colours, positions = self.places(np.array(nodes))
         if (colours == colours[0]).all():
-            found = self._fetch(int(colours[0]), positions.reshape(shape), full=True)
+            found = self.fetch(int(colours[0]), positions.reshape(shape), full=True)
         else:
             found = Reshape(self.collect(nodes), shape)
         return Fill(found, shape, True) if samples and not found.batched else found
 
     def has_samples(self, node: int) -> bool:
         """Whether a node depends on data."""
-        return node not in self._graph.fixed and self._arrays[self._colour[node]].batched
+        return node not in self._graph.fixed and self.arrays[self.colour[node]].batched
 
 
 class _BodyBuilder(LoopBuilder):
@@ -108,38 +91,38 @@ class _BodyBuilder(LoopBuilder):
         self.sequences: dict[Local, Array] = {}
         self.invariants: dict[Local, Array] = {}
 
-    def _picked(self, colour: int, indices: Indices) -> Array:
+    def picked(self, colour: int, indices: Indices) -> Array:
         table = self._tables.get(colour)
         if table is None:
-            return super()._picked(colour, indices)
+            return super().picked(colour, indices)
         indices = drop_repeated_axes(indices)
         key = (colour, indices.shape, indices.tobytes())
-        if key not in self._fetched:
+        if key not in self.fetched:
             taken = table[:, indices]
             if (taken == taken[:1]).all():
-                array = self._outer.fetch(colour, taken[0], False)
+                array = self._outer.fetch(colour, taken[0])
                 local = Local(array.shape, array.batched)
                 self.invariants[local] = array
             else:
-                array = self._outer.fetch(colour, taken, True)
+                array = self._outer.fetch(colour, taken, full=True)
                 local = Local(array.shape[1:], array.batched)
                 self.sequences[local] = array
-            self._fetched[key] = local
-        return self._fetched[key]
+            self.fetched[key] = local
+        return self.fetched[key]
 
-    def _settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
-        self._position[np.array(nodes)] = positions
+    def settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
+        self.position[np.array(nodes)] = positions
         for node in nodes:
-            self._colour[node] = colour  # and no array's scalars: a node of the body is many of the graph's
+            self.colour[node] = colour  # and no array's scalars: a node of the body is many of the graph's
 
     def output(self, nodes: Sequence[int]) -> tuple[Array, Indices]:
         """An array with some nodes of one colour, and their positions in it."""
         colours, positions = self.places(np.array(nodes))
         colour = int(colours[0])
         found, places = np.unique(positions, return_inverse=True)
-        if colour not in self._tables and len(found) == self._arrays[colour].size:
-            return self._arrays[colour], positions
-        return self._fetch(colour, found, full=True), places.reshape(-1).astype(np.int64)
+        if colour not in self._tables and len(found) == self.arrays[colour].size:
+            return self.arrays[colour], positions
+        return self.fetch(colour, found, full=True), places.reshape(-1).astype(np.int64)
 
 
 @dataclass
