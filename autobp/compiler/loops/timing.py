@@ -12,6 +12,7 @@ from autobp.compiler.loops.tape import Tape
 from autobp.ir import Indices
 
 _LOST = 8  # of so many steps one may be lost to steps that begin better
+_MOST_PASSES = 1_000  # over the edges of a period
 
 Marks = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -63,7 +64,7 @@ def best_delays(tape: Tape, run: Run, edges: Edges, core: Marks) -> Indices:
     codes = tape.codes[run.start : run.start + run.period]
     longest = max(1, run.length // run.period // _LOST)
     candidates = [_best_cut(edges, run)]
-    candidates += [delays for delays in _by_level(tape, run, core) if delays.max() <= longest]
+    candidates += [delays for delays in _by_level(tape, run, edges, core) if delays.max() <= longest]
     candidates[1:] = sorted(candidates[1:], key=lambda delays: (_states(edges, delays), delays.max()))[:1]
 
     def cost(delays: Indices) -> tuple[int, int]:
@@ -89,17 +90,28 @@ def _best_cut(edges: Edges, run: Run) -> Indices:
     return (cuts < cut).astype(np.int64)
 
 
-def _by_level(tape: Tape, run: Run, core: Marks) -> Iterator[Indices]:
-    """Steps that begin at a level, if all nodes rise as fast."""
+def _by_level(tape: Tape, run: Run, edges: Edges, core: Marks) -> Iterator[Indices]:
+    """Steps that begin at a level, where every step lies as far above the last as the tallest path rises."""
     start, period, length = run
     last = start + (length // period - 1) * period
-    levels = tape.levels[last : last + period]
-    rises = (levels - tape.levels[last - period : last])[core]
-    rise = int(rises[0])
-    if rise > 0 and (rises == rise).all():
+    rise = int((tape.levels[last : last + period] - tape.levels[last - period : last])[core].max())
+    levels = _steady_levels(edges, period, rise)
+    if levels is not None:
         for cut in range(rise):
             steps = (levels - cut) // rise
             yield np.where(core, steps[core].max() - steps, 0)
+
+
+def _steady_levels(edges: Edges, period: int, rise: int) -> Indices | None:
+    """The longest paths that lead to nodes where each step begins that much higher; None if they grow on."""
+    levels = np.zeros(period, dtype=np.int64)
+    for _ in range(_MOST_PASSES):
+        higher = levels.copy()
+        np.maximum.at(higher, edges.consumers, levels[edges.producers] + 1 - rise * edges.lags)
+        if np.array_equal(higher, levels):
+            return levels
+        levels = higher
+    return None
 
 
 def _states(edges: Edges, delays: Indices) -> int:
