@@ -9,7 +9,7 @@ import numpy as np
 
 from autobp.compiler.loops.periods import Run
 from autobp.compiler.loops.tape import Tape
-from autobp.compiler.loops.timing import best_delays, core_of, edges_of
+from autobp.compiler.loops.timing import best_delays, core_of, edges_of, steps_of
 from autobp.ir import Floats, Indices
 
 
@@ -93,14 +93,14 @@ def recurrence_of(tape: Tape, run: Run, least: int) -> Recurrence | None:
     What no cycle leads to, and what leads to no cycle, is no part of it: that is computed for all steps at
     once. None where nothing is left, or less than so many steps.
     """
-    start, period, length = run
+    start, period, _ = run
     edges = edges_of(tape, run)
     core = core_of(edges, period)
     if not core.any():
         return None
     delays = best_delays(tape, run, edges, core)
     firsts = np.sort((delays * period + np.arange(period))[core])
-    steps = int(((length - 1 - firsts) // period).min()) + 1
+    steps = steps_of(run, core, delays)
     while steps >= least:
         # what the first steps read of steps before may differ; those steps then stand before the loop
         places = start + firsts + np.arange(steps, dtype=np.int64)[:, None] * period
