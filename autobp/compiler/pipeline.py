@@ -26,6 +26,7 @@ from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
+from autobp.reading.labels import array_name
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
     """
     canonical = canonicalise(graph)
     n_parameters, samples = len(signature.labels), signature.samples
-    rolled = roll(canonical, n_parameters, samples) if loops else None
+    taken = {*signature.arguments, *map(array_name, signature.labels)}
+    rolled = roll(canonical, n_parameters, samples, taken) if loops else None
     unnamed, scalars = rolled or group(canonical, n_parameters, samples)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:

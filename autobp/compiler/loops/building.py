@@ -8,7 +8,7 @@ has its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,28 +20,44 @@ from autobp.compiler.loops.body import State, body_of
 from autobp.compiler.loops.finding import levels_of_loops
 from autobp.compiler.loops.leaves import Leaves
 from autobp.compiler.loops.order import Level, Placed
+from autobp.compiler.names import Distinct
 from autobp.ir import Array, Fill, Indices, Local, Loop, Program, Reshape, Result, Shape
 
 
 def roll(
-    canonical: Canonical, n_parameters: int, samples: Sequence[Shape]
+    canonical: Canonical, n_parameters: int, samples: Sequence[Shape], taken: Iterable[str] = ()
 ) -> tuple[Program, dict[Array, Indices]] | None:
     """The program of a graph's outputs, as :func:`~autobp.compiler.group.group` makes it, but with loops.
 
-    None where the graph has none that are worth it.
+    Args:
+        taken: names that no state of a loop may have.
+
+    Returns:
+        None where the graph has no loop that is worth it.
     """
     levels = levels_of_loops(canonical)
     if not any(level.loops for level in levels):
         return None
     arguments = arguments_of(n_parameters, samples)
-    builder = LoopBuilder(canonical, arguments)
+    distinct = Distinct()
+    for name in taken:
+        distinct(name)
+    builder = LoopBuilder(canonical, arguments, distinct)
     builder.build_levels(levels)
     output = builder.collect(canonical.outputs)
     return Program(arguments, (output,), {}), builder.scalars
 
 
 class LoopBuilder(Builder):
-    """Groups nodes into arrays, and makes loops of recurrences."""
+    """Groups nodes into arrays, and makes loops of recurrences.
+
+    Attributes:
+        distinct: gives states their names; None where they get none.
+    """
+
+    def __init__(self, graph: Canonical, arrays: Sequence[Array], distinct: Distinct | None) -> None:
+        super().__init__(graph, arrays)
+        self.distinct = distinct
 
     def build_levels(self, levels: Sequence[Level]) -> None:
         """Build everything, from the leaves up."""
@@ -83,9 +99,14 @@ class _BodyBuilder(LoopBuilder):
     """
 
     def __init__(
-        self, graph: Canonical, outer: LoopBuilder, tables: Mapping[int, Indices], states: Sequence[Local]
+        self,
+        graph: Canonical,
+        outer: LoopBuilder,
+        tables: Mapping[int, Indices],
+        states: Sequence[Local],
+        distinct: Distinct | None,
     ) -> None:
-        super().__init__(graph, [*outer.arrays, *states])
+        super().__init__(graph, [*outer.arrays, *states], distinct)
         self._outer = outer
         self._tables = tables
         self.sequences: dict[Local, Array] = {}
@@ -154,7 +175,12 @@ class _Maker:
     def make(self) -> None:
         """Add the loop, and say where the nodes are that are read outside it."""
         arrays = self._arranged(self._with_samples())
-        builder, nodes, states = self._built(arrays)
+        distinct = self._outer.distinct
+        builder, nodes, states = self._built(arrays, distinct)
+        numbered = [f"h{i + 1}" for i in range(len(states))] if len(states) > 1 else ["h"]
+        names: dict[Array, str] = {}
+        if distinct is not None:
+            names.update(zip(states, map(distinct, numbered), strict=True))
         following = [
             builder.array_of([nodes[k, m - 1] for k, m in x.states], x.shape, x.samples) for x in arrays
         ]
@@ -166,7 +192,7 @@ class _Maker:
             Program(
                 (*states, *builder.sequences, *builder.invariants),
                 (*following, *[array for _, array, _ in outputs]),
-                {},
+                names,
             ),
             tuple([self._initial(x) for x in arrays]),
             tuple(builder.sequences.values()),
@@ -183,13 +209,15 @@ class _Maker:
             there = (positions[:, None] + steps).reshape(-1)
             self._outer.settle(everywhere, self._outer.add(Result(made, number)), there)
 
-    def _built(self, arrays: Sequence[_StateArray]) -> tuple[_BodyBuilder, Mapping[State, int], list[Local]]:
+    def _built(
+        self, arrays: Sequence[_StateArray], distinct: Distinct | None = None
+    ) -> tuple[_BodyBuilder, Mapping[State, int], list[Local]]:
         """The body, built for states in these arrays."""
         states = [Local(x.shape, x.samples) for x in arrays]
         first = len(self._outer.arrays)
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
         body = body_of(self._graph, self._loop, self._leaves, places, self._results)
-        builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states)
+        builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states, distinct)
         builder.build_levels(levels_of_loops(body.graph))
         return builder, body.nodes, states
 
