@@ -19,7 +19,7 @@ from autobp.compiler.layout import drop_repeated_axes
 from autobp.compiler.loops.body import State, body_of
 from autobp.compiler.loops.finding import levels_of_loops
 from autobp.compiler.loops.leaves import Leaves
-from autobp.compiler.loops.order import Level, Placed
+from autobp.compiler.loops.order import Level, Placed, plain_levels
 from autobp.compiler.names import Distinct
 from autobp.ir import Array, Fill, Indices, Local, Loop, Program, Reshape, Result, Shape
 
@@ -36,7 +36,7 @@ def roll(
         None where the graph has no loop that is worth it.
     """
     levels = levels_of_loops(canonical)
-    if not any(level.loops for level in levels):
+    if levels is None:
         return None
     arguments = arguments_of(n_parameters, samples)
     distinct = Distinct()
@@ -218,7 +218,7 @@ class _Maker:
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
         body = body_of(self._graph, self._loop, self._leaves, places, self._results)
         builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states, distinct)
-        builder.build_levels(levels_of_loops(body.graph))
+        builder.build_levels(levels_of_loops(body.graph) or plain_levels(body.graph))
         return builder, body.nodes, states
 
     def _with_samples(self) -> list[bool]:

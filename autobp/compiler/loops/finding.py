@@ -8,6 +8,7 @@ from operator import attrgetter
 import numpy as np
 
 from autobp.compiler.canonical import Canonical
+from autobp.compiler.levels import levels_of
 from autobp.compiler.loops.order import Level, levels_with
 from autobp.compiler.loops.periods import Run, finer_runs, runs_of, stretches
 from autobp.compiler.loops.recurrence import Recurrence, recurrence_of
@@ -24,20 +25,27 @@ _LAYERS = 32  # steps up to which weights of each step's own make them layers
 _MOST_RUNS = 64  # looked into
 
 
-def levels_of_loops(graph: Canonical) -> list[Level]:
-    """The order in which a graph's nodes are computed, and those of its loops that are worth being one."""
-    plain = levels_with(graph, [])
-    assert plain is not None, "without loops there is always an order"
-    best, fewest = plain, -1
-    for by_level in (False, True):
-        tape = tape_of(graph, by_level)
-        levels = _in_order(graph, find(tape)) if len(tape) >= _LEAST else plain
-        codes = np.zeros(len(graph.kinds), dtype=np.int64)
-        codes[tape.nodes] = tape.codes
-        before, (written, run) = _statements(plain, codes)[0], _statements(levels, codes)
-        worth = before - written >= _SAVED and written <= _SHARE * before and run <= _SLOWER * before
-        if worth and (fewest < 0 or written < fewest):
+def levels_of_loops(graph: Canonical) -> list[Level] | None:
+    """The order in which a graph's nodes and loops are computed; None where no loop is worth being one."""
+    height = levels_of(graph)
+    if max(height, default=0) < _LEAST:
+        return None  # every step of a loop stands above the one before
+    tape = tape_of(graph, height)
+    plain = len(np.unique(tape.levels * (int(tape.codes.max()) + 1) + tape.codes))
+    if plain < _SAVED:
+        return None
+    codes = np.zeros(len(graph.kinds), dtype=np.int64)
+    codes[tape.nodes] = tape.codes
+    best, fewest = None, plain
+    for row in (tape, tape.by_level()):
+        loops = find(row)
+        levels = _in_order(graph, loops) if loops else []
+        written, run = _statements(levels, codes)
+        worth = plain - written >= _SAVED and written <= _SHARE * plain and run <= _SLOWER * plain
+        if loops and worth and written < fewest:
             best, fewest = levels, written
+            if run <= plain:
+                break
     return best
 
 

@@ -66,3 +66,10 @@ def levels_with(graph: Canonical, loops: Sequence[Recurrence]) -> list[Level] | 
         members = {node for member in loop.body for node in member.nodes.tolist()}
         found[height - 1].loops.append(Placed(loop, members & read))
     return [x for x in found if x.nodes or x.loops]
+
+
+def plain_levels(graph: Canonical) -> list[Level]:
+    """The levels of a graph's nodes, none of them in a loop."""
+    found = levels_with(graph, [])
+    assert found is not None, "without loops there is always an order"
+    return found

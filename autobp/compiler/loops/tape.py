@@ -8,13 +8,12 @@ does not count. Repetition of what nodes look like is where loops are searched f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
-from autobp.compiler.levels import levels_of
 from autobp.ir import Indices
 
 _CONSTANT, _NOTHING = -1, -2
@@ -47,9 +46,23 @@ class Tape:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def owners(self) -> Indices:
-        """Of each operand the number in the row of the node that has it."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.starts))
+    def by_level(self) -> Tape:
+        """The same nodes in the order of their levels, and where these are equal, as before."""
+        order = np.argsort(self.levels, kind="stable")
+        place = np.empty(len(order) + 1, dtype=np.int64)
+        place[order], place[-1] = np.arange(len(order)), -1
+        counts = np.diff(self.starts)[order]
+        starts = np.append(0, np.cumsum(counts)).astype(np.int64)
+        slots = np.arange(starts[-1]) + np.repeat(self.starts[:-1][order] - starts[:-1], counts)
+        return replace(
+            self,
+            nodes=self.nodes[order],
+            codes=self.codes[order],
+            levels=self.levels[order],
+            starts=starts,
+            operands=self.operands[slots],
+            sources=place[self.sources[slots]],
+        )
 
 
 def operands_of(graph: Canonical, node: int) -> list[int]:
@@ -59,16 +72,13 @@ def operands_of(graph: Canonical, node: int) -> list[int]:
     return list(graph.operands[node])
 
 
-def tape_of(graph: Canonical, by_level: bool = False) -> Tape:
-    """The row of a graph's computed nodes.
+def tape_of(graph: Canonical, levels: Sequence[int]) -> Tape:
+    """The row of a graph's computed nodes, as they were recorded.
 
     Args:
-        by_level: in the order of the longest paths that lead to them, rather than as they were recorded.
+        levels: of each node of the graph.
     """
     nodes = [node for node in graph.order if graph.kinds[node] != LEAF]
-    level = levels_of(graph)
-    if by_level:
-        nodes.sort(key=level.__getitem__)
     place = [-1] * len(graph.kinds)
     for i, node in enumerate(nodes):
         place[node] = i
@@ -85,7 +95,7 @@ def tape_of(graph: Canonical, by_level: bool = False) -> Tape:
         graph,
         np.array(nodes, dtype=np.int64),
         np.array(codes, dtype=np.int64),
-        np.array(level, dtype=np.int64)[nodes],
+        np.array(levels, dtype=np.int64)[nodes],
         np.array(starts, dtype=np.int64),
         as_array,
         np.array(place, dtype=np.int64)[as_array] if operands else as_array,
