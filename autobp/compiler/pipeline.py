@@ -22,6 +22,7 @@ from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
+from autobp.compiler.loops.finding import Found, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
@@ -53,10 +54,12 @@ class Compiled:
     Attributes:
         programs: by the name of the function that each becomes.
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
+        notes: why what repeats in the graph is no loop, a sentence each.
     """
 
     programs: Mapping[str, Program]
     scalars: Mapping[Array, Indices]
+    notes: Sequence[str] = ()
 
 
 def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
@@ -67,13 +70,18 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
     """
     canonical = canonicalise(graph)
     n_parameters, samples = len(signature.labels), signature.samples
-    taken = {*signature.arguments, *map(array_name, signature.labels)}
-    rolled = roll(canonical, n_parameters, samples, taken) if loops else None
-    unnamed, scalars = rolled or group(canonical, n_parameters, samples)
+    found = loops_of(canonical) if loops else Found(None)
+    if found.levels is None:
+        unnamed, scalars = group(canonical, n_parameters, samples)
+    else:
+        taken = {*signature.arguments, *map(array_name, signature.labels)}
+        unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
-        return Compiled({"value": replace(outputs, result_shape=signature.result_shape)}, scalars)
+        value = replace(outputs, result_shape=signature.result_shape)
+        return Compiled({"value": value}, scalars, found.notes)
     value = mean_cost(outputs)
     gradient, adjoints = differentiate(outputs)
     both = replace(value, results=(*value.results, gradient))
-    return Compiled({"value": value, "cost_and_gradient": name_backward(both, adjoints)}, scalars)
+    programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
+    return Compiled(programs, scalars, found.notes)

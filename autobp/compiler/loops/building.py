@@ -17,7 +17,7 @@ from autobp.compiler.canonical import Canonical
 from autobp.compiler.group import Builder, arguments_of
 from autobp.compiler.layout import drop_repeated_axes
 from autobp.compiler.loops.body import State, body_of
-from autobp.compiler.loops.finding import levels_of_loops
+from autobp.compiler.loops.finding import loops_of
 from autobp.compiler.loops.leaves import Leaves
 from autobp.compiler.loops.order import Level, Placed, plain_levels
 from autobp.compiler.names import Distinct
@@ -25,19 +25,18 @@ from autobp.ir import Array, Fill, Indices, Local, Loop, Program, Reshape, Resul
 
 
 def roll(
-    canonical: Canonical, n_parameters: int, samples: Sequence[Shape], taken: Iterable[str] = ()
-) -> tuple[Program, dict[Array, Indices]] | None:
+    canonical: Canonical,
+    levels: Sequence[Level],
+    n_parameters: int,
+    samples: Sequence[Shape],
+    taken: Iterable[str] = (),
+) -> tuple[Program, dict[Array, Indices]]:
     """The program of a graph's outputs, as :func:`~autobp.compiler.group.group` makes it, but with loops.
 
     Args:
+        levels: the order of nodes and loops.
         taken: names that no state of a loop may have.
-
-    Returns:
-        None where the graph has no loop that is worth it.
     """
-    levels = levels_of_loops(canonical)
-    if levels is None:
-        return None
     arguments = arguments_of(n_parameters, samples)
     distinct = Distinct()
     for name in taken:
@@ -218,7 +217,7 @@ class _Maker:
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
         body = body_of(self._graph, self._loop, self._leaves, places, self._results)
         builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states, distinct)
-        builder.build_levels(levels_of_loops(body.graph) or plain_levels(body.graph))
+        builder.build_levels(loops_of(body.graph).levels or plain_levels(body.graph))
         return builder, body.nodes, states
 
     def _with_samples(self) -> list[bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,28 +26,50 @@ _LAYERS = 32  # steps up to which weights of each step's own make them layers
 _MOST_RUNS = 64  # looked into
 
 
-def levels_of_loops(graph: Canonical) -> list[Level] | None:
-    """The order in which a graph's nodes and loops are computed; None where no loop is worth being one."""
+class Found(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        levels: the order in which nodes and loops are computed; None where no loop is worth being one.
+        notes: why what repeats is no loop, a sentence each.
+    """
+
+    levels: list[Level] | None
+    notes: tuple[str, ...] = ()
+
+
+def loops_of(graph: Canonical) -> Found:
+    """The loops of a graph that are worth being loops."""
     height = levels_of(graph)
     if max(height, default=0) < _LEAST:
-        return None  # every step of a loop stands above the one before
+        return Found(None)  # every step of a loop stands above the one before
     tape = tape_of(graph, height)
     plain = len(np.unique(tape.levels * (int(tape.codes.max()) + 1) + tape.codes))
     if plain < _SAVED:
-        return None
+        return Found(None)
     codes = np.zeros(len(graph.kinds), dtype=np.int64)
     codes[tape.nodes] = tape.codes
     best, fewest = None, plain
+    notes: dict[str, None] = {}
     for row in (tape, tape.by_level()):
-        loops = find(row)
-        levels = _in_order(graph, loops) if loops else []
+        loops, why_not = find(row)
+        notes.update(dict.fromkeys(why_not))
+        if not loops:
+            continue
+        levels = _in_order(graph, loops)
         written, run = _statements(levels, codes)
-        worth = plain - written >= _SAVED and written <= _SHARE * plain and run <= _SLOWER * plain
-        if loops and worth and written < fewest:
+        steps = ", ".join(str(placed.loop.steps) for level in levels for placed in level.loops)
+        if run > _SLOWER * plain:
+            notes[f"loops of {steps} steps would run {run:,} statements, where {plain:,} do"] = None
+        elif plain - written < _SAVED or written > _SHARE * plain:
+            notes[
+                f"loops of {steps} steps would save too little: {plain - written} of {plain} statements"
+            ] = None
+        elif written < fewest:
             best, fewest = levels, written
             if run <= plain:
                 break
-    return best
+    return Found(best, () if best is not None else tuple(notes))
 
 
 def _in_order(graph: Canonical, loops: list[Recurrence]) -> list[Level]:
@@ -68,10 +91,17 @@ def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
     return written, run
 
 
-def find(tape: Tape) -> list[Recurrence]:
-    """The loops in a graph, none of whose nodes are in two."""
-    found = [loop for run in _candidates(tape) if (loop := recurrence_of(tape, run, _LEAST)) is not None]
-    found = [x for x in found if x.steps > _LAYERS or not _has_layers(x, tape.graph)]
+def find(tape: Tape) -> tuple[list[Recurrence], list[str]]:
+    """The loops in a graph, none of whose nodes are in two, and why others are none."""
+    found, notes = [], []
+    for run in _candidates(tape):
+        loop = recurrence_of(tape, run, _LEAST)
+        if loop is None:
+            continue
+        if loop.steps <= _LAYERS and _has_layers(loop, tape.graph):
+            notes.append(f"{loop.steps} equal steps have weights of their own: they are layers")
+        else:
+            found.append(loop)
     found.sort(key=_covered, reverse=True)
     taken = np.zeros(len(tape.graph.kinds), dtype=bool)
     chosen = []
@@ -80,7 +110,7 @@ def find(tape: Tape) -> list[Recurrence]:
         if not taken[members].any():
             taken[members] = True
             chosen.append(loop)
-    return chosen
+    return chosen, notes
 
 
 def _covered(loop: Recurrence) -> int:
