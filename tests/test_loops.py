@@ -330,7 +330,33 @@ def unrolled_descent(T: int) -> Case:
     return loss, [rate, *start], (rng.standard_normal((5, 2)), rng.standard_normal(5))
 
 
+def temporal_classification(T: int, S: int = 4) -> Case:
+    """The cost of connectionist temporal classification: the states grow in the first steps."""
+    rng = np.random.default_rng(14)
+    W, labels = values(rng, S, 3), [0, 1, 0, 2, 0, 3, 0]
+
+    def loss(x: Any) -> Any:
+        alpha: list[Any] = []
+        for t in range(T):
+            z = linear(W, x[t])
+            logs = [q - logsumexp(z) for q in z]
+            if t == 0:
+                alpha = [logs[labels[0]], logs[labels[1]], *[None] * (len(labels) - 2)]
+                continue
+            new = []
+            for s, label in enumerate(labels):
+                skips = s > 1 and label and label != labels[s - 2]
+                ways = [alpha[s], *alpha[max(s - 1, 0) : s], *([alpha[s - 2]] if skips else [])]
+                ways = [a for a in ways if a is not None]
+                new.append(logsumexp(ways) + logs[label] if ways else None)
+            alpha = new
+        return -logsumexp(alpha[-2:])
+
+    return loss, flat(W), (rng.standard_normal((3, T, 3)),)
+
+
 MODELS = [
+    temporal_classification,
     rnn,
     lstm,
     gru,
@@ -351,12 +377,32 @@ MODELS = [
 @pytest.mark.parametrize("model", MODELS)
 def test_models_are_loops_and_right(model: Callable[[int], Case]) -> None:
     program = check(model(40))
-    assert len(loops_of(program)) == {newton_within: 3, encoder_and_decoder: 2}.get(model, 1)
+    several = {newton_within: 3, encoder_and_decoder: 2, temporal_classification: 2}
+    assert len(loops_of(program)) == several.get(model, 1)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_program_does_not_grow_with_the_steps(model: Callable[[int], Case]) -> None:
     assert size_of(program_of(model(60))) == size_of(program_of(model(40)))
+
+
+@pytest.mark.parametrize(("model", "steps"), [(rnn, 40), (lstm, 40), (gru, 40), (hidden_markov, 39)])
+def test_all_steps_are_in_the_loop(model: Callable[[int], Case], steps: int) -> None:
+    (loop,) = loops_of(program_of(model(40)))
+    assert loop.steps == steps
+
+
+def test_the_body_of_a_loop_is_what_one_would_write() -> None:
+    lines = str(program_of(rnn(40))).splitlines()
+    (head,) = [i for i, line in enumerate(lines) if " for t = 0 … 39" in line]
+    body = [line.strip() for line in lines[head + 1 :] if line.startswith("    ")]
+    assert body == [
+        "h: m×5 ← fill(0, m×5), then t5",
+        "t1: m×5 ← z1[t]",
+        "t2: 5×5 ← theta[5i + j]",
+        "t3: 5 ← theta[35 + i]",
+        "t5: m×5 = tanh(t3 + t1 + h · t2ᵀ)",
+    ]
 
 
 # ------------------------------------------------------------------------------------- random recurrences
@@ -372,7 +418,8 @@ class Drawn:
         self.states = self.integer(1, 3)
         self.lags = self.integer(1, 3)
         self.recipes = [self.recipe(3) for _ in range(self.states)]
-        self.rows = [self.integer(0, 1) == 1 for _ in range(self.states)]
+        self.carried = [self.integer(0, 3) for _ in range(self.states)]
+        self.from_data = self.integer(0, 2) > 0
         self.ends = self.integer(0, 3)
         self.odd_step = self.integer(-1, 2)
 
@@ -423,14 +470,18 @@ class Drawn:
             return x + y[0] if kind == "+" else x - y[0] if kind == "-" else x * y[0]
 
         def function(x: Any, first: Any) -> Any:
+            if not self.from_data:
+                first = [0.0] * self.width
             past = [[[v + 0.1 * k for v in first] for _ in range(self.states)] for k in range(history)]
             left, total = [], 0.0
             for t in range(self.steps):
                 now: list[Any] = []
                 for k, recipe in enumerate(self.recipes):
                     new = [element(recipe, past, now, t, i, x) for i in range(self.width)]
-                    if self.rows[k]:
+                    if self.carried[k] == 1:
                         new = [p + q for p, q in zip(new, linear(W[k], past[-1][k]), strict=True)]
+                    elif self.carried[k] > 1:
+                        new = [p - 0.5 * q for p, q in zip(new, past[0][k], strict=True)]
                     if t == self.odd_step:
                         new = [exp(-v * v) for v in new]
                     now.append([tanh(Value(0.0) + v) for v in new])

@@ -83,7 +83,9 @@ class LoopBuilder(Builder):
             found = self.fetch(int(colours[0]), positions.reshape(shape), full=True)
         else:
             found = Reshape(self.collect(nodes), shape)
-        return Fill(found, shape, True) if samples and not found.batched else found
+        if not samples or found.batched:
+            return found
+        return Fill(found.source if isinstance(found, Fill) else found, shape, True)
 
     def has_samples(self, node: int) -> bool:
         """Whether a node depends on data."""

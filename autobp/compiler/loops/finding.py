@@ -10,6 +10,7 @@ import numpy as np
 
 from autobp.compiler.canonical import Canonical
 from autobp.compiler.levels import levels_of
+from autobp.compiler.loops.extending import extended
 from autobp.compiler.loops.order import Level, levels_with
 from autobp.compiler.loops.periods import Run, finer_runs, runs_of, stretches
 from autobp.compiler.loops.recurrence import Recurrence, recurrence_of
@@ -110,6 +111,9 @@ def find(tape: Tape) -> tuple[list[Recurrence], list[str]]:
         if not taken[members].any():
             taken[members] = True
             chosen.append(loop)
+    for i, loop in enumerate(chosen):
+        chosen[i] = extended(tape, loop, taken.__getitem__)
+        taken[np.concatenate([member.nodes for member in chosen[i].body])] = True
     return chosen, notes
 
 

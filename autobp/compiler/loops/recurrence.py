@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autobp.compiler.canonical import Canonical
 from autobp.compiler.loops.periods import Run
 from autobp.compiler.loops.tape import Tape
 from autobp.compiler.loops.timing import best_delays, core_of, edges_of, steps_of
@@ -87,6 +88,11 @@ class Recurrence:
         return found
 
 
+def are_same(graph: Canonical, x: int, y: int) -> bool:
+    """Whether two nodes are one, or the same number; -0.0 and 0.0 are two."""
+    return x == y or (x in graph.fixed and y in graph.fixed and repr(graph.fixed[x]) == repr(graph.fixed[y]))
+
+
 def recurrence_of(tape: Tape, run: Run, least: int) -> Recurrence | None:
     """The recurrence in a stretch of a tape: the nodes on cycles through the steps, and between such.
 
@@ -141,7 +147,8 @@ def _folded(tape: Tape, places: Indices) -> Recurrence | None:
             if inside[:lag].any() or not np.array_equal(source[lag:], places[: steps - lag, number]):
                 return None
             for t in range(lag):
-                if before.setdefault((number, lag - t), int(x[t])) != x[t]:
+                node = int(x[t])
+                if not are_same(tape.graph, before.setdefault((number, lag - t), node), node):
                     return None
             own.append(Own(number, lag))
         nodes = tape.nodes[column]

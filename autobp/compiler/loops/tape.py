@@ -46,6 +46,10 @@ class Tape:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def owners(self) -> Indices:
+        """Of each operand the number in the row of the node that has it."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.starts))
+
     def by_level(self) -> Tape:
         """The same nodes in the order of their levels, and where these are equal, as before."""
         order = np.argsort(self.levels, kind="stable")
