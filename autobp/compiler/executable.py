@@ -40,6 +40,7 @@ class Executable:
         n_statements: the statements of its functions, forward and backward.
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
+        notes: why what repeats in the graph is no loop.
     """
 
     def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
@@ -51,6 +52,7 @@ class Executable:
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
+        self.notes = tuple(compiled.notes)
         self.graph, self.check = graph, check
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}

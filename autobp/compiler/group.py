@@ -16,6 +16,7 @@ import numpy as np
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
 from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out
+from autobp.compiler.levels import levels_of
 from autobp.ir import (
     Argument,
     Array,
@@ -63,54 +64,48 @@ def group(
     Returns:
         the program, and of the arrays that hold scalar nodes, which ones, by position; -1 for none.
     """
-    builder = _Builder(canonical, n_parameters, samples)
+    arguments = arguments_of(n_parameters, samples)
+    builder = Builder(canonical, arguments)
     for nodes in _levels(canonical):
         builder.build_level(nodes)
     output = builder.collect(canonical.outputs)
-    return Program(builder.arguments, (output,), {}), builder.scalars
+    return Program(arguments, (output,), {}), builder.scalars
+
+
+def arguments_of(n_parameters: int, samples: Sequence[Shape]) -> tuple[Argument, ...]:
+    """The arguments of a whole program: theta, then the inputs."""
+    return (Theta(n_parameters), *[Input(i, sample) for i, sample in enumerate(samples)])
 
 
 def _levels(graph: Canonical) -> list[list[int]]:
     """The nodes above the leaves, by the longest path that leads to them."""
-    level = [0] * len(graph.kinds)
-    levels: list[list[int]] = []
+    level = levels_of(graph)
+    levels: list[list[int]] = [[] for _ in range(max(level, default=0))]
     for node in graph.order:
-        kind = graph.kinds[node]
-        if kind == LEAF:
-            continue
-        height = 0
-        if kind == SUM:
-            for _, a, b in graph.terms[node]:
-                if level[a] > height:
-                    height = level[a]
-                if b >= 0 and level[b] > height:
-                    height = level[b]
-        else:
-            for x in graph.operands[node]:
-                if level[x] > height:
-                    height = level[x]
-        level[node] = height + 1
-        if height == len(levels):
-            levels.append([])
-        levels[height].append(node)
+        if graph.kinds[node] != LEAF:
+            levels[level[node] - 1].append(node)
     return levels
 
 
-class _Builder:
-    """The arrays so far, and of each node its colour, the number of its array, and its position there."""
+class Builder:
+    """Makes arrays of nodes.
 
-    def __init__(self, graph: Canonical, n_parameters: int, samples: Sequence[Shape]) -> None:
+    Attributes:
+        arrays: those so far. A leaf is an element of the one whose number is its role.
+        colour: of each node, the number of its array; -1 of constants.
+        position: of each node, its position there.
+        fetched: what was picked from the arrays, so that nothing is picked twice.
+        scalars: of the arrays that hold nodes, which ones, by position; -1 for none.
+    """
+
+    def __init__(self, graph: Canonical, arrays: Sequence[Array]) -> None:
         self._graph = graph
-        self.arguments: tuple[Argument, ...] = (
-            Theta(n_parameters),
-            *[Input(i, sample) for i, sample in enumerate(samples)],
-        )
         self.scalars: dict[Array, Indices] = {}
-        self._arrays: list[Array] = list(self.arguments)
+        self.arrays: list[Array] = list(arrays)
         n = len(graph.kinds)
-        self._colour = [_CONSTANT] * n
-        self._position = np.zeros(n, dtype=np.int64)
-        self._fetched: dict[Any, Array] = {}
+        self.colour = [_CONSTANT] * n
+        self.position = np.zeros(n, dtype=np.int64)
+        self.fetched: dict[Any, Array] = {}
         self._place_leaves()
 
     def _place_leaves(self) -> None:
@@ -123,16 +118,16 @@ class _Builder:
             if key not in interned:
                 interned[key] = len(values)
                 values.append(value)
-            self._position[node] = interned[key]
+            self.position[node] = interned[key]
         self._values = np.array(values, dtype=np.float64)
         for node in graph.order:
             if graph.kinds[node] == LEAF:
-                self._colour[node] = graph.roles[node]  # theta is array 0, argument k array k + 1
-                self._position[node] = graph.positions[node]
+                self.colour[node] = graph.roles[node]  # theta is array 0, argument k array k + 1
+                self.position[node] = graph.positions[node]
         assert PARAMETER == _THETA
 
     def build_level(self, nodes: list[int]) -> None:
-        graph, colour = self._graph, self._colour
+        graph, colour = self._graph, self.colour
         maps: dict[Any, list[int]] = {}
         sums: dict[frozenset[Kind], Members] = {}
         for node in nodes:
@@ -185,25 +180,29 @@ class _Builder:
             return 0, 0
         if colour == _CONSTANT:
             return 2, 0
-        return (3 if self._arrays[colour].batched else 1), colour
+        return (3 if self.arrays[colour].batched else 1), colour
 
     # ------------------------------------------------------------------------------------------- fetching
 
-    def _fetch(self, colour: int, indices: Indices, full: bool = False) -> Array:
+    def fetch(self, colour: int, indices: Indices, full: bool = False) -> Array:
         """The elements at ``indices`` of the array of a colour, axes along which they do not change as 1.
 
         With ``full`` they have the shape of ``indices`` itself.
         """
         if full:
-            found = self._fetch(colour, indices)
+            found = self.fetch(colour, indices)
             return found if found.shape == indices.shape else Fill(found, indices.shape, found.batched)
         if colour == _CONSTANT:
             indices = drop_repeated_axes(indices)
             return Constant(np.where(indices < 0, 0.0, self._values[indices]))
-        source = self._arrays[colour]
         if indices.min() < 0:
             there = np.flatnonzero(indices.reshape(-1) >= 0)
-            return Spread(self._fetch(colour, indices.reshape(-1)[there], True), there, indices.shape)
+            return Spread(self.fetch(colour, indices.reshape(-1)[there], True), there, indices.shape)
+        return self.picked(colour, indices)
+
+    def picked(self, colour: int, indices: Indices) -> Array:
+        """The elements at ``indices``, all of them there, of the array of a colour that has one."""
+        source = self.arrays[colour]
         if indices.size == source.size and np.array_equal(
             indices.reshape(-1), np.arange(source.size, dtype=np.int64)
         ):
@@ -215,48 +214,50 @@ class _Builder:
         if found_affine is not None:
             base, strides = found_affine
             key: Any = (colour, base, indices.shape, strides)
-            if key not in self._fetched:
+            if key not in self.fetched:
                 if slicing(source.size, base, indices.shape, strides) is not None:
-                    self._fetched[key] = View(source, base, indices.shape, strides)
+                    self.fetched[key] = View(source, base, indices.shape, strides)
                 else:
-                    self._fetched[key] = Gather(source, indices)
-            return self._fetched[key]
+                    self.fetched[key] = Gather(source, indices)
+            return self.fetched[key]
         key = (colour, indices.shape, indices.tobytes())
-        if key not in self._fetched:
-            self._fetched[key] = Gather(source, indices)
-        return self._fetched[key]
+        if key not in self.fetched:
+            self.fetched[key] = Gather(source, indices)
+        return self.fetched[key]
 
     def _reshaped(self, source: Array, shape: tuple[int, ...]) -> Array:
         if source.shape == shape:
             return source
         key = (id(source), shape)
-        if key not in self._fetched:
-            self._fetched[key] = Reshape(source, shape)
-        return self._fetched[key]
+        if key not in self.fetched:
+            self.fetched[key] = Reshape(source, shape)
+        return self.fetched[key]
 
-    def _add(self, array: Array) -> int:
-        self._arrays.append(array)
-        return len(self._arrays) - 1
+    def add(self, array: Array) -> int:
+        """The number of a new array."""
+        self.arrays.append(array)
+        return len(self.arrays) - 1
 
-    def _settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
-        self._position[np.array(nodes)] = positions
+    def settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
+        """Say where nodes are."""
+        self.position[np.array(nodes)] = positions
         for node in nodes:
-            self._colour[node] = colour
-        array = self._arrays[colour]
+            self.colour[node] = colour
+        array = self.arrays[colour]
         if array not in self.scalars:
             self.scalars[array] = np.full(array.size, -1, dtype=np.int64)
             self.scalars[array][positions] = nodes
 
     def collect(self, outputs: Sequence[int]) -> Array:
         """The results as one flat array."""
-        colours = [self._colour[x] for x in outputs]
-        positions = self._position[np.array(outputs)]
+        colours = [self.colour[x] for x in outputs]
+        positions = self.position[np.array(outputs)]
         if len(set(colours)) == 1:
-            return self._fetch(colours[0], positions, full=True)
+            return self.fetch(colours[0], positions, full=True)
         pieces: list[Array] = []
         for c in sorted(set(colours)):
             there = np.flatnonzero(np.array(colours) == c)
-            pieces.append(Spread(self._fetch(c, positions[there], True), there, (len(outputs),)))
+            pieces.append(Spread(self.fetch(c, positions[there], True), there, (len(outputs),)))
         return Sum(tuple(pieces), (len(outputs),), (1.0,) * len(pieces))
 
     # ----------------------------------------------------------------------------------- maps and choices
@@ -266,30 +267,30 @@ class _Builder:
     ) -> tuple[tuple[Array, ...], Indices, Shape]:
         """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape."""
         moving = [(c, p) for c, p in operands if c != _CONSTANT]
-        order, shape = lay_out([p for _, p in moving], [self._arrays[c].shape for c, _ in moving])
+        order, shape = lay_out([p for _, p in moving], [self.arrays[c].shape for c, _ in moving])
         places = np.empty(len(order), dtype=np.int64)
         places[order] = np.arange(len(order))
         arrays = []
         for c, p in operands:
-            array = self._fetch(c, p[order].reshape(shape))
+            array = self.fetch(c, p[order].reshape(shape))
             if not array.batched and not isinstance(array, Theta):
                 # broadcasting puts axes of size 1 in front by itself
                 rank = max(1, len(array.shape) - next((i for i, n in enumerate(array.shape) if n > 1), 99))
                 if rank < len(array.shape):
-                    array = self._fetch(c, p[order].reshape(shape)[(0,) * (len(shape) - rank)])
+                    array = self.fetch(c, p[order].reshape(shape)[(0,) * (len(shape) - rank)])
             arrays.append(array)
         if np.broadcast_shapes(*[x.shape for x in arrays]) != shape:  # the same node several times
             arrays[0] = Fill(arrays[0], shape, arrays[0].batched)
         return tuple(arrays), places, shape
 
     def _operand(self, ids: Sequence[int]) -> tuple[int, Indices]:
-        return self._colour[ids[0]], self._position[np.array(ids)]
+        return self.colour[ids[0]], self.position[np.array(ids)]
 
     def _build_map(self, nodes: list[int], operation: Operation, constants: tuple[float, ...]) -> None:
         rows = [self._graph.operands[node] for node in nodes]
         operands = [self._operand(column) for column in zip(*rows, strict=True)]
         arrays, places, shape = self._elementwise(operands)
-        self._settle(nodes, self._add(Map(arrays, shape, operation, constants)), places)
+        self.settle(nodes, self.add(Map(arrays, shape, operation, constants)), places)
 
     def _build_take(self, nodes: list[int]) -> None:
         rows = [self._graph.operands[node] for node in nodes]
@@ -299,10 +300,10 @@ class _Builder:
             by_length.setdefault(len(row), []).append(i)
         for same in by_length.values():
             picked = np.array(same)
-            table = self._position[np.array([rows[i][1:] for i in same])]
-            colour = self._colour[rows[same[0]][1]]
+            table = self.position[np.array([rows[i][1:] for i in same])]
+            colour = self.colour[rows[same[0]][1]]
             made, places = self._choose(index_colour, index[picked], colour, table)
-            self._settle([nodes[i] for i in same], self._add(made), places)
+            self.settle([nodes[i] for i in same], self.add(made), places)
 
     def _choose(
         self, index_colour: int, index: Indices, colour: int, table: Indices
@@ -312,9 +313,9 @@ class _Builder:
         ia, ib = ia.reshape(-1), ib.reshape(-1)
         pairs = np.unique(ia * len(values) + ib)
         if len(pairs) == len(which) * len(values):
-            made = Choose(self._fetch(index_colour, which, True), self._fetch(colour, values, True), True)
+            made = Choose(self.fetch(index_colour, which, True), self.fetch(colour, values, True), True)
             return made, ia * len(values) + ib
-        made = Choose(self._fetch(index_colour, index, True), self._fetch(colour, table, True), False)
+        made = Choose(self.fetch(index_colour, index, True), self.fetch(colour, table, True), False)
         return made, np.arange(len(index), dtype=np.int64)
 
     def _build_extremum(self, nodes: list[int], operation: Operation) -> None:
@@ -323,13 +324,13 @@ class _Builder:
         for node in nodes:
             by_colour: dict[int, list[int]] = {}
             for x in self._graph.operands[node]:
-                by_colour.setdefault(self._colour[x], []).append(x)
+                by_colour.setdefault(self.colour[x], []).append(x)
             present.append(by_colour)
         parts = [self._reduction(c, [found[c] for found in present], ufunc) for c in sorted(present[0])]
         while len(parts) > 1:
             arrays, places, shape = self._elementwise(parts[-2:])
-            parts[-2:] = [(self._add(Map(arrays, shape, operation)), places)]
-        self._settle(nodes, *parts[0])
+            parts[-2:] = [(self.add(Map(arrays, shape, operation)), places)]
+        self.settle(nodes, *parts[0])
 
     # ------------------------------------------------------------------------------------------------ sums
 
@@ -352,10 +353,10 @@ class _Builder:
             some, parts = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
             arrays, places, shape = self._elementwise(some)
             signs, factors = tuple(factors[:_MOST_PARTS]), factors[_MOST_PARTS:]
-            parts.append((self._add(Sum(arrays, shape, signs)), places))
+            parts.append((self.add(Sum(arrays, shape, signs)), places))
             factors.append(1.0)
         if len(parts) == 1 and factors[0] == 1.0 and not offsets.any():
-            self._settle(nodes, *parts[0])
+            self.settle(nodes, *parts[0])
             return
         arrays, places, shape = self._elementwise(parts)
         if offsets.any():
@@ -366,7 +367,7 @@ class _Builder:
                 values = values.flat[0].reshape((1,) * len(shape))
             arrays = (*arrays, Constant(values))
             factors.append(1.0)
-        self._settle(nodes, self._add(Sum(arrays, shape, tuple(factors))), places)
+        self.settle(nodes, self.add(Sum(arrays, shape, tuple(factors))), places)
 
     def _part(
         self, kind: Kind, terms: list[tuple[list[int], list[int]]]
@@ -375,8 +376,8 @@ class _Builder:
         _, colour_a, colour_b = kind
         if colour_b is None:
             return self._plain_part(colour_a, [a for a, _ in terms])
-        a = self._position[np.array([x for row, _ in terms for x in row])]
-        b = self._position[np.array([x for _, row in terms for x in row])]
+        a = self.position[np.array([x for row, _ in terms for x in row])]
+        b = self.position[np.array([x for _, row in terms for x in row])]
         lengths = np.array([len(row) for row, _ in terms], dtype=np.int64)
         for colour, positions, other in ((colour_a, a, 1), (colour_b, b, 0)):
             if colour == _CONSTANT and (positions == positions[0]).all():
@@ -394,8 +395,8 @@ class _Builder:
 
     def _plain_part(self, colour: int, rows: list[list[int]]) -> tuple[int, Indices, float]:
         if all(len(row) == 1 for row in rows):
-            return colour, self._position[np.array([row[0] for row in rows])], 1.0
-        flat = self._position[np.array([x for row in rows for x in row])]
+            return colour, self.position[np.array([row[0] for row in rows])], 1.0
+        flat = self.position[np.array([x for row in rows for x in row])]
         lengths = np.array([len(row) for row in rows])
         k = int(lengths[0])
         if (lengths == k).all():
@@ -407,29 +408,29 @@ class _Builder:
     def _reduction(self, colour: int, rows: list[list[int]], ufunc: str) -> tuple[int, Indices]:
         """The sums (maxima, minima) of elements of one array: colour and positions."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        flat = self._position[np.array([x for row in rows for x in row])]
+        flat = self.position[np.array([x for row in rows for x in row])]
         k = int(lengths[0])
         if (lengths == k).all():
             if k == 1:
                 return colour, flat
             table = flat.reshape(-1, k)
-            if ufunc != "add" or k >= _MOST_IN_ORDER or not isinstance(self._arrays[colour], Theta | Input):
+            if ufunc != "add" or k >= _MOST_IN_ORDER or not isinstance(self.arrays[colour], Theta | Input):
                 table = np.sort(table, axis=1)
             unique, inverse = np.unique(table, axis=0, return_inverse=True)
             shape: tuple[int, ...] = (len(unique),)
             grid = grid_of(unique[:, :1])
             if grid is not None and affine(unique.reshape(*grid, k)) is not None:
                 shape = grid
-            source = self._fetch(colour, unique.reshape(*(shape if shape != (1,) else ()), k), full=True)
-            return self._add(Reduce(source, ufunc)), inverse.reshape(-1).astype(np.int64)
+            source = self.fetch(colour, unique.reshape(*(shape if shape != (1,) else ()), k), full=True)
+            return self.add(Reduce(source, ufunc)), inverse.reshape(-1).astype(np.int64)
         starts = np.concatenate([[0], np.cumsum(lengths)])
         stretches = [np.sort(flat[starts[i] : starts[i + 1]]) for i in range(len(rows))]
         order = sorted(range(len(rows)), key=lambda i: int(stretches[i][0]))
-        source = self._fetch(colour, np.concatenate([stretches[i] for i in order]), full=True)
+        source = self.fetch(colour, np.concatenate([stretches[i] for i in order]), full=True)
         places = np.empty(len(rows), dtype=np.int64)
         places[order] = np.arange(len(rows))
         firsts = np.concatenate([[0], np.cumsum(lengths[order])[:-1]]).astype(np.int64)
-        return self._add(Segments(source, firsts, ufunc)), places
+        return self.add(Segments(source, firsts, ufunc)), places
 
     def _product(
         self, colour_a: int, colour_b: int, a: Indices, b: Indices, made: Factors
@@ -437,27 +438,27 @@ class _Builder:
         c, o, k = made.columns.shape
         p = made.rows.shape[1]
         weights = c == 1 and colour_a == _THETA and colour_b not in (_THETA, _CONSTANT)
-        if k == 1 and not (weights and (o > 1 or p > 1 or self._arrays[colour_b].batched)):
+        if k == 1 and not (weights and (o > 1 or p > 1 or self.arrays[colour_b].batched)):
             arrays, places, shape = self._elementwise([(colour_a, a), (colour_b, b)])
-            return self._add(Map(arrays, shape, MULTIPLY)), places, 1.0
-        batched_a = colour_a != _CONSTANT and self._arrays[colour_a].batched
+            return self.add(Map(arrays, shape, MULTIPLY)), places, 1.0
+        batched_a = colour_a != _CONSTANT and self.arrays[colour_a].batched
         rows: Indices
         columns: Indices
         if o == 1 and p == 1 and not (c == 1 and not batched_a and colour_a != colour_b):
             firsts = np.stack([made.rows[:, 0, 0], made.columns[:, 0, 0]], axis=1)
             shape = () if c == 1 else grid_of(firsts) or (c,)
             rows, columns = made.rows.reshape(*shape, k), made.columns.reshape(*shape, k)
-            return self._add(self._row_dot(colour_b, rows, colour_a, columns)), made.places, 1.0
+            return self.add(self._row_dot(colour_b, rows, colour_a, columns)), made.places, 1.0
         if c == 1:
             rows = made.rows[0] if p > 1 else made.rows[0, 0]
             columns = made.columns[0]
         else:
             rows, columns = made.rows, made.columns
-        product = MatMul(self._fetch(colour_b, rows, True), self._fetch(colour_a, columns, True))
-        return self._add(product), made.places, 1.0
+        product = MatMul(self.fetch(colour_b, rows, True), self.fetch(colour_a, columns, True))
+        return self.add(product), made.places, 1.0
 
     def _row_dot(self, colour_x: int, x: Indices, colour_y: int, y: Indices) -> Array:
-        arrays = [self._fetch(colour_x, x), self._fetch(colour_y, y)]
+        arrays = [self.fetch(colour_x, x), self.fetch(colour_y, y)]
         k = x.shape[-1]
         for i, array in enumerate(arrays):
             if array.shape[-1] != k:
@@ -472,8 +473,8 @@ class _Builder:
         n, k = len(lengths), int(lengths[0])
         if (lengths == k).all():
             x, y = made.a.reshape(n, k), made.b.reshape(n, k)
-            colour = self._add(self._row_dot(colour_b, y, colour_a, x))
+            colour = self.add(self._row_dot(colour_b, y, colour_a, x))
         else:
-            factors = (self._fetch(colour_a, made.a, True), self._fetch(colour_b, made.b, True))
-            colour = self._add(Segments(Map(factors, factors[0].shape, MULTIPLY), made.starts, "add"))
+            factors = (self.fetch(colour_a, made.a, True), self.fetch(colour_b, made.b, True))
+            colour = self.add(Segments(Map(factors, factors[0].shape, MULTIPLY), made.starts, "add"))
         return colour, np.arange(n, dtype=np.int64), 1.0

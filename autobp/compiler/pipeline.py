@@ -4,7 +4,8 @@
 
     Graph                     the scalar operations, as they were recorded
     Canonical                 one form, however it was written
-    Program of outputs        scalars of one kind as arrays, sums of products as matrix products
+    Program of outputs        scalars of one kind as arrays, sums of products as matrix products,
+                              recurrences as loops
     Program of the cost       their mean over the samples
     Program of both           and its gradient
 
@@ -20,10 +21,13 @@ from dataclasses import dataclass, replace
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.group import group
+from autobp.compiler.loops.building import roll
+from autobp.compiler.loops.finding import Found, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
+from autobp.reading.labels import array_name
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,35 @@ class Compiled:
         programs: by the name of the function that each becomes.
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
         adjoints: of the arrays that have one of their own, up to a factor for all of it.
+        notes: why what repeats in the graph is no loop, a sentence each.
     """
 
     programs: Mapping[str, Program]
     scalars: Mapping[Array, Indices]
     adjoints: Mapping[Array, Array]
+    notes: Sequence[str] = ()
 
 
-def programs_of(graph: Graph, signature: Signature) -> Compiled:
-    """The programs of a graph of one sample."""
+def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
+    """The programs of a graph of one sample.
+
+    Args:
+        loops: whether recurrences become loops, or are written out step by step.
+    """
     canonical = canonicalise(graph)
-    unnamed, scalars = group(canonical, len(signature.labels), signature.samples)
+    n_parameters, samples = len(signature.labels), signature.samples
+    found = loops_of(canonical) if loops else Found(None)
+    if found.levels is None:
+        unnamed, scalars = group(canonical, n_parameters, samples)
+    else:
+        taken = {*signature.arguments, *map(array_name, signature.labels)}
+        unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
-        return Compiled({"value": replace(outputs, result_shape=signature.result_shape)}, scalars, {})
+        value = replace(outputs, result_shape=signature.result_shape)
+        return Compiled({"value": value}, scalars, {}, found.notes)
     value = mean_cost(outputs)
     gradient, adjoints = differentiate(outputs)
     both = replace(value, results=(*value.results, gradient))
     programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
-    return Compiled(programs, scalars, adjoints)
+    return Compiled(programs, scalars, adjoints, found.notes)

@@ -17,6 +17,7 @@ from autobp.compiler.executable import Executable
 from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
+from autobp.compiler.report import report
 from autobp.engine import Value
 from autobp.ir import Floats, Program
 
@@ -242,6 +243,14 @@ class Step:
     def latex(self) -> str:
         """The program as equations, an ``aligned`` block. Raises ValueError before the trace."""
         return self._executable().latex
+
+    def report(self) -> str:
+        """Which matrices and loops were found, a line each, and why what repeats is no loop.
+
+        Raises ValueError before the trace.
+        """
+        found = self._executable()
+        return report(self.program, found.matrices, found.n_statements, found.notes)
 
     def __repr__(self) -> str:
         about = f"{len(self._theta)} parameters"

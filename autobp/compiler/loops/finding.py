@@ -1,0 +1,171 @@
+"""Find the loops of a graph, and say which of them are worth one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import NamedTuple
+
+import numpy as np
+
+from autobp.compiler.canonical import Canonical
+from autobp.compiler.levels import levels_of
+from autobp.compiler.loops.extending import extended
+from autobp.compiler.loops.order import Level, levels_with
+from autobp.compiler.loops.periods import Run, finer_runs, runs_of, stretches
+from autobp.compiler.loops.recurrence import Recurrence, recurrence_of
+from autobp.compiler.loops.tape import Tape, tape_of
+from autobp.ir import Indices
+from autobp.ops import MULTIPLY
+from autobp.reading.graph import PARAMETER
+
+_LEAST = 8  # steps of a loop
+_SAVED = 24  # statements that loops must save
+_SHARE = 0.6  # of the statements that there would be without them, at most so many may be left
+_SLOWER = 1.5  # and so many times as many may be run
+_LAYERS = 32  # steps up to which weights of each step's own make them layers
+_MOST_RUNS = 64  # looked into
+
+
+class Found(NamedTuple):
+    """What a search has found.
+
+    Attributes:
+        levels: the order in which nodes and loops are computed; None where no loop is worth being one.
+        notes: why what repeats is no loop, a sentence each.
+    """
+
+    levels: list[Level] | None
+    notes: tuple[str, ...] = ()
+
+
+def loops_of(graph: Canonical) -> Found:
+    """The loops of a graph that are worth being loops."""
+    height = levels_of(graph)
+    if max(height, default=0) < _LEAST:
+        return Found(None)  # every step of a loop stands above the one before
+    tape = tape_of(graph, height)
+    plain = len(np.unique(tape.levels * (int(tape.codes.max()) + 1) + tape.codes))
+    if plain < _SAVED:
+        return Found(None)
+    codes = np.zeros(len(graph.kinds), dtype=np.int64)
+    codes[tape.nodes] = tape.codes
+    best, fewest = None, plain
+    notes: dict[str, None] = {}
+    for row in (tape, tape.by_level()):
+        loops, why_not = find(row)
+        notes.update(dict.fromkeys(why_not))
+        if not loops:
+            continue
+        levels = _in_order(graph, loops)
+        written, run = _statements(levels, codes)
+        steps = ", ".join(str(placed.loop.steps) for level in levels for placed in level.loops)
+        if run > _SLOWER * plain:
+            notes[f"loops of {steps} steps would run {run:,} statements, where {plain:,} do"] = None
+        elif plain - written < _SAVED or written > _SHARE * plain:
+            notes[
+                f"loops of {steps} steps would save too little: {plain - written} of {plain} statements"
+            ] = None
+        elif written < fewest:
+            best, fewest = levels, written
+            if run <= plain:
+                break
+    return Found(best, () if best is not None else tuple(notes))
+
+
+def _in_order(graph: Canonical, loops: list[Recurrence]) -> list[Level]:
+    """The order of nodes and loops, without those loops for which there is none."""
+    while (levels := levels_with(graph, loops)) is None:
+        loops.remove(min(loops, key=_covered))
+    return levels
+
+
+def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
+    """About how many statements a program has, and how many it runs."""
+    written = run = 0
+    for level in levels:
+        outside = len(np.unique(codes[level.nodes]))
+        written, run = written + outside, run + outside
+        for placed in level.loops:
+            inside = placed.loop.statements(codes)
+            written, run = written + inside, run + inside * placed.loop.steps
+    return written, run
+
+
+def find(tape: Tape) -> tuple[list[Recurrence], list[str]]:
+    """The loops in a graph, none of whose nodes are in two, and why others are none."""
+    found, notes = [], []
+    for run in _candidates(tape):
+        loop = recurrence_of(tape, run, _LEAST)
+        if loop is None:
+            continue
+        if loop.steps <= _LAYERS and _has_layers(loop, tape.graph):
+            notes.append(f"{loop.steps} equal steps have weights of their own: they are layers")
+        else:
+            found.append(loop)
+    found.sort(key=_covered, reverse=True)
+    taken = np.zeros(len(tape.graph.kinds), dtype=bool)
+    chosen = []
+    for loop in found:
+        members = np.concatenate([member.nodes for member in loop.body])
+        if not taken[members].any():
+            taken[members] = True
+            chosen.append(loop)
+    for i, loop in enumerate(chosen):
+        chosen[i] = extended(tape, loop, taken.__getitem__)
+        taken[np.concatenate([member.nodes for member in chosen[i].body])] = True
+    return chosen, notes
+
+
+def _covered(loop: Recurrence) -> int:
+    return loop.steps * len(loop.body)
+
+
+def _candidates(tape: Tape) -> list[Run]:
+    """Stretches of the tape that repeat."""
+    waiting = sorted(runs_of(tape.codes, _LEAST), key=attrgetter("length"))
+    seen: set[tuple[int, int]] = set()
+    found: list[Run] = []
+    while waiting and len(seen) < _MOST_RUNS:
+        run = waiting.pop()
+        if (run.start, run.period) in seen:
+            continue
+        seen.add((run.start, run.period))
+        good = stretches(tape, run, _LEAST)
+        found += good
+        if sum(x.length for x in good) < 0.9 * run.length:
+            waiting += finer_runs(tape, run, _LEAST)
+    return found
+
+
+def _has_layers(loop: Recurrence, graph: Canonical) -> bool:
+    """Whether a parameter of one step alone is multiplied by what is no constant: a weight of a layer."""
+    for member in loop.body:
+        first = int(member.nodes[0])
+        if member.terms:
+            products = _pairs_of(member.terms)
+        elif graph.operations[first] is MULTIPLY:
+            products = [(0, 1)]
+        else:
+            continue
+        for pair in products:
+            for x, y in (pair, pair[::-1]):
+                weights, others = member.operands[:, x], member.operands[:, y]
+                is_weight = member.own[x] is None and _is_parameter(graph, int(weights[-1]))
+                if is_weight and (weights != weights[0]).any() and int(others[-1]) not in graph.fixed:
+                    return True
+    return False
+
+
+def _pairs_of(terms: Sequence[tuple[int, bool]]) -> list[tuple[int, int]]:
+    """Which operands of a sum are multiplied."""
+    found, i = [], 0
+    for _, product in terms:
+        if product:
+            found.append((i, i + 1))
+        i += 1 + product
+    return found
+
+
+def _is_parameter(graph: Canonical, node: int) -> bool:
+    return node not in graph.fixed and graph.operations[node] is None and graph.roles[node] == PARAMETER
