@@ -55,6 +55,20 @@ def differentiate(outputs: ir.Program) -> tuple[ir.Array, dict[ir.Array, ir.Arra
     return _Reverse(outputs.results[0], outputs.theta).run()
 
 
+def has_infinite_slopes(outputs: ir.Program) -> bool:
+    """Whether some derivative of an array may be infinite for finite parameters and arguments."""
+    order = outputs.arrays
+    if any(isinstance(array, ir.Loop) for array in order):
+        return True  # nothing is told of what is in its body
+    bounds = bounds_of_arrays(order)
+    return any(
+        not bounds_of(partial, [bounds[x] for x in (array, *array.operands)]).finite
+        for array in order
+        if isinstance(array, ir.Map)
+        for partial in _partials(array)
+    )
+
+
 class _Reverse:
     """Goes through the arrays in reverse; a method for each kind, by its class's name, has the chain rule.
 

@@ -15,12 +15,14 @@ from autobp.backends.numpy_text import source_of
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
+from autobp.compiler.careful import mean_with_care, outputs_with_care
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
 from autobp.reading.graph import Graph
 
+_FEW = 4096  # parameters: to look at so many is nothing beside the rest
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
 
@@ -41,6 +43,7 @@ class Executable:
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
         notes: why what repeats in the graph is no loop.
+        looks_at_gradient: whether a gradient is looked at: it may be infinite, or is short enough.
     """
 
     def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
@@ -53,6 +56,7 @@ class Executable:
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
         self.notes = tuple(compiled.notes)
+        self.looks_at_gradient = len(signature.labels) <= _FEW or compiled.infinite_slopes
         self.graph, self.check = graph, check
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}
@@ -73,7 +77,7 @@ class Executable:
         self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
         self._start()
-        prove(self.run, graph, signature, compiled)
+        prove(self.answer, graph, signature, compiled)
 
     @property
     def source(self) -> str:
@@ -105,6 +109,28 @@ class Executable:
         function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
         with np.errstate(all="ignore"):
             return function(theta, *arrays, work)
+
+    def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
+        """What one of the functions gives, and what counts where that is not finite."""
+        found = self.run(name, theta, arrays)
+        finite = np.isfinite(np.hstack(found) if name == "cost_and_gradient" else found).all()
+        return found if finite else self.with_care(name, found, theta, arrays)
+
+    def with_care(self, name: str, found: Any, theta: Floats, arrays: Sequence[Floats]) -> Any:
+        """What counts where a function gave what is not finite (:mod:`autobp.compiler.careful`)."""
+        if self.result_shape is not None:
+            with np.errstate(all="ignore"):
+                return outputs_with_care(found, self.graph, theta, arrays)
+
+        def flat(result: Any) -> Floats:
+            made: Floats = np.hstack(result).reshape(-1)
+            return made
+
+        with np.errstate(all="ignore"):
+            total = mean_with_care(
+                flat(found), lambda rows: flat(self.run(name, theta, rows)), self.graph, theta, arrays
+            )
+        return (total[0], total[1:]) if name == "cost_and_gradient" else total[0]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}

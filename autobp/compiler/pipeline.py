@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autobp.compiler.canonical import canonicalise
-from autobp.compiler.differentiate import differentiate
+from autobp.compiler.differentiate import differentiate, has_infinite_slopes
 from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
 from autobp.compiler.loops.finding import Found, loops_of
@@ -55,12 +55,14 @@ class Compiled:
         programs: by the name of the function that each becomes.
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
         adjoints: of the arrays that have one of their own, up to a factor for all of it.
+        infinite_slopes: whether a derivative somewhere may be infinite for finite parameters and data.
         notes: why what repeats in the graph is no loop, a sentence each.
     """
 
     programs: Mapping[str, Program]
     scalars: Mapping[Array, Indices]
     adjoints: Mapping[Array, Array]
+    infinite_slopes: bool = False
     notes: Sequence[str] = ()
 
 
@@ -81,9 +83,9 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
         value = replace(outputs, result_shape=signature.result_shape)
-        return Compiled({"value": value}, scalars, {}, found.notes)
+        return Compiled({"value": value}, scalars, {}, notes=found.notes)
     value = mean_cost(outputs)
     gradient, adjoints = differentiate(outputs)
     both = replace(value, results=(*value.results, gradient))
     programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
-    return Compiled(programs, scalars, adjoints, found.notes)
+    return Compiled(programs, scalars, adjoints, has_infinite_slopes(outputs), found.notes)

@@ -14,7 +14,6 @@ from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
-from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
@@ -68,36 +67,29 @@ class Step:
             executable, theta, arrays = self._prepare(theta, arguments)
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
-            call = (*executable.prepared(name, len(arrays[0]) if arrays else 0), scalar)
+            prepared = executable.prepared(name, len(arrays[0]) if arrays else 0)
+            call = (*prepared, scalar, executable.looks_at_gradient)
             if key is not None:
                 while len(calls) >= _KEPT:
                     del calls[next(iter(calls))]
                 calls[key] = call
-        function, work, scalar = call
+        function, work, scalar, looks = call
         with np.errstate(all="ignore"):
             result = function(theta, *arrays, work)
-        if not scalar:
-            return result
-        cost = float(result[0])
-        if (
-            not isfinite(cost)
-            and (found := self._mean_of_parts(theta, arguments, "cost_and_gradient")) is not None
-        ):
-            return float(found[0]), found[1:]
-        return cost, result[1]
+            if not scalar:
+                finite = isfinite(np.vdot(result, result))
+            else:
+                finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+        if not finite:
+            executable, theta, arrays = self._prepare(theta, arguments)
+            result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
+        return (float(result[0]), result[1]) if scalar else result
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
         executable, vector, arrays = self._prepare(theta, arguments)
-        function, work = executable.prepared("value", len(arrays[0]) if arrays else 0)
-        with np.errstate(all="ignore"):
-            found = function(vector, *arrays, work)
-        if executable.result_shape is not None:
-            return found
-        cost = float(found)
-        if not isfinite(cost) and (parts := self._mean_of_parts(theta, arguments, "value")) is not None:
-            return float(parts[0])
-        return cost
+        found = executable.answer("value", vector, arrays)
+        return found if executable.result_shape is not None else float(found)
 
     def verify(self, theta: ArrayLike, *arguments: ArrayLike) -> Certificate:
         """Whether the program gives at these numbers what the scalar graph gives, row by row.
@@ -113,18 +105,6 @@ class Step:
         """
         executable, vector, arrays = self._prepare(theta, arguments)
         return certify(self, executable.graph, executable.matrices, executable.result_shape, vector, arrays)
-
-    def _mean_of_parts(self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str) -> Floats | None:
-        """The cost, and the gradient after it, where they were out of range only for the sum over rows."""
-        executable, vector, arrays = self._prepare(theta, arguments)
-
-        def mean(rows: Sequence[Floats]) -> Floats:
-            function, work = executable.prepared(name, len(rows[0]))
-            found = function(vector, *rows, work)
-            return np.hstack(found) if name == "cost_and_gradient" else np.array([found])
-
-        with np.errstate(all="ignore"):
-            return mean_of_parts(mean, arrays) if arrays else None
 
     # -------------------------------------------------------------------------------------- arguments
 
