@@ -76,7 +76,8 @@ class Witness:
         for k, i in enumerate(self.graph.outputs):
             numbers[:, k] = values[i]
         if len(adjoints) and m == 1:  # all at once: a graph of one sample may have many parameters
-            numbers[0, n:][self.at] = np.array([adjoints[i] for i in self.parameters]).reshape(-1)
+            derivatives = [adjoints[i] for i in self.parameters]
+            numbers[0, n:][self.at] = [x if isinstance(x, float) else x.item() for x in derivatives]
         elif len(adjoints):
             for i, position in zip(self.parameters, self.at, strict=True):
                 numbers[:, n + position] = adjoints[i]
