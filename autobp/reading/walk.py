@@ -53,6 +53,14 @@ _SUMS = (ADD, SUBTRACT)
 _EXACT_ON_WHOLE_NUMBERS = (ADD, SUBTRACT, MULTIPLY, DIVIDE, CONSTANT_POWER)
 
 
+def given(graph: Graph) -> dict[int, list[int]]:
+    """The parameters of a graph, and the elements of each argument, by their role."""
+    by_role: dict[int, list[int]] = {PARAMETER: []}
+    for i in [i for i, role in enumerate(graph.roles) if role >= PARAMETER]:
+        by_role.setdefault(graph.roles[i], []).append(i)
+    return by_role
+
+
 def leaves(graph: Graph, theta: Array, arguments: Sequence[Array]) -> Callable[[int], Any]:
     """The number of a leaf, for each row, by its number in the graph.
 
@@ -145,10 +153,12 @@ def terms_of(
     """Of some nodes, the sum of the absolute terms that their adjoints are the sums of."""
     partials_of = _on_floats if isinstance(values[-1], float) else _on_rows
     sums: dict[int, Any] = dict.fromkeys(nodes, 0.0)
+    strangers = set(nodes).isdisjoint
+    users = [i for i, parents in enumerate(graph.parents) if not strangers(parents)]
     with np.errstate(all="ignore"):
-        for i, (operation, parents) in enumerate(zip(graph.operations, graph.parents, strict=True)):
-            if operation is None or sums.keys().isdisjoint(parents):
-                continue
+        for i in users:
+            operation, parents = graph.operations[i], graph.parents[i]
+            assert operation is not None  # it has parents
             operands = [values[p] for p in parents]
             partials = partials_of(operation, values[i], [*operands, *graph.constants[i]])
             for p, partial in zip(parents, partials, strict=True):
