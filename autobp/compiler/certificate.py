@@ -12,7 +12,7 @@ from autobp.compiler.witness import Witness, agree
 from autobp.ir import Floats, Indices, Shape
 from autobp.reading.graph import Graph
 
-_AT_ONCE = 500_000  # numbers of a walk
+_AT_ONCE = 250_000  # numbers of a walk
 
 
 @dataclass(frozen=True)
