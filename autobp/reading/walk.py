@@ -171,9 +171,10 @@ class Rounding:
     """Random roundings of a graph's values and adjoints at some numbers.
 
     What a node's operation rounds is perturbed by a random part of it, up to 32 times half a unit in the last
-    place, or else by nothing, so that numbers that are equal by chance may stay so. Exact are whole numbers that arithmetic makes of whole numbers, as counts and indices are, and what
-    an operation selects. A sum that goes on from a sum, whose terms may be added in another order, is
-    perturbed by a part of the sum of the absolute terms.
+    place, or else by nothing, so that numbers that are equal by chance may stay so. Exact are whole numbers
+    that arithmetic makes of whole numbers, as counts and indices are, and what an operation selects. A sum
+    that goes on from a sum, whose terms may be added in another order, is perturbed by a part of the sum of
+    the absolute terms.
     """
 
     def __init__(self, graph: Graph, values: Sequence[Any], m: int) -> None:
