@@ -331,7 +331,7 @@ class Maker:
         W = [[self.parameter() for _ in h] for _ in h]
         u = [self.parameter_only() for _ in h]
         kept = []
-        for t in range(rng.randint(2, 4)):
+        for t in range(rng.choice((2, 3, 4, 10))):
             sums = [
                 self.add_sum(
                     "+", [*[(1, (W[i][j], h[j])) for j in range(len(h))], (1, (u[i], x[t % len(x)]))]
