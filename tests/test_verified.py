@@ -177,7 +177,7 @@ def test_a_recurrence_is_held_closely_though_bounds_by_absolute_values_would_say
         state = [w[0] * state[0] + w[1] * state[1], w[2] * state[0] + w[3] * state[1]]
     root = state[0] + 0.5 * state[1]
     graph = record([root], {id(v): (PARAMETER, i) for i, v in enumerate(w)})
-    witness = Witness(graph, True, np.array([v.data for v in w]), [], graph.values)
+    witness = Witness(graph, True, np.array([v.data for v in w]), [])
     bounds = witness.of_rounding(np.array([0]))[0]
     assert np.all(bounds[0] < 1e-9 * np.abs(witness.numbers[0]).max())
     absolute = {id(root): 1.0}

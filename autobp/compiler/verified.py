@@ -18,7 +18,7 @@ from autobp.compiler.pipeline import Compiled, Signature
 from autobp.compiler.witness import OF_ROUNDING, TOLERANCE, Witness, agree
 from autobp.ir import Floats, Indices
 from autobp.reading.graph import PARAMETER, Graph, describe
-from autobp.reading.walk import Spread
+from autobp.reading.walk import Spread, given
 
 _ROWS = 3  # of the traced sample: enough for a program to take rows and columns for one another
 _OF_ADJOINTS = -2  # less a node's number: its adjoint
@@ -89,11 +89,12 @@ class _Sample:
         self.is_cost = signature.result_shape is None
         self.theta = np.zeros(len(signature.labels))
         arguments = [np.zeros((1, int(np.prod(shape)))) for shape in signature.samples]
-        given = [i for i, role in enumerate(graph.roles) if role >= PARAMETER]
         flat = [self.theta, *[argument[0] for argument in arguments]]
-        for i in given:
-            flat[graph.roles[i]][graph.positions[i]] = graph.values[i]
-        self.witness = Witness(graph, self.is_cost, self.theta, arguments, graph.values)
+        by_role = given(graph)
+        for role, nodes in by_role.items():
+            flat[role][[graph.positions[i] for i in nodes]] = [graph.values[i] for i in nodes]
+        known = graph.values, by_role[PARAMETER]
+        self.witness = Witness(graph, self.is_cost, self.theta, arguments, known)
 
     def rows(self, m: int) -> list[Floats]:
         """The arguments, m rows of one sample."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from autobp.ir import Floats
 from autobp.reading.graph import PARAMETER, Graph
-from autobp.reading.walk import Spread, adjoints_of, leaves, terms_of, values_of
+from autobp.reading.walk import Spread, adjoints_of, given, leaves, terms_of, values_of
 
 #: The part of a number that two ways of computing it may always differ by.
 TOLERANCE = 1e-12
@@ -51,21 +51,22 @@ class Witness:
         is_cost: bool,
         theta: Floats,
         arguments: Sequence[Floats],
-        values: Sequence[Any] | None = None,
+        known: tuple[Sequence[Any], Sequence[int]] | None = None,
     ) -> None:
         """Walk over the graph.
 
         Args:
             theta: the parameters, (n_parameters,).
             arguments: of each argument, rows of numbers, (m, size).
-            values: what the nodes are, where that is known, of one row.
+            known: what the nodes are, where that is known, of one row; and which are parameters.
         """
         self.graph, self.theta, self.arguments = graph, theta, arguments
         self.m = len(arguments[0]) if arguments else 1
         self.n_outputs = len(graph.outputs)
-        self.parameters = [i for i, role in enumerate(graph.roles) if role == PARAMETER]
+        if known is None:
+            known = values_of(graph, leaves(graph, theta, arguments)), given(graph)[PARAMETER]
+        self.values, self.parameters = known
         self.at = [graph.positions[i] for i in self.parameters]
-        self.values = values_of(graph, leaves(graph, theta, arguments)) if values is None else values
         self.adjoints = adjoints_of(graph, graph.outputs[0], self.values) if is_cost else []
         self.numbers = self._numbers(self.values, self.adjoints, self.m)
 
@@ -76,7 +77,8 @@ class Witness:
         for k, i in enumerate(self.graph.outputs):
             numbers[:, k] = values[i]
         if len(adjoints) and m == 1:  # all at once: a graph of one sample may have many parameters
-            numbers[0, n:][self.at] = np.array([adjoints[i] for i in self.parameters]).reshape(-1)
+            derivatives = [adjoints[i] for i in self.parameters]
+            numbers[0, n:][self.at] = [x if isinstance(x, float) else x.item() for x in derivatives]
         elif len(adjoints):
             for i, position in zip(self.parameters, self.at, strict=True):
                 numbers[:, n + position] = adjoints[i]

@@ -44,13 +44,21 @@ UNIT = 2.0**-53
 #: The random roundings, in units of the true ones: enough for functions that are right to a few units, and
 #: for sums in another order.
 _NOISE = 32.0
-_SAMPLES = 16  # walks, so many that on a kink not all will stay on one side of it
+_SAMPLES = 32  # walks, so many that on a kink not all will stay on one side of it
 _TABLE = 1009  # random vectors, used in turn; a prime, so that no loop of a graph meets the same ones again
 _TINY = 1e-290  # where the spacing of numbers may show that they are not normal
 _SMALLEST = 5e-324
 
 _SUMS = (ADD, SUBTRACT)
 _EXACT_ON_WHOLE_NUMBERS = (ADD, SUBTRACT, MULTIPLY, DIVIDE, CONSTANT_POWER)
+
+
+def given(graph: Graph) -> dict[int, list[int]]:
+    """The parameters of a graph, and the elements of each argument, by their role."""
+    by_role: dict[int, list[int]] = {PARAMETER: []}
+    for i in [i for i, role in enumerate(graph.roles) if role >= PARAMETER]:
+        by_role.setdefault(graph.roles[i], []).append(i)
+    return by_role
 
 
 def leaves(graph: Graph, theta: Array, arguments: Sequence[Array]) -> Callable[[int], Any]:
@@ -145,10 +153,12 @@ def terms_of(
     """Of some nodes, the sum of the absolute terms that their adjoints are the sums of."""
     partials_of = _on_floats if isinstance(values[-1], float) else _on_rows
     sums: dict[int, Any] = dict.fromkeys(nodes, 0.0)
+    strangers = set(nodes).isdisjoint
+    users = [i for i, parents in enumerate(graph.parents) if not strangers(parents)]
     with np.errstate(all="ignore"):
-        for i, (operation, parents) in enumerate(zip(graph.operations, graph.parents, strict=True)):
-            if operation is None or sums.keys().isdisjoint(parents):
-                continue
+        for i in users:
+            operation, parents = graph.operations[i], graph.parents[i]
+            assert operation is not None  # it has parents
             operands = [values[p] for p in parents]
             partials = partials_of(operation, values[i], [*operands, *graph.constants[i]])
             for p, partial in zip(parents, partials, strict=True):
@@ -161,9 +171,10 @@ class Rounding:
     """Random roundings of a graph's values and adjoints at some numbers.
 
     What a node's operation rounds is perturbed by a random part of it, up to 32 times half a unit in the last
-    place. Exact are whole numbers that arithmetic makes of whole numbers, as counts and indices are, and what
-    an operation selects. A sum that goes on from a sum, whose terms may be added in another order, is
-    perturbed by a part of the sum of the absolute terms.
+    place, or else by nothing, so that numbers that are equal by chance may stay so. Exact are whole numbers
+    that arithmetic makes of whole numbers, as counts and indices are, and what an operation selects. A sum
+    that goes on from a sum, whose terms may be added in another order, is perturbed by a part of the sum of
+    the absolute terms.
     """
 
     def __init__(self, graph: Graph, values: Sequence[Any], m: int) -> None:
@@ -177,7 +188,9 @@ class Rounding:
         self._tiny: Bools = np.any(np.abs(numbers) < _TINY, axis=1)
         self._sizes: dict[int, Array] = {}  # of sums, the absolute terms of them
         width = _SAMPLES * m
-        noise = np.random.default_rng(0).uniform(-_NOISE * UNIT, _NOISE * UNIT, (_TABLE, width))
+        rng = np.random.default_rng(0)
+        noise = rng.uniform(-_NOISE * UNIT, _NOISE * UNIT, (_TABLE, width))
+        noise *= rng.integers(0, 2, noise.shape)
         self._noise, self._factors = list(noise), list(1.0 + noise)
         self._next = 0
 
@@ -187,6 +200,8 @@ class Rounding:
         assert operation is not None
         size = self._size(i, operation, parents) if operation in _SUMS else None
         if operation.selects or operation is NEGATIVE or operation is ABS:
+            return y
+        if operation is SUBTRACT and parents[0] == parents[1]:
             return y
         whole = self._whole
         if operation in _EXACT_ON_WHOLE_NUMBERS and whole[i] and whole[[*parents]].all():
