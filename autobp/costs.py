@@ -19,6 +19,7 @@ True
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
@@ -32,6 +33,7 @@ from autobp.chain import gradients
 from autobp.engine import Value
 from autobp.functions import logsumexp, mean, relu, softplus, sum, take, xlogy
 from autobp.nn import MLP
+from autobp.state import shared
 
 Array = NDArray[np.float64]
 
@@ -284,6 +286,12 @@ def _surprisals(logits: list[Any]) -> list[Any]:
     return [log_sum - z_k for z_k in logits]
 
 
+def _is_number(x: Any, number: float) -> bool:
+    """Whether x, a Value or a float, has that number."""
+    data = x._data if isinstance(x, Value) else x
+    return isinstance(data, int | float) and data == number
+
+
 @define(
     targets=PROBABILITIES,
     outputs="logits",
@@ -298,11 +306,15 @@ def _surprisals(logits: list[Any]) -> list[Any]:
 def softmax_cross_entropy(surprisal: Any, y: Any) -> Value:
     """-Σ_k y_k log softmax(z)_k of logits z, at least two; finite for every z.
 
+    A class with the target 0 may have the logit -∞; in compiled programs that is NaN.
+
     The target of a sample is a list of probabilities (one-hot, say), or the number of its class, 0, 1, …
 
     Raises ValueError where a probability is not in 0 … 1, or outputs and targets differ in shape, and
     IndexError where there is no class of that number.
     """
+    if not shared.watchers and _is_number(surprisal, math.inf) and _is_number(y, 0.0):
+        return Value(0.0)  # of a class that a logit of -∞ masks
     return y * surprisal  # type: ignore[no-any-return]
 
 

@@ -186,6 +186,13 @@ def _numpy_choose(index: Any, values: tuple[Any, ...]) -> Any:
     return np.take_along_axis(stacked, position[np.newaxis], axis=0)[0]
 
 
+def _numpy_pow(x: Any, y: Any) -> Any:
+    if np.ndim(y) == 0 and y == 0.5 and not np.iscomplexobj(x):
+        # NumPy takes a square root here; by IEEE 754 (-∞)**0.5 is ∞, and (-0)**0.5 is 0
+        return np.where(np.equal(x, -np.inf), np.inf, np.sqrt(x) + 0.0)[()]
+    return np.power(x, y)
+
+
 def _elementwise(name: str, function: Callable[[float], float]) -> Callable[[Any], Any]:
     """A function that NumPy does not have, elementwise; SciPy, which has it, is no dependency of the core."""
     on_arrays = np.vectorize(function, otypes=[np.float64])
@@ -231,7 +238,7 @@ ON_ARRAYS: Final[dict[str, Callable[..., Any]]] = {
     "ceil": np.ceil,
     "rint": np.rint,
     "remainder": np.remainder,
-    "pow": np.power,
+    "pow": _numpy_pow,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "where": np.where,

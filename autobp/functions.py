@@ -7,6 +7,8 @@ here under its name as well, and among the methods of Value.
 
 from __future__ import annotations
 
+import builtins
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
@@ -19,6 +21,7 @@ from autobp.calling import call
 from autobp.engine import Value, apply
 from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
 from autobp.registry import follow, names_a_function
+from autobp.state import shared
 
 __all__ = [
     "abs",
@@ -213,8 +216,13 @@ def dot(x: Iterable[Any], y: Iterable[Any]) -> Value:
 
 
 def logsumexp(values: Iterable[Any]) -> Value:
-    """log Σ exp(x_i), stable for arguments of any size; ValueError where there are no values."""
+    """log Σ exp(x_i), stable for arguments of any size; ValueError where there are no values.
+
+    Of nothing but -∞ it is -∞, with the derivative 0; so it is not in compiled programs, where it is NaN.
+    """
     values = [_value(x) for x in values]
+    if values and not shared.watchers and builtins.all(x._data == -math.inf for x in values):
+        return stop_gradient(values[0])
     largest = _largest(values)
     return _value(largest + log(sum([exp(x - largest) for x in values])))
 

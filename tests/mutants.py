@@ -52,7 +52,7 @@ def sides_are_swapped(patch: Patch) -> None:
 
 def a_matrix_is_transposed(patch: Patch) -> None:
     """A square matrix is multiplied as its transpose."""
-    product = group._Builder._product
+    product = group.Builder._product
 
     def transposed(self: Any, a: Any, b: Any, x: Any, y: Any, made: Any) -> Any:
         _, o, k = made.columns.shape
@@ -60,29 +60,29 @@ def a_matrix_is_transposed(patch: Patch) -> None:
             made = replace(made, columns=made.columns.transpose(0, 2, 1))
         return product(self, a, b, x, y, made)
 
-    patch.setattr(group._Builder, "_product", transposed)
+    patch.setattr(group.Builder, "_product", transposed)
 
 
 def a_sum_goes_over_the_wrong_axis(patch: Patch) -> None:
     """A square table of terms is summed over its columns."""
-    reduction = group._Builder._reduction
+    reduction = group.Builder._reduction
 
     def over_columns(self: Any, colour: int, rows: Any, ufunc: str) -> Any:
         if {len(row) for row in rows} == {len(rows)}:
             rows = [list(column) for column in zip(*rows, strict=True)]
         return reduction(self, colour, rows, ufunc)
 
-    patch.setattr(group._Builder, "_reduction", over_columns)
+    patch.setattr(group.Builder, "_reduction", over_columns)
 
 
 def terms_are_matched_with_others(patch: Patch) -> None:
     """The columns of a product are one place off."""
-    product = group._Builder._product
+    product = group.Builder._product
 
     def rolled(self: Any, a: Any, b: Any, x: Any, y: Any, made: Any) -> Any:
         return product(self, a, b, x, y, replace(made, columns=np.roll(made.columns, 1, axis=2)))
 
-    patch.setattr(group._Builder, "_product", rolled)
+    patch.setattr(group.Builder, "_product", rolled)
 
 
 def bp2_does_not_transpose(patch: Patch) -> None:
@@ -149,7 +149,7 @@ def a_branch_is_not_added(patch: Patch) -> None:
 
 def constants_are_taken_for_one_another(patch: Patch) -> None:
     """A constant factor of a term is that of its neighbour."""
-    part = group._Builder._part
+    part = group.Builder._part
 
     def mixed(self: Any, kind: Any, terms: Any) -> Any:
         values = self._values
@@ -159,7 +159,7 @@ def constants_are_taken_for_one_another(patch: Patch) -> None:
         finally:
             self._values = values
 
-    patch.setattr(group._Builder, "_part", mixed)
+    patch.setattr(group.Builder, "_part", mixed)
 
 
 def what_runs_is_not_what_is_printed(patch: Patch) -> None:

@@ -125,7 +125,7 @@ def every_operation(seed=0):
     draw = random.Random(seed)
     terms = []
     for name, op in ops.TABLE.items():
-        low, high = {"acos": (-0.9, 0.9), "asin": (-0.9, 0.9)}.get(
+        low, high = {"acos": (-0.9, 0.9), "asin": (-0.9, 0.9), "atanh": (-0.9, 0.9), "acosh": (1.1, 3.0)}.get(
             name, (0.2, 2.5) if op.domain else (-2.5, 2.5)
         )
         operands = [Value(draw.uniform(low, high), label=f"{name}{i}") for i in range(op.arity or 4)]

@@ -185,8 +185,9 @@ class _Builder:
         elif name in ROUNDING and not self.between_wholes(name, *operands):
             return
         elif name == "clip":
-            if not all(self.decided(operands[i], operands[k]) for i, k in ((0, 1), (0, 2), (1, 2))):
-                return
+            pairs = [(operands[i], operands[k]) for i, k in ((0, 1), (0, 2), (1, 2))]
+            if not all(self.decided(a, b) and self.number(a) != self.number(b) for a, b in pairs):
+                return  # of equal bounds PyTorch chooses neither
         elif (name in COMPARISONS or name in ("maximum", "minimum")) and not self.decided(*operands):
             return
         self.add(name, operands, constants)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from mutants import MUTANTS
 from program_faults import Fault, fault_of, shrunk
-from whole_programs import EDGES, FINITE_EDGES, Maker, Program
+from whole_programs import EDGES, Maker, Program
 
 from autobp.compiler import executable
 
 PARTS = 8
 
 
-def check(seed: int, edges: Sequence[float] = FINITE_EDGES) -> None:
-    program = Maker(seed, edges).program()
+def check(seed: int) -> None:
+    program = Maker(seed, EDGES).program()
     fault = fault_of(program)
     if fault is None:
         return
@@ -32,12 +31,6 @@ def check(seed: int, edges: Sequence[float] = FINITE_EDGES) -> None:
 def test_two_thousand_programs(part: int) -> None:
     for seed in range(part, 2_000, PARTS):
         check(seed)
-
-
-@pytest.mark.xfail(reason="what pads a row meets an infinity or a NaN, and 0·∞ is not a number")
-def test_programs_among_infinities() -> None:
-    for seed in range(400, 2_000):
-        check(seed, EDGES)
 
 
 @pytest.mark.long

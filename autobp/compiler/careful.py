@@ -51,7 +51,7 @@ def mean_with_care(
     left = [*np.flatnonzero(odd), *parts.rows_left([array[~odd] for array in arrays], np.flatnonzero(~odd))]
     if left:
         rows = _walked(graph, theta, [array[left] for array in arrays], len(found))
-        for row, number in zip(rows, left, strict=True):
+        for row, number in zip(rows, map(int, left), strict=True):
             parts.add(_merged(parts.single.get(number, row), row), 1)
     return parts.total
 
@@ -64,9 +64,10 @@ def outputs_with_care(found: Floats, graph: Graph, theta: Floats, arrays: Sequen
     if not len(left):
         return found
     some = [array[left] for array in arrays]
-    merged = flat.copy()
+    merged: Floats = flat.copy()
     merged[left] = _merged(flat[left], _walked(graph, theta, some, flat.shape[1], False))
-    return merged.reshape(found.shape)
+    shaped: Floats = merged.reshape(found.shape)
+    return shaped
 
 
 class _Parts:

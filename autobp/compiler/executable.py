@@ -123,8 +123,7 @@ class Executable:
                 return outputs_with_care(found, self.graph, theta, arrays)
 
         def flat(result: Any) -> Floats:
-            made: Floats = np.hstack(result).reshape(-1)
-            return made
+            return np.hstack(result) if isinstance(result, tuple) else np.full(1, result)
 
         with np.errstate(all="ignore"):
             total = mean_with_care(

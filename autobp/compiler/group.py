@@ -4,6 +4,9 @@ Nodes have a colour: what operation they are, on operands of which colours. A su
 terms, so that shorter sums belong with longer ones. The nodes of a colour become one array; where sums of one
 colour turn out to be products of different shapes, each shape gets a colour of its own before the nodes
 above are coloured. Constants are leaves like any other: what they are never decides a colour.
+
+A shorter sum is padded with zeros, which an infinity turns into NaN. That is seen in the result, but not
+where a comparison, a choice or x**0 makes a number of it again: what leads to one of these is not padded.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import numpy as np
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
 from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out
-from autobp.compiler.levels import levels_of
+from autobp.compiler.levels import leading_to_numbers, levels_of
 from autobp.ir import (
     Argument,
     Array,
@@ -106,6 +109,7 @@ class Builder:
         self.colour = [_CONSTANT] * n
         self.position = np.zeros(n, dtype=np.int64)
         self.fetched: dict[Any, Array] = {}
+        self._exposed = leading_to_numbers(graph)
         self._place_leaves()
 
     def _place_leaves(self) -> None:
@@ -129,7 +133,7 @@ class Builder:
     def build_level(self, nodes: list[int]) -> None:
         graph, colour = self._graph, self.colour
         maps: dict[Any, list[int]] = {}
-        sums: dict[frozenset[Kind], Members] = {}
+        sums: dict[Any, Members] = {}
         for node in nodes:
             kind = graph.kinds[node]
             if kind == SUM:
@@ -146,7 +150,10 @@ class Builder:
                         terms = present[key] = ([], [])
                     terms[0].append(a)
                     terms[1].append(b)
-                sums.setdefault(frozenset(present), []).append((node, present))
+                signature: Any = frozenset(present)
+                if node in self._exposed:  # no longer sums among them, which would have it padded
+                    signature = frozenset([(kind, len(terms[0])) for kind, terms in present.items()])
+                sums.setdefault(signature, []).append((node, present))
             else:
                 colours = [colour[x] for x in graph.operands[node]]
                 signature = (

@@ -1,8 +1,14 @@
-"""How high nodes stand over the leaves of a canonical graph."""
+"""How nodes of a canonical graph stand: how high over the leaves, and below what."""
 
 from __future__ import annotations
 
-from autobp.compiler.canonical import LEAF, SUM, Canonical
+from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
+from autobp.ops import CONSTANT_POWER, POWER, TABLE, TAKE, WHERE
+
+#: Operations that may make a number of NaN, all operands or the first; x**0 is one.
+_COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
+_OF_ALL = {CONSTANT_POWER, POWER, *[TABLE[name] for name in _COMPARISONS]}
+_OF_FIRST = {WHERE, TAKE}
 
 
 def levels_of(graph: Canonical) -> list[int]:
@@ -25,3 +31,20 @@ def levels_of(graph: Canonical) -> list[int]:
                     height = level[x]
         level[node] = height + 1
     return level
+
+
+def leading_to_numbers(graph: Canonical) -> set[int]:
+    """The nodes whose NaN may become a number again further up: in a comparison, a choice, x**0."""
+    found: set[int] = set()
+    for node in reversed(graph.order):
+        if graph.kinds[node] == SUM:
+            if node in found:
+                found.update([x for _, *factors in graph.terms[node] for x in factors if x >= 0])
+            continue
+        operation, operands = graph.operations[node], graph.operands[node]
+        of_all = graph.kinds[node] == MAP and operation in _OF_ALL and graph.constants[node] in ((), (0.0,))
+        if of_all or node in found:
+            found.update(operands)
+        elif graph.kinds[node] == MAP and operation in _OF_FIRST:
+            found.add(operands[0])
+    return found
