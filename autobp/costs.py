@@ -288,7 +288,7 @@ def _surprisals(logits: list[Any]) -> list[Any]:
 
 def _is_number(x: Any, number: float) -> bool:
     """Whether x, a Value or a float, has that number."""
-    data = x._data if isinstance(x, Value) else x
+    data = x.data if isinstance(x, Value) else x
     return isinstance(data, int | float) and data == number
 
 
