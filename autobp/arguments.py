@@ -91,6 +91,23 @@ def _entry(what: str, index: tuple[Any, ...]) -> str:
     return f"{what}[{', '.join(str(i) for i in index)}]" if index else what
 
 
+def listed(x: Any) -> Any:
+    """One sample's inputs as the list that a network takes, where a tensor, an array or a column has one.
+
+    Raises TypeError where there is no order in them, or a gradient of another library would be lost.
+    """
+    if getattr(x, "requires_grad", False):
+        raise TypeError(
+            "these inputs require grad, and a network of Values would lose it; give x.detach(), or make the "
+            "inputs Values"
+        )
+    if isinstance(x, Mapping):
+        raise TypeError(
+            "a network takes its inputs in their order and not by names; give a list, as list(x.values()) is"
+        )
+    return x.tolist() if hasattr(x, "tolist") else x
+
+
 def number(what: str, given: Any) -> float:
     """A number as float; TypeError where it is anything else, text that reads like one included."""
     if isinstance(given, str):

@@ -32,7 +32,7 @@ from autobp.chain import accumulate_graphs, in_order, local_derivatives, pass_ba
 from autobp.chain import topological_order as topological_order
 from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
-from autobp.errors import no_equality, refuse_conversions
+from autobp.errors import explain_new_attributes, no_equality, refuse_conversions
 from autobp.freeing import free
 from autobp.nodes import UNSET, compared, make_node, number, parents, unary
 from autobp.nodes import apply as apply
@@ -479,6 +479,8 @@ COMPILED: Final = not hasattr(Value.backward, "__code__")
 if not COMPILED:
     del Value.__del__
     vars(nodes)["Value"] = Value  # which compiled code knows from its type
+else:
+    explain_new_attributes(Value)
 
 refuse_conversions(Value)
 

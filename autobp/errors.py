@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 #: What a Value cannot be made into, by how it is asked for.
 _CONVERSIONS: Final = {
     "float()": "cannot be turned into a float: its gradient would be lost. Use .data for the number, and for "
-    "functions the Value's own, v.exp() or v.sqrt(), and not those of math",
+    "functions the Value's own, v.exp() or v.sqrt(), and not those of math; an array to put Values in is "
+    "np.zeros(n, dtype=object)",
     "int()": "cannot be turned into an int: use int(v.data) for the number",
     "complex()": "cannot be turned into a complex number: use .data for the number",
     "round()": "cannot be rounded by Python's round: use autobp.round(v), whose derivative is 0, or "
@@ -43,6 +44,27 @@ def _refusal(asked: str, method: str) -> Callable[..., Any]:
 
     refuse.__name__, refuse.__qualname__ = method, f"Value.{method}"
     return refuse
+
+
+def explain_new_attributes(cls: type[Value]) -> None:
+    """Let ``value.m = …`` say where to keep an ``m``: a node has no room for more than it is made of.
+
+    Only code outside the compiled core sets attributes this way. Uncompiled, every slot of every node would
+    be set by it, and Python's own words must do.
+    """
+
+    def set_attribute(value: Value, name: str, given: object) -> None:
+        try:
+            object.__setattr__(value, name, given)
+        except AttributeError:
+            if hasattr(cls, name):
+                raise
+            raise AttributeError(
+                f"a Value has no room for an attribute {name!r}; keep what belongs to a parameter beside it, "
+                f"in a dict by Value, {name} = {{p: 0.0 for p in parameters}}, or take one of autobp.optim"
+            ) from None
+
+    type.__setattr__(cls, "__setattr__", set_attribute)
 
 
 def no_number(data: object, is_value: bool) -> TypeError:

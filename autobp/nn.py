@@ -23,7 +23,7 @@ from autobp.activations import ACTIVATIONS as ACTIVATIONS
 from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
 from autobp.activations import is_activation as is_activation
-from autobp.arguments import unknown
+from autobp.arguments import listed, unknown
 from autobp.engine import Value, set_data
 from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
@@ -337,7 +337,9 @@ class MLP(Module):
 
         Raises ValueError where x has not ``nin`` elements, and TypeError where they are no numbers.
         """
-        if not hasattr(x, "__len__"):
+        if not isinstance(x, (list, tuple)):
+            x = listed(x)
+        if not hasattr(x, "__len__") or not hasattr(x, "__getitem__"):
             raise TypeError(f"a network takes a list of its inputs, as in net([1.0]); got {x!r}")
         if len(x) and not isinstance(x[0], Value) and hasattr(x[0], "__len__") and not isinstance(x[0], str):
             raise TypeError(
@@ -448,7 +450,8 @@ def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Calla
 
 def _values(x: Sequence[Any]) -> list[Value]:
     """x as Values: each number becomes one leaf, shared by all the neurons that read it."""
-    return [x_i if isinstance(x_i, Value) else Value(x_i) for x_i in x]
+    given = x if isinstance(x, (list, tuple)) else listed(x)
+    return [x_i if isinstance(x_i, Value) else Value(x_i) for x_i in given]
 
 
 def _paired(layers: list[Layer], arrays: Sequence[ArrayLike], what: str) -> list[tuple[Layer, ArrayLike]]:

@@ -73,6 +73,7 @@ def test_check_ends_with_one_where_something_differs(monkeypatch, capsys):
         (["check", "3", "2", "--l2", "-1"], ["--l2", "-1"]),
         (["check", "3", "2", "--seed", "-1"], ["--seed", "'-1' is not a whole number from 0"]),
         (["explain", "3", "2", "--wrt", "W1[1;1]"], ["did you mean 'W1[1,1]'"]),
+        (["explain", "3", "2", "-o", "it.doc"], [".tex, .pdf or .txt; got 'it.doc'"]),
         (["explain", "3", "2", "--notation", "Brower"], ["did you mean 'Brawer'"]),
         (["draw", "2", "1", "-o", "x.svg", "--theme", "drak"], ["did you mean 'dark'"]),
         (["draw", "2", "1", "-o", "x.svg", "--highlight", "W1[1,1]"], ["say --what graph"]),

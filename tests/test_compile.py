@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 
 import autobp
 from autobp import MLP, Value, costs
+from autobp.compiler.elements import Elements
 from autobp.functions import softmax, take, xlogy
 
 RNG = np.random.default_rng(7)
@@ -1062,3 +1064,16 @@ def test_models_name_the_arguments_of_their_calls() -> None:
         n = len(names.split(", "))
         with pytest.raises(TypeError, match=rf"step\(theta, {names}\) takes {1 + n} arguments; got 1"):
             autobp.compile(net, net.parameters())(np.zeros(3))
+
+
+@pytest.mark.parametrize("call", ["sum()", "mean()", "shape", "T"])
+def test_an_attribute_of_arrays_that_a_traced_argument_has_not_is_told(call: str) -> None:
+    w = Value(1.0, label="w")
+
+    def loss(x: Any) -> Any:
+        return w * getattr(x, call.removesuffix("()"))
+
+    with pytest.raises(AttributeError, match=re.escape(f"write np.array(x).{call}")):
+        autobp.compile(loss, [w])(np.ones(1), np.ones((2, 3)))
+    assert not hasattr(Elements([1.0]), "shape")
+    assert not hasattr(Elements([1.0]), "unheard_of")

@@ -569,7 +569,6 @@ def test_edges_tell_sign_and_size():
 
 def test_a_wide_layer_is_shortened_and_counted():
     found = texts(svg_of(draw(MLP(784, [30, 10], seed=1))))
-    assert "x[784]" in found
     assert "776 more" in found
     assert "22 more" in found
     assert "a2[10]" in found
@@ -808,3 +807,32 @@ def test_what_has_to_be_laid_out_says_that_nothing_here_can(monkeypatch):
     without_graphviz(monkeypatch)
     with pytest.raises(autobp.drawing.LayoutError, match="install pygraphviz"):
         draw(Value(1.0) * 2.0).pipe()
+
+
+def test_of_many_circles_those_with_the_largest_weights_are_drawn():
+    W1 = np.full((12, 3), 0.1)
+    W1[[2, 6, 11]] = 5.0  # into neurons 3, 7 and 12
+    W2 = np.full((2, 12), 0.1)
+    W2[1, 4] = -9.0  # out of neuron 5
+    net = MLP(3, [12, 2], "linear", weights=[W1, W2], bias=False)
+    ids = re.findall(r'id="?(u1_\w+)', draw(net).source)
+    assert ids == ["u1_1", "u1_2", "u1_3", "u1_4", "u1_5", "u1_6", "u1_7", "u1_12", "u1_more"]
+    W1[[0, 1, 3, 5]] = 0.0  # these now have less than neurons 8 to 11
+    net.W = [W1, W2]
+    ids = re.findall(r'id="?(u1_\w+)', draw(net).source)
+    assert ids == ["u1_3", "u1_5", "u1_7", "u1_8", "u1_9", "u1_10", "u1_11", "u1_12", "u1_more"]
+    assert "of many circles, those with the largest weights" in draw(net).source
+    assert "of many circles" not in draw(MLP(3, [10, 2], seed=0)).source
+
+
+def test_rounding_noise_is_not_tinted():
+    style = Style("LR", ("data",), ".4g", "light", "data")
+    noise = 0.1 + 0.2 - 0.3  # 5.6e-17
+    assert noise > 0
+    assert style.tint(noise, 1.0) == style.tint(0.0, 1.0) == THEMES["light"].node
+    assert style.tint(noise, 1e-16) != THEMES["light"].node
+    assert style.tint(1e-9, 1.0) != THEMES["light"].node
+    net = MLP(2, [1], "linear", weights=[[[1.0, noise]]], biases=[[0.0]])
+    edges = dict(re.findall(r"u0_(\d) -> u1_1 \[(.*?)\]\n", draw(net).source))
+    assert THEMES["light"].positive in edges["1"]
+    assert THEMES["light"].positive not in edges["2"]

@@ -313,3 +313,26 @@ def test_sums_of_small_numpy_integers_do_not_overflow():
 def test_functions_say_how_they_are_written_and_what_they_need():
     assert autobp.sin.__doc__.startswith("sin(x), of Values or numbers")
     assert "an operand > 0" in autobp.log.__doc__
+
+
+def test_an_attribute_that_there_is_no_room_for_is_told_where_to_go():
+    v = Value(1.0)
+    words = "in a dict by Value, m = " if autobp.__compiled__ else "no attribute 'm'"
+    with pytest.raises(AttributeError, match=words):
+        v.m = 0.0
+    with pytest.raises(AttributeError, match="parents"):
+        v.parents = ()
+    m = {v: 0.0}  # what the message says
+    m[v] += 0.5
+    v.grad = 2.0
+    v.data = 3.0
+    v.label = "v"
+    assert (m[v], v.grad, v.data, v.label) == (0.5, 2.0, 3.0, "v")
+
+
+def test_an_array_of_numbers_refuses_a_value_and_says_what_takes_one():
+    with pytest.raises(TypeError, match=r"np\.zeros\(n, dtype=object\)"):
+        np.zeros(2)[0] = Value(1.0)
+    z = np.zeros(2, dtype=object)
+    z[0] = Value(1.0)
+    assert z.sum().data == 1.0

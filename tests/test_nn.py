@@ -301,3 +301,51 @@ print(loss.data)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert float(out) < 1.0
+
+
+# ------------------------------------------------------------------------- inputs as others hold them
+
+
+class Column:
+    """What pandas' Series is to a network: indexed by names, with a list of its entries."""
+
+    def __init__(self, **entries):
+        self.entries = entries
+
+    def __len__(self):
+        return len(self.entries)
+
+    def __getitem__(self, name):
+        return self.entries[name]
+
+    def tolist(self):
+        return list(self.entries.values())
+
+
+@pytest.mark.parametrize("module", [MLP(2, [3, 1], seed=0), autobp.Layer(2, 2), autobp.Neuron(2)])
+def test_arrays_columns_and_tensors_are_inputs(module):
+    expected = str(module([0.5, -1.25]))
+    array = np.array([0.5, -1.25])
+    values = np.array([Value(0.5), Value(-1.25)])
+    for x in (array, array.astype(np.float32), Column(height=0.5, width=-1.25), (0.5, -1.25), values):
+        assert str(module(x)) == expected
+    torch = pytest.importorskip("torch")
+    assert str(module(torch.tensor([0.5, -1.25]))) == expected
+    with pytest.raises(TypeError, match=r"would lose it; give x\.detach\(\)"):
+        module(torch.tensor([0.5, -1.25], requires_grad=True))
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        ({"a": 1.0, "b": 2.0}, r"not by names; give a list, as list\(x\.values\(\)\)"),
+        ({1.0, 2.0}, "takes a list of its inputs"),
+        ((n for n in [1.0, 2.0]), "takes a list of its inputs"),
+        (np.array(1.0), "takes a list of its inputs"),
+        (np.ones((1, 2)), "one sample at a time"),
+        (["1", 2.0], "holds one real number"),
+    ],
+)
+def test_what_is_no_sample_is_told(x, words):
+    with pytest.raises(TypeError, match=words):
+        MLP(2, [1], seed=0)(x)

@@ -41,6 +41,15 @@ class Elements(list[Any]):
         arrays = [np.array(x) if isinstance(x, Elements) else x for x in inputs]
         return getattr(ufunc, method)(*arrays, **options)
 
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name) and not name.startswith("_"):
+            called = "()" if callable(getattr(np.ndarray, name)) else ""
+            raise AttributeError(
+                f"{callers_place()} asks an argument for .{name}, which is a list of Values while the "
+                f"function is traced; write np.array(x).{name}{called}"
+            )
+        raise AttributeError(f"a list has no attribute {name!r}")
+
     def copy(self) -> Elements:
         return Elements(self)
 

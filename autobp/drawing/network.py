@@ -9,16 +9,18 @@ from itertools import pairwise
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 from graphviz import escape, nohtml
 
 from autobp.drawing.picture import Picture
 from autobp.drawing.placed import PlacedPicture
 from autobp.drawing.scalars import gradient, new_picture
-from autobp.drawing.style import Style, largest_of, printable
+from autobp.drawing.style import Style, is_rounding, largest_of, printable
 from autobp.engine import Value
 from autobp.nn import MLP, Activation, Layer, Neuron, Trace
 
-_MOST_ROWS = 10  # a layer of more neurons is shortened
+_MOST_ROWS = 10  # a layer of more neurons is shortened,
+_SHOWN_ROWS = 8  # to so many: those with the largest weights
 _MOST_ACROSS = 900.0  # points for the labels between two layers; past it, width and colour alone tell weights
 _CHARACTER = 6.4  # the width of a character and
 _LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
@@ -104,7 +106,10 @@ def plan_network(
         )
     # before backward() every grad is 0, and there is no δ yet
     with_delta |= trace is not None and any(gradient(z) for layer in [*trace.z, *trace.a] for z in layer)
-    columns = [_column(layer, size, style, trace, with_delta) for layer, size in enumerate(sizes)]
+    shown = [_shown_units(layers, layer, size) for layer, size in enumerate(sizes)]
+    columns = [
+        _column(layer, size, shown[layer], style, trace, with_delta) for layer, size in enumerate(sizes)
+    ]
     biases = [
         Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
         for layer, neurons in enumerate(layers)
@@ -205,16 +210,19 @@ def draw_network(
     for title in plan.titles:
         _text(picture, title, style, muted=True)
     if style.colour != "none" and largest:
-        _put_legend(picture, largest, style)
+        _put_legend(picture, largest, style, any(not u.index for column in plan.columns for u in column))
     return picture
 
 
-def _put_legend(picture: Picture, largest: float, style: Style) -> None:
+def _put_legend(picture: Picture, largest: float, style: Style, shortened: bool) -> None:
     what = "weight" if style.colour == "data" else "gradient"
     legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
+    legend += f" (at most {style.number(largest)})"
+    if shortened:
+        legend += "; of many circles, those with the largest weights"
     picture.attr(
         # Graphviz crashes on freeing a label with an empty line
-        label=escape(f" \n{legend} (at most {style.number(largest)})"),
+        label=escape(f" \n{legend}"),
         labelloc="b",
         fontsize="9",
         fontcolor=style.colours.muted,
@@ -227,15 +235,25 @@ def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
     return [net.neurons] if isinstance(net, Layer) else [[net]]
 
 
-def _column(layer: int, size: int, style: Style, trace: Trace | None, with_delta: bool) -> list[Unit]:
-    shown: Sequence[int] = range(1, size + 1)
-    if size > _MOST_ROWS:
-        shown = [*range(1, _MOST_ROWS - 2), 0, size]
+def _shown_units(layers: list[list[Neuron]], layer: int, size: int) -> list[int]:
+    """The numbers of a layer's units that are drawn, from 1: of many those with the largest sum of squared
+    weights on the edges that meet there, in their order."""
+    if size <= _MOST_ROWS:
+        return list(range(1, size + 1))
+    met = np.zeros(size)
+    if layer:
+        met += [sum(w.data**2 for w in neuron.w) for neuron in layers[layer - 1]]
+    if layer < len(layers):
+        met += np.square([[w.data for w in neuron.w] for neuron in layers[layer]]).sum(axis=0)
+    strongest = np.argsort(-met, kind="stable")[:_SHOWN_ROWS]
+    return sorted((strongest + 1).tolist())
+
+
+def _column(
+    layer: int, size: int, shown: Sequence[int], style: Style, trace: Trace | None, with_delta: bool
+) -> list[Unit]:
     column = []
     for index in shown:
-        if not index:
-            column.append(Unit(f"u{layer}_more", ["⋮", f"{size - len(shown) + 1:,} more"]))
-            continue
         name = f"a{layer}[{index}]" if layer else f"x[{index}]"
         lines = [name]
         if trace is not None:
@@ -246,6 +264,8 @@ def _column(layer: int, size: int, style: Style, trace: Trace | None, with_delta
             if layer and with_delta:
                 lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
         column.append(Unit(f"u{layer}_{index}", lines, index))
+    if len(shown) < size:
+        column.append(Unit(f"u{layer}_more", ["⋮", f"{size - len(shown):,} more"]))
     return column
 
 
@@ -411,8 +431,9 @@ def _edge_look(value: float, largest: float, style: Style) -> dict[str, str]:
         return {"penwidth": "1"}
     strength = math.sqrt(min(1.0, abs(value) / largest))
     look = {"penwidth": f"{0.4 + 3.2 * strength:.2f}"}
-    if value:
-        look["color"] = style.colours.positive if value > 0 else style.colours.negative
+    if is_rounding(value, largest):
+        return look
+    look["color"] = style.colours.positive if value > 0 else style.colours.negative
     if value < 0:
         look["style"] = "dashed"
     return look

@@ -10,6 +10,8 @@ from typing import Final
 
 DIRECTIONS: Final = ("LR", "TB", "RL", "BT")
 SHOWN: Final = ("data", "grad", "partials")
+#: A number this part of the picture's largest, or less, counts as 0: some rounding errors of a sum.
+_ROUNDING: Final = 1e-13
 COLOURS: Final = ("data", "grad", "none")
 
 
@@ -102,11 +104,17 @@ class Style:
         return format(x + 0.0 if x == 0 else x, self.number_format)
 
     def tint(self, x: float, largest: float) -> str:
-        """A fill for a number: the node's own at 0, the sign's colour the stronger the larger |x| is."""
-        if not math.isfinite(x) or x == 0 or not largest > 0:
+        """A fill for a number: the node's own where it is 0 up to rounding, else the sign's, the stronger the
+        larger |x|."""
+        if not math.isfinite(x) or is_rounding(x, largest):
             return self.colours.node
         strength = 0.08 + 0.42 * math.sqrt(min(1.0, abs(x) / largest))
         return mix(self.colours.node, self.colours.positive if x > 0 else self.colours.negative, strength)
+
+
+def is_rounding(x: float, largest: float) -> bool:
+    """Whether a number is so small beside the largest that its sign may be rounding's alone."""
+    return abs(x) <= _ROUNDING * largest
 
 
 def largest_of(numbers: Iterable[float]) -> float:

@@ -19,8 +19,10 @@ flows out: an :class:`Explanation`, sections of equations as text and as LaTeX.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from autobp.arguments import closest
@@ -31,6 +33,7 @@ from autobp.explanation.equations import Equation, Section, shortened
 from autobp.explanation.formula import Symbol
 from autobp.explanation.names import derivative_name, label_name
 from autobp.explanation.notation import Notation, named
+from autobp.explanation.paper import document, pdf
 from autobp.explanation.sheet import Sheet
 from autobp.explanation.writing import Writing
 from autobp.reading.graph import Graph, record
@@ -86,12 +89,33 @@ class Explanation:
 
     @property
     def latex(self) -> str:
-        """The derivation as one ``aligned`` block, for LaTeX with amsmath, MathJax or KaTeX."""
+        """The derivation as one ``aligned`` block, for LaTeX with amsmath, MathJax or KaTeX.
+
+        Such a block is never broken: for paper there is :attr:`document`.
+        """
         rows = []
         for section in self.sections:
             rows.append(rf"&\textbf{{{section.latex_title}}}")
             rows += self._latex_rows(section)
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+    @property
+    def document(self) -> str:
+        """The derivation as a LaTeX document, an A4 article whose formulas break over lines and pages."""
+        return document(self.latex_heading, self.sections, self.style, self.most)
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write the :attr:`document` to a ``.tex`` file, or by pdflatex a ``.pdf``; or the text, ``.txt``.
+
+        Raises ValueError where the path ends in none of these, and RuntimeError where there is no pdflatex.
+        """
+        target = Path(path)
+        made = {".tex": lambda: self.document.encode(), ".pdf": lambda: pdf(self.document),
+                ".txt": lambda: f"{self.text}\n".encode()}.get(target.suffix.lower())  # fmt: skip
+        if made is None:
+            raise ValueError(f"a derivation is written as .tex, .pdf or .txt; got {target.name!r}")
+        target.write_bytes(made())
+        return target
 
     def _latex_rows(self, section: Section) -> list[str]:
         rows = []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import autobp
 from autobp import costs, nn
 from autobp.command.arguments import size
+from autobp.command.files import write_by
 from autobp.command.networks import add_network, cost_of, network_of, random_samples
 from autobp.command.parser import Command
 from autobp.explanation.notation import NOTATIONS
@@ -20,6 +22,8 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
                          help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
     command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
     command.add_argument("--digits", type=size, default=4, help="significant digits (default: 4)")
+    command.add_argument("-o", "--output", type=Path, metavar="FILE",
+                         help="for paper, .tex or, by pdflatex, .pdf; or the text, .txt")  # fmt: skip
     add_network(command)
     command.add_argument("-m", "--samples", type=size, default=1, help="how many (default: 1)")
 
@@ -36,10 +40,14 @@ def _run(options: argparse.Namespace) -> int:
     loss = of(outputs[0], targets[0]) if len(X) == 1 else of(outputs, targets)
     if options.l2:
         loss = loss + costs.l2(net, options.l2, len(X))
+    explained = autobp.explain(loss, wrt=options.wrt, notation=options.notation, digits=options.digits)
+    if options.output is not None:
+        write_by(options.output, explained.write)
+        print(f"wrote {options.output}")
+        return 0
     samples = "one random sample" if len(X) == 1 else f"{len(X)} random samples"
     if not options.latex:
         print(f"Cost {cost} on {samples}, seed {options.seed}\n")
-    explained = autobp.explain(loss, wrt=options.wrt, notation=options.notation, digits=options.digits)
     print(explained.latex if options.latex else explained.text)
     return 0
 
@@ -57,7 +65,7 @@ COMMAND = Command(
     '  autobp explain 3 2 1 --wrt "W1[1,1]"\n'
     '  autobp explain 3 2 2 --wrt "b2[1]" --notation BP1-BP4\n'
     '  autobp explain 3 2 1 --wrt "x[2]" --activation tanh,sigmoid\n'
-    '  autobp explain 2 2 2 1 --wrt "W1[2,1]" -m 3 --l2 0.1 --notation ML15 --latex\n'
+    '  autobp explain 2 2 2 1 --wrt "W1[2,1]" -m 3 --l2 0.1 --notation ML15 -o it.pdf\n'
     '  autobp explain out/network.npz --wrt "W1[1,1]"',
     _add_arguments,
     _run,

@@ -95,7 +95,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"autobp train: {sentence}", file=sys.stderr)
     print(data)
     print(f"network {'-'.join(map(str, net.sizes))}, {len(net.parameters())} parameters, cost {data.cost}")
-    epochs = options.epochs or max(_FEWEST_EPOCHS, -(-_FEWEST_STEPS * options.batch_size // len(data.X)))
+    steps_per_epoch = -(-len(data.X) // options.batch_size)
+    epochs = options.epochs or max(_FEWEST_EPOCHS, -(-_FEWEST_STEPS // steps_per_epoch))
     frames = None
     if data.classes and data.X.shape[1] == 2:
         frames = plots.Snapshots(net, every=-(-epochs // _MOST_SNAPSHOTS))

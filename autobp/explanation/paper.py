@@ -1,0 +1,93 @@
+"""A derivation as a LaTeX document for paper: TeX breaks its lines and pages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from autobp.explanation.equations import Section, shortened
+from autobp.explanation.writing import Writing
+
+#: TeX breaks a formula in a paragraph after its signs, but where \left encloses them. What is no longer than
+#: so many characters stays together.
+_TOGETHER: Final = 90
+
+_HEAD: Final = r"""\documentclass[a4paper]{article}
+\usepackage{amsmath}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{5pt plus 2pt}
+\setlength{\jot}{5pt}
+\lineskiplimit=3pt \lineskip=5pt
+\relpenalty=100 \binoppenalty=200
+\newcommand{\step}[1]{{\raggedright\hangindent=3em\hangafter=1 $\displaystyle #1$\par}}
+\newcommand{\further}[1]{{\raggedright\leftskip=1.5em\hangindent=1.5em\hangafter=1 $\displaystyle #1$\par}}
+\begin{document}
+"""
+
+
+def document(heading: str, sections: Sequence[Section], style: Writing, most: int) -> str:
+    """The source of an A4 article, which needs amsmath and no other package."""
+    latex = replace(style, latex=True)
+    lines = [_HEAD + rf"\section*{{{heading}}}"]
+    for section in sections:
+        lines.append(rf"\subsection*{{{section.latex_title}}}")
+        for step in shortened(section.steps, most):
+            if isinstance(step, int):
+                lines.append(rf"\dots{{}} and {step} more like these\par")
+                continue
+            (left,), *right = step.lines(latex)
+            for i, parts in enumerate(right):
+                formula = breakable(" ".join(parts))
+                lines.append(rf"\further{{= {formula}}}" if i else rf"\step{{{left} = {formula}}}")
+    return "\n".join([*lines, r"\end{document}", ""])
+
+
+def breakable(formula: str) -> str:
+    r"""The formula with brackets that TeX may break a line in, where \left and \right enclose much."""
+    changes: list[tuple[int, int, str]] = []
+    for start, end in _groups(formula):
+        if end - start > _TOGETHER:
+            large = "Bigl Bigr" if r"\frac" in formula[start:end] else "bigl bigr"
+            opening, closing = large.split()
+            changes += [(start, len(r"\left"), rf"\{opening}"), (end, len(r"\right"), rf"\{closing}")]
+    for place, length, text in sorted(changes, reverse=True):
+        formula = formula[:place] + text + formula[place + length :]
+    return formula
+
+
+def _groups(formula: str) -> Iterator[tuple[int, int]]:
+    r"""(where a \left is, where its \right is), but for those within braces, where no line can be broken."""
+    opened: list[tuple[int, int]] = []
+    braces = 0
+    for found in re.finditer(r"\\left(?![a-z])|\\right(?![a-z])|\\[{}]|[{}]", formula):
+        if found[0] in "{}":
+            braces += 1 if found[0] == "{" else -1
+        elif found[0] == r"\left":
+            opened.append((found.start(), braces))
+        elif found[0] == r"\right":
+            start, depth = opened.pop()
+            if depth == 0 and formula[start + len(r"\left")] == "(":
+                yield start, found.start()
+
+
+def pdf(source: str) -> bytes:
+    """The document set by pdflatex; RuntimeError where there is no pdflatex, or it fails."""
+    if which("pdflatex") is None:
+        raise RuntimeError("there is no pdflatex here to make a PDF; write a .tex file, and set it elsewhere")
+    with TemporaryDirectory() as folder:
+        Path(folder, "derivation.tex").write_text(source, encoding="utf-8")
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "derivation.tex"],
+            cwd=folder, capture_output=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            log = done.stdout.decode(errors="replace").splitlines()
+            said = [line for line in log if line.startswith("!")]
+            raise RuntimeError(f"pdflatex failed: {' '.join(said) or 'it gave no reason'}")
+        return Path(folder, "derivation.pdf").read_bytes()
