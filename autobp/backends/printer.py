@@ -146,7 +146,7 @@ class Formulas:
         slots = [Text(prefix + name, ATOM) for name in operands]
         known: dict[int, Text] = {}
         named = []
-        for expression in _used_again(rule):
+        for expression in used_again(rule):
             name = prefix + "eabcdfgh"[len(known) % 8]
             named.append((name, self.write(expression, slots, known).text))
             known[id(expression)] = Text(name, ATOM)
@@ -158,7 +158,7 @@ def is_comparison(expression: Any) -> bool:
     return isinstance(expression, Expression) and expression.name in COMPARISONS
 
 
-def _used_again(rule: Expression) -> list[Expression]:
+def used_again(rule: Expression) -> list[Expression]:
     """The parts of a rule that it uses several times, each after its own parts."""
     counts: dict[int, int] = {}
     order: list[Expression] = []

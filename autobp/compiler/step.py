@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.executable import Executable
+from autobp.compiler.machine_code import Backend
 from autobp.compiler.means import mean_of_parts
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
@@ -39,6 +40,7 @@ class Step:
         names: Sequence[str],
         check: bool,
         known: tuple[Shapes, Executable] | None = None,
+        backend: Backend = "numpy",
     ) -> None:
         self._function = function
         self._parameters: list[Value] | None = list(parameters)
@@ -46,6 +48,7 @@ class Step:
         self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
+        self._backend = backend
         # by the shapes of the arguments for one sample
         self._executables: dict[Shapes, Executable] = {} if known is None else {known[0]: known[1]}
         self._last = None if known is None else known[1]
@@ -72,8 +75,7 @@ class Step:
                     del calls[next(iter(calls))]
                 calls[key] = call
         function, work, scalar = call
-        with np.errstate(all="ignore"):
-            result = function(theta, *arrays, work)
+        result = function(theta, *arrays, work)
         if not scalar:
             return result
         cost = float(result[0])
@@ -88,8 +90,7 @@ class Step:
         """The mean cost at theta alone, or the outputs, where they are a list."""
         executable, vector, arrays = self._prepare(theta, arguments)
         function, work = executable.prepared("value", len(arrays[0]) if arrays else 0)
-        with np.errstate(all="ignore"):
-            found = function(vector, *arrays, work)
+        found = function(vector, *arrays, work)
         if executable.result_shape is not None:
             return found
         cost = float(found)
@@ -154,7 +155,9 @@ class Step:
                 f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
-        return executable_of(self._function, self._parameters, self._names, samples, self._check)
+        return executable_of(
+            self._function, self._parameters, self._names, samples, self._check, self._backend
+        )
 
     # ---------------------------------------------------------------------------------------- readings
 
@@ -210,6 +213,19 @@ class Step:
         return self._executable().source
 
     @property
+    def backend(self) -> str:
+        """What runs the step and why, "numpy: asked for" or "c: …". Raises ValueError before the trace."""
+        return str(self._executable().choice)
+
+    @property
+    def c_source(self) -> str:
+        """The program as a file of C99 that needs only math.h.
+
+        Raises ValueError before the trace, TypeError where an operation is computed by Python code.
+        """
+        return self._executable().c_source
+
+    @property
     def written(self) -> Source:
         """The source as data: its functions, statement by statement. Raises ValueError before the trace."""
         return self._executable().text
@@ -257,6 +273,7 @@ def executable_of(
     names: Sequence[str],
     samples: Sequence[Floats],
     check: bool,
+    backend: Backend = "numpy",
 ) -> Executable:
     """Trace a function with one sample, and compile what it does.
 
@@ -264,6 +281,7 @@ def executable_of(
         names: of the arguments.
         samples: one of each argument.
         check: whether to name the first statement whose result is not finite.
+        backend: what runs it.
 
     Raises what :func:`~autobp.compiler.recording.record_function` raises, and what the function itself does.
     """
@@ -279,7 +297,7 @@ def executable_of(
             if type(error) not in (IndexError, TypeError, ValueError) or not given:
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-        return Executable(graph, Signature(labels, names, shapes, result_shape), check)
+        return Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:
