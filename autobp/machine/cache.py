@@ -67,9 +67,10 @@ def find(key: str) -> Path | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if _not_safe(os.fstat(descriptor), stat.S_ISREG):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
-        if _not_safe(os.fstat(file.fileno()), stat.S_ISREG):
-            return None
         content = file.read()
     end = len(content) - len(_MARK) - 32
     if end <= 0 or content[end:] != _MARK + _digest(key, content[:end]):

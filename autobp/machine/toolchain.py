@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import platform
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 120.0  # that a compiler may take
+SECONDS = 60.0  # that a compiler may take
 
 #: They keep what a program says: no sum in another order, no fused multiply-add, infinities and NaN.
 FLAGS = (
@@ -78,24 +80,31 @@ def run(command: list[str], folder: str) -> str:
     """What a command prints. Raises NoMachineCode where it fails or takes too long."""
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # a compiler starts others, which must end with it
         )
-    except subprocess.TimeoutExpired as error:
-        raise NoMachineCode(f"{command[0]} took more than {SECONDS:.0f} s") from error
     except (OSError, ValueError) as error:
         raise NoMachineCode(f"{command[0]} cannot be run: {error}") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+    try:
+        printed, complained = process.communicate(timeout=SECONDS)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise NoMachineCode(f"{command[0]} took more than {SECONDS:.0f} s") from error
+        raise
+    if process.returncode:
+        said = complained.decode(errors="replace").strip().splitlines()
         wrong = next((line for line in said if "error" in line), said[0] if said else "it says nothing")
-        raise NoMachineCode(f"{command[0]} fails with {done.returncode}: {wrong}")
-    return done.stdout.decode(errors="replace")
+        raise NoMachineCode(f"{command[0]} fails with {process.returncode}: {wrong}")
+    return printed.decode(errors="replace")
 
 
 def toolchain() -> Toolchain:
