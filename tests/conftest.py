@@ -44,3 +44,31 @@ def schedules_are_verified():
     executable.schedule = verified
     yield
     executable.schedule = schedule
+
+
+def pytest_addoption(parser):
+    parser.addoption("--backend", default="numpy", help="what runs the steps that tests compile: numpy or c")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def steps_run_on(request):
+    """With ``--backend=c``, what tests compile is machine code, where there can be any."""
+    if request.config.getoption("--backend") != "c":
+        yield
+        return
+    from autobp.compiler import executable
+    from autobp.compiler.entry import compile_step
+
+    choose = executable.choose
+
+    def chosen(*arguments):
+        made = choose(*arguments)
+        known = ("asked for", "each statement is checked", "which has no formula", "lines of C")
+        assert made.name == "c" or any(why in made.why for why in known), made
+        return made
+
+    compile_step.__kwdefaults__["backend"] = "auto"
+    executable.choose = chosen
+    yield
+    compile_step.__kwdefaults__["backend"] = "numpy"
+    executable.choose = choose

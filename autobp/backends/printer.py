@@ -194,6 +194,11 @@ def _parts(rule: Expression) -> list[tuple[Expression, int]]:
     return [(expression, counts[id(expression)]) for expression in order]
 
 
+def used_again(rule: Expression) -> list[Expression]:
+    """The parts of a rule that it uses several times, each after its own parts."""
+    return [expression for expression, uses in _parts(rule) if uses > 1]
+
+
 def map_expression(array: ir.Map | ir.Sum) -> Expression:
     """The formula of a Map or a Sum over its operands, constants of one value written in."""
     operands: list[Any] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 from autobp.compiler.arrays import floats
 from autobp.compiler.executable import Executable
+from autobp.compiler.machine_code import BACKENDS, Backend
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
@@ -22,6 +23,7 @@ def compile_step(
     inputs: Sequence[Any] | None = None,
     example: Sequence[Any] | None = None,
     check: bool = False,
+    backend: Backend = "numpy",
 ) -> Step:
     """Compile a function of Values, or a graph that exists, to a step that runs as NumPy matrix operations.
 
@@ -32,6 +34,8 @@ def compile_step(
         inputs: for a graph that exists, its arguments: each a leaf or a nested list of leaves.
         example: arguments of one sample, (x, y), to trace the function with at once.
         check: name the first statement whose result is not finite (FloatingPointError).
+        backend: what runs the step: "numpy"; "c", machine code from C, which the system's compiler builds;
+            or "auto", machine code where it can be had and NumPy elsewhere. ``step.backend`` says which.
 
     Returns:
         a Step. A function is traced at the first call, once for each shape of its arguments.
@@ -39,23 +43,26 @@ def compile_step(
     Raises:
         TypeError: a parameter is no leaf, or the function reads data that it depends on, or has arguments
             that cannot be samples.
-        ValueError: two traces of the function differ; leaves are named twice.
+        ValueError: two traces of the function differ; leaves are named twice; there is no such backend.
+        NoMachineCode: the backend is "c", and there is no machine code; a RuntimeError that says why.
 
     Decisions that Python made while an existing graph was built (``if v.data > 0``) cannot be seen in it, and
     hold for whatever the step computes; from a function they raise.
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}")
     parameters = _checked(parameters)
     if callable(function):
         if inputs is not None:
             raise TypeError("inputs= is for a graph that exists; a function has its arguments")
-        return _from_function(function, parameters, example, check)
+        return _from_function(function, parameters, example, check, backend)
     if example is not None:
         raise TypeError("example= is for a function; a graph that exists is traced already")
     if isinstance(inputs, Value):
         raise TypeError(f"inputs must be a list of arguments, inputs=[x]; got {inputs!r}")
     if inputs is not None:
         _in_order("inputs", inputs)
-    return _from_graph(function, parameters, [] if inputs is None else list(inputs), check)
+    return _from_graph(function, parameters, [] if inputs is None else list(inputs), check, backend)
 
 
 def _checked(parameters: Sequence[Value]) -> list[Value]:
@@ -80,20 +87,24 @@ def _in_order(name: str, x: Any) -> None:
 
 
 def _from_function(
-    function: Callable[..., Any], parameters: list[Value], example: Sequence[Any] | None, check: bool
+    function: Callable[..., Any],
+    parameters: list[Value],
+    example: Sequence[Any] | None,
+    check: bool,
+    backend: Backend,
 ) -> Step:
     is_model = callable(getattr(function, "parameters", None))
     traced = _listed(function) if is_model else function
     names = _argument_names(function)
     if example is None:
-        return Step(traced, parameters, names, check)
+        return Step(traced, parameters, names, check, None, backend)
     _in_order("example", example)
     if len(example) != len(names):
         raise TypeError(f"example has {len(example)} arguments; the function takes {len(names)}")
     samples = [floats(f"{name} of the example", x) for name, x in zip(names, example, strict=True)]
     shapes = tuple([sample.shape for sample in samples])
-    executable = executable_of(traced, parameters, names, samples, check)
-    return Step(traced, parameters, names, check, (shapes, executable))
+    executable = executable_of(traced, parameters, names, samples, check, backend)
+    return Step(traced, parameters, names, check, (shapes, executable), backend)
 
 
 def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,7 +117,9 @@ def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
     return outputs
 
 
-def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool) -> Step:
+def _from_graph(
+    value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool, backend: Backend
+) -> Step:
     leaves = {id(parameter): (0, i) for i, parameter in enumerate(parameters)}
     shapes = []
     if isinstance(value, str | bytes | Mapping):
@@ -130,8 +143,8 @@ def _from_graph(value: Any, parameters: Sequence[Value], inputs: Sequence[Any], 
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     labels = [parameter.label for parameter in parameters]
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    executable = Executable(graph, Signature(labels, names, shapes, result_shape), check)
-    return Step(None, parameters, names, check, (tuple(shapes), executable))
+    executable = Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
+    return Step(None, parameters, names, check, (tuple(shapes), executable), backend)
 
 
 def _argument_names(function: Callable[..., Any]) -> list[str]:

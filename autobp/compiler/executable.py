@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.backends import numpy_calls
+from autobp.backends.c_text import c_source
 from autobp.backends.latex import equations
 from autobp.backends.numpy_checked import Statement, checker, write_checked
 from autobp.backends.numpy_text import source_of
@@ -16,6 +17,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
 from autobp.compiler.careful import mean_with_care, outputs_with_care
+from autobp.compiler.machine_code import Backend, Choice, choose
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
@@ -25,6 +27,8 @@ from autobp.reading.graph import Graph
 _FEW = 4096  # parameters: to look at so many is nothing beside the rest
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
+
+_OF_THE_PROCESS = ("_namespace", "_choice", "_lock", "_work")
 
 _DOCSTRINGS = {
     "value": "The mean cost over the rows.",
@@ -46,12 +50,17 @@ class Executable:
         looks_at_gradient: whether a gradient is looked at: it may be infinite, or is short enough.
     """
 
-    def __init__(self, graph: Graph, signature: Signature, check: bool = False) -> None:
+    _choice: Choice | None
+    _lock: threading.Lock
+
+    def __init__(
+        self, graph: Graph, signature: Signature, check: bool = False, backend: Backend = "numpy"
+    ) -> None:
         self.result_shape = signature.result_shape
         compiled = programs_of(graph, signature)
         self.programs = compiled.programs
         self.matrices = matrices(self.programs["value"], signature.labels)
-        docstring = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
+        docstring = self.about = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         self.text = source_of(self.programs, docstring, docstrings)
         self.n_statements = len(self.text.functions[-1].lines)
@@ -76,7 +85,9 @@ class Executable:
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
+        self.wanted = backend
         self._start()
+        _ = self.choice
         prove(self.answer, graph, signature, compiled)
 
     @property
@@ -84,31 +95,58 @@ class Executable:
         """A module that imports only NumPy and runs on its own, numbers and all."""
         return self.text.text
 
+    @property
+    def c_source(self) -> str:
+        """A file of C that needs only math.h. Raises TypeError where Python code computes an operation."""
+        return c_source(self.programs, self.about).text
+
+    @property
+    def choice(self) -> Choice:
+        """What runs the functions. Raises NoMachineCode where only machine code will do and there is none."""
+        with self._lock:
+            if self._choice is None:
+                self._choice = choose(
+                    self.wanted, self.programs, self.about, self.check, self._by_numpy
+                )
+            return self._choice
+
     def _start(self) -> None:
         self._namespace: dict[str, Any] | None = None
+        self._choice = None
+        self._lock = threading.Lock()
         self._work = threading.local()
 
-    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], list[Floats]]:
-        """One of the functions, and this thread's buffers for m rows."""
+    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], Any]:
+        """One of the functions, called with (theta, …data, work), and this thread's work for m rows."""
+        functions = self.choice.functions
+        if not functions:
+            return self._by_numpy(name, m)
+        function = functions[name]
+        return function, self._kept_work(("c", name, m), lambda: function.work(m))
+
+    def _by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
         if self._namespace is None:
             namespace: dict[str, Any] = dict(self.constants)
             if self.check:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
-            self._namespace = namespace
-        kept: dict[tuple[str, int], list[Floats]] = self._work.__dict__.setdefault("buffers", {})
-        work = kept.get((name, m))
+            self._namespace = {key: _quiet(namespace[key]) for key in self.programs}
+        work: list[Any] = self._kept_work(("numpy", name, m), lambda: self.work[name].allocate(m))
+        return self._namespace[name], work
+
+    def _kept_work(self, key: tuple[str, str, int], make: Callable[[], Any]) -> Any:
+        kept: dict[tuple[str, str, int], Any] = self._work.__dict__.setdefault("buffers", {})
+        work = kept.get(key)
         if work is None:
             while len(kept) >= _KEPT:
                 del kept[next(iter(kept))]
-            work = kept[name, m] = self.work[name].allocate(m)
-        return self._namespace[name], work
+            work = kept[key] = make()
+        return work
 
     def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives for theta and arrays of rows."""
         function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
-        with np.errstate(all="ignore"):
-            return function(theta, *arrays, work)
+        return function(theta, *arrays, work)
 
     def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives, and what counts where that is not finite."""
@@ -132,11 +170,21 @@ class Executable:
         return (total[0], total[1:]) if name == "cost_and_gradient" else total[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: x for name, x in self.__dict__.items() if name not in ("_namespace", "_work")}
+        return {name: x for name, x in self.__dict__.items() if name not in _OF_THE_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+
+
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's that warns of nothing."""
+
+    def run(*arguments: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    return run
 
 
 def compile_source(source: str) -> Any:

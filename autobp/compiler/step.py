@@ -14,6 +14,7 @@ from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
+from autobp.compiler.machine_code import Backend
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
@@ -40,6 +41,7 @@ class Step:
         names: Sequence[str],
         check: bool,
         known: tuple[Shapes, Executable] | None = None,
+        backend: Backend = "numpy",
     ) -> None:
         self._function = function
         self._parameters: list[Value] | None = list(parameters)
@@ -47,6 +49,7 @@ class Step:
         self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
+        self._backend = backend
         # by the shapes of the arguments for one sample
         self._executables: dict[Shapes, Executable] = {} if known is None else {known[0]: known[1]}
         self._last = None if known is None else known[1]
@@ -74,12 +77,11 @@ class Step:
                     del calls[next(iter(calls))]
                 calls[key] = call
         function, work, scalar, looks = call
-        with np.errstate(all="ignore"):
-            result = function(theta, *arrays, work)
-            if not scalar:
-                finite = isfinite(np.vdot(result, result))
-            else:
-                finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+        result = function(theta, *arrays, work)
+        if scalar:
+            finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+        else:
+            finite = isfinite(np.vdot(result, result))
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
@@ -151,7 +153,9 @@ class Step:
                 f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
-        return executable_of(self._function, self._parameters, self._names, samples, self._check)
+        return executable_of(
+            self._function, self._parameters, self._names, samples, self._check, self._backend
+        )
 
     # ---------------------------------------------------------------------------------------- readings
 
@@ -205,6 +209,19 @@ class Step:
     def source(self) -> str:
         """The program as a NumPy module that runs on its own. Raises ValueError before the trace."""
         return self._executable().source
+
+    @property
+    def backend(self) -> str:
+        """What runs the step and why, "numpy: asked for" or "c: …". Raises ValueError before the trace."""
+        return str(self._executable().choice)
+
+    @property
+    def c_source(self) -> str:
+        """The program as a file of C99 that needs only math.h.
+
+        Raises ValueError before the trace, TypeError where an operation is computed by Python code.
+        """
+        return self._executable().c_source
 
     @property
     def written(self) -> Source:
@@ -262,6 +279,7 @@ def executable_of(
     names: Sequence[str],
     samples: Sequence[Floats],
     check: bool,
+    backend: Backend = "numpy",
 ) -> Executable:
     """Trace a function with one sample, and compile what it does.
 
@@ -269,6 +287,7 @@ def executable_of(
         names: of the arguments.
         samples: one of each argument.
         check: whether to name the first statement whose result is not finite.
+        backend: what runs it.
 
     Raises what :func:`~autobp.compiler.recording.record_function` raises, and what the function itself does.
     """
@@ -284,7 +303,7 @@ def executable_of(
             if type(error) not in (IndexError, TypeError, ValueError) or not given:
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-        return Executable(graph, Signature(labels, names, shapes, result_shape), check)
+        return Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:

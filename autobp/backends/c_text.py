@@ -1,0 +1,237 @@
+"""Programs as C99 that stands alone: it needs ``math.h``, and nobody's library.
+
+Each program becomes a function of the parameters, the data, the number of samples, and memory to write to.
+It goes through the samples in blocks of :data:`~autobp.backends.c_memory.BLOCK`, and has a loop nest for each
+array of the program, under the same name. Nothing in a file is static but tables of numbers, so that several
+threads can run it, each with a work area of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autobp import ir
+from autobp.backends.c_formulas import CModule
+from autobp.backends.c_memory import BLOCK, Kept, Memory
+from autobp.backends.c_nests import Nest, written
+from autobp.backends.c_plan import Plan, Scope, Section, is_computed
+from autobp.backends.c_positions import broadcast, flat
+from autobp.backends.c_statements import Statements
+from autobp.backends.printer import Text, total_expression
+from autobp.ops import ATOM, PRODUCT, SIGN
+
+
+@dataclass(frozen=True)
+class CFunction:
+    """A program as a function in C.
+
+    Attributes:
+        name: of the function.
+        text: all of it.
+        arguments: the names of the data, in order.
+        fixed, each: the doubles that its work area needs: fixed + m·each for m samples.
+        checks: whether an index from the data may be wrong; the result is then not a number.
+    """
+
+    name: str
+    text: str
+    arguments: tuple[str, ...]
+    fixed: int
+    each: int
+    checks: bool
+
+
+@dataclass(frozen=True)
+class CSource:
+    """A file of C."""
+
+    text: str
+    functions: tuple[CFunction, ...]
+
+
+def c_source(programs: Mapping[str, ir.Program], about: str) -> CSource:
+    """A file with one function for each program, by name.
+
+    Args:
+        about: what the comment at the head says first.
+
+    Raises:
+        TypeError: an operation is computed by Python code, which has no formula.
+    """
+    module = CModule()
+    functions = tuple([write(name, program, module) for name, program in programs.items()])
+    comment = f"/* {about.replace('*/', '* /')}\n\n{_HEAD}*/"
+    head = [
+        "#include <math.h>",
+        _SEVERAL,
+        f"#define BLOCK {BLOCK} /* samples that are gone through together */",
+    ]
+    blocks = [comment, *head, module.text(), *[function.text for function in functions]]
+    return CSource("\n\n".join([block for block in blocks if block]) + "\n", functions)
+
+
+_HEAD = """Numbers are doubles, and arrays lie row by row, one row for each of the m samples. The caller hands
+in the work area, whose size stands before each function. Build it with -std=c99, link it with -lm, and let no
+option such as -ffast-math change what sums and comparisons mean.
+"""
+
+
+#: glibc has these for several numbers at once, which GCC calls only where they are declared so.
+_SEVERAL = """#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__) && !defined(__clang__)
+#if !defined(__cplusplus) && __GLIBC__ == 2 && __GLIBC_MINOR__ >= 35 /* for several numbers at once */
+__attribute__((simd("notinbranch"))) double exp(double);
+__attribute__((simd("notinbranch"))) double log(double);
+__attribute__((simd("notinbranch"))) double tanh(double);
+__attribute__((simd("notinbranch"))) double log1p(double);
+__attribute__((simd("notinbranch"))) double expm1(double);
+#endif
+#endif"""
+
+
+def write(name: str, program: ir.Program, module: CModule) -> CFunction:
+    """A program as a function."""
+    function = _Function(module, program)
+    lines = function.body()
+    arguments = tuple([function.kept[x].name for x in program.inputs])
+    writes = "double *outputs, " if program.result_shape is not None else ""
+    if len(program.results) == 2:
+        writes = "double *gradient, "
+    data = "".join([f"const double *{x}, " for x in arguments])
+    kind = "double" if program.result_shape is None else "int"
+    head = f"{kind} {name}(const double *theta, {data}long m, {writes}double *work) {{"
+    memory = function.memory
+    needs = f"{memory.fixed} + {memory.each} * m" if memory.each else str(memory.fixed)
+    body = "".join([f"    {line}\n" if line else "\n" for line in lines])
+    about = _ABOUT[program.result_shape is None, len(program.results)]
+    comment = f"/* {about} The work area has {needs} doubles. */"
+    text = f"{comment}\n{head}\n{body}}}"
+    return CFunction(name, text, arguments, memory.fixed, memory.each, function.checks)
+
+
+_ABOUT = {
+    (True, 1): "The mean cost over the m samples.",
+    (True, 2): "The mean cost over the m samples, and its gradient by theta.",
+    (False, 1): "The outputs for each of the m samples. 0; 1 where an index in the data is none.",
+}
+
+
+class _Function(Statements):
+    """Writes a whole program."""
+
+    def __init__(self, module: CModule, program: ir.Program) -> None:
+        self.plan = Plan(program)
+        super().__init__(module, program, Memory(), self.plan.inlined)
+        for x in program.inputs:
+            self.kept[x] = Kept(self.free_name(self.names[x]), Scope.ALL, x.size)
+        self.sections: dict[Section, list[str | Nest]] = {}
+        self.sums: list[str] = []
+        self.checks = False
+        self.section = Section(0, False)
+
+    def enter(self, section: Section) -> None:
+        """Let the next statement be written in a section."""
+        self.section, self.in_block = section, section.in_block
+        self.lines = self.sections.setdefault(section, [])
+
+    def before(self, part: str | Nest) -> None:
+        self.sections.setdefault(Section(self.section.phase, False), []).append(part)
+
+    def scope_of(self, array: ir.Array) -> Scope:
+        return self.plan.scopes.get(array) or super().scope_of(array)
+
+    def scopes_left_by(self, array: ir.Loop) -> list[Scope]:
+        return [self.plan.scopes[array] if x.batched else Scope.ONCE for x in array.body.results]
+
+    # --------------------------------------------------------------------------------------- the function
+
+    def body(self) -> list[str]:
+        """The lines of the function."""
+        program = self.program
+        for array in program.arrays:
+            if is_computed(array, self.inlined):
+                self.enter(self.plan.sections[array])
+                self.method(array)(array)
+        gradient = program.results[1:]
+        if gradient and gradient[0] not in self.kept:
+            self.copy(Kept("gradient", Scope.ONCE, gradient[0].size), gradient[0], self)
+        if program.result_shape is not None:
+            self.outputs(program.results[0])
+        lines = self.in_phases()
+        self.checks = any("&wrong" in line for line in lines)
+        lines.append(self.returned())
+        heads = self.memory.declarations()
+        if self.checks:
+            heads.append("int wrong = 0;")
+        arguments = ["theta", *[self.kept[x].name for x in program.inputs], "m", "work"]
+        unread = _unread([*arguments, *self.memory.names()], [*heads, *lines])
+        return [*heads, *[f"(void){x};" for x in unread], *lines]
+
+    def in_phases(self) -> list[str]:
+        """What comes before the samples, and what is done with each block of them, phase by phase."""
+        lines: list[str] = []
+        for section in sorted(self.sections):
+            inner = written(self.sections[section])
+            if not section.in_block:
+                lines += inner
+            elif inner:
+                lines.append("for (long first = 0; first < m; first += BLOCK) {")
+                lines.append("    const long rows = m - first < BLOCK ? m - first : BLOCK;")
+                lines += [f"    {line}" for line in inner]
+                lines.append("}")
+        return lines
+
+    def returned(self) -> str:
+        """The last line."""
+        program = self.program
+        if program.result_shape is not None:
+            return f"return {'wrong' if self.checks else '0'};"
+        total = program.results[0]
+        assert isinstance(total, ir.Total)
+        cost = self.formulas.write(total_expression(total), [Text(x, ATOM) for x in self.sums]).text
+        return f"return wrong ? NAN : {cost};" if self.checks else f"return {cost};"
+
+    def outputs(self, array: ir.Array) -> None:
+        """Write a nest that puts the outputs where the caller wants them."""
+        self.enter(self.plan.output_section)
+        loops, index = self.axes(array.shape, bool(self.program.inputs))
+        kept = Kept("outputs", Scope.ALL if self.program.inputs else Scope.ONCE, array.size)
+        target = self.at(kept, flat(array.shape, index))
+        self.add_nest(loops, [f"{target} = {self.element(array, index).text};"])
+
+    def keep(self, array: ir.Array) -> Kept:
+        if array in self.program.results[1:]:
+            self.kept[array] = Kept("gradient", Scope.ONCE, array.size)
+            return self.kept[array]
+        return super().keep(array)
+
+    def total(self, array: ir.Total) -> None:
+        """Write the sums that the mean cost is made of; what it is itself is written last."""
+        for term, section in zip(array.terms, self.plan.term_sections, strict=True):
+            self.enter(section)
+            arrays = [x for x in (term.x, term.y) if x is not None]
+            shape = max([x.shape for x in arrays], key=lambda shape: (len(shape), shape))
+            loops, index = self.axes(shape, section.in_block)
+            texts = [self.element(x, broadcast(x.shape, index)) for x in arrays]
+            text = texts[0].text
+            if term.y is term.x:
+                text = f"{self.module.helper('square')}({text})"
+            elif term.y is not None:
+                text = f"{self.formulas.wrap(texts[0], PRODUCT)} * {self.formulas.wrap(texts[1], SIGN)}"
+            name = self.free_name("sum_")
+            self.sums.append(name)
+            self.before(f"double {name} = 0.0;")
+            self.add_nest(loops, [f"{name} += {text};"])
+
+
+def _unread(names: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """The names that are declared and set at most, of which compilers warn."""
+    declared = re.compile(r"^\s*(double \*?(const )?)?\w+(\[.*?\])? \+?= |^\s*double \w+")
+    read = {word for line in lines for word in re.findall(r"\w+", declared.sub(_index_alone, line))}
+    return [name for name in names if name not in read]
+
+
+def _index_alone(target: re.Match[str]) -> str:
+    """What is read where something is set: the index of an element."""
+    return target[3] or ("" if target[1] is None else " ")

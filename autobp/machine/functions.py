@@ -1,0 +1,93 @@
+"""The functions of a library, called with arrays as those that NumPy runs are."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from autobp.backends.c_text import CFunction, CSource
+from autobp.ir import Floats, Program
+from autobp.machine import cache
+from autobp.machine.toolchain import NoMachineCode, toolchain
+
+_DOUBLE = np.dtype(np.float64)
+
+
+def build(source: CSource) -> ctypes.CDLL:
+    """The library of a source, kept or new. Raises NoMachineCode where there can be none."""
+    tools = toolchain()
+    key = tools.key(source.text)
+    path = cache.find(key) or cache.put(key, tools.build(source.text))
+    try:
+        return ctypes.CDLL(str(path))  # which lets other threads run while a function of it does
+    except OSError as error:
+        raise NoMachineCode(f"the library cannot be loaded: {error}") from error
+
+
+class MachineFunction:
+    """A program's function in machine code, called with (theta, …data, work) as the one that NumPy runs.
+
+    Args:
+        otherwise: the function that NumPy runs, and its work for m samples: it is called where an index in
+            the data is none, and says which.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        function: CFunction,
+        program: Program,
+        otherwise: Callable[[int], tuple[Callable[..., Any], Any]],
+    ) -> None:
+        self._run = getattr(library, function.name)
+        self._run.restype = ctypes.c_double if program.result_shape is None else ctypes.c_int
+        n_written = int(len(program.results) == 2 or program.result_shape is not None)
+        pointers = [ctypes.c_void_p] * (1 + len(program.inputs))
+        self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
+        self._n = program.theta.n
+        self._shape = program.result_shape
+        self._has_gradient = len(program.results) == 2
+        self._has_inputs = bool(program.inputs)
+        self._needs = function.fixed, function.each
+        self._checks = function.checks
+        self._otherwise = otherwise
+
+    def work(self, m: int) -> tuple[int, Floats]:
+        """A work area for m samples: its address, and what holds it."""
+        fixed, each = self._needs
+        area = np.empty(max(fixed + each * m, 1))
+        return area.__array_interface__["data"][0], area
+
+    def __call__(self, theta: Floats, *arguments: Any) -> Any:
+        """What the function gives for parameters and data, the last argument its work area."""
+        *arrays, work = arguments
+        m = len(arrays[0]) if arrays else 0
+        held = []  # copies, until the function has read them
+        addresses = []
+        for x in (theta, *arrays):
+            told = x.__array_interface__
+            address = told["data"][0]
+            if told["strides"] is not None or address & 7:
+                x = np.array(x, dtype=_DOUBLE, order="C")
+                held.append(x)
+                address = x.__array_interface__["data"][0]
+            addresses.append(address)
+        if self._shape is not None:
+            made = np.empty((m, *self._shape) if self._has_inputs else self._shape)
+            wrong = self._run(*addresses, m, made.__array_interface__["data"][0], work[0])
+            return self._by_numpy(theta, arrays) if wrong else made
+        if self._has_gradient:
+            gradient = np.empty(self._n)
+            cost = self._run(*addresses, m, gradient.__array_interface__["data"][0], work[0])
+            if self._checks and cost != cost:
+                return self._by_numpy(theta, arrays)
+            return cost, gradient
+        cost = self._run(*addresses, m, work[0])
+        return self._by_numpy(theta, arrays) if self._checks and cost != cost else cost
+
+    def _by_numpy(self, theta: Floats, arrays: list[Any]) -> Any:
+        function, work = self._otherwise(len(arrays[0]) if arrays else 0)
+        return function(theta, *arrays, work)

@@ -1,0 +1,440 @@
+"""Steps in machine code: the same numbers, and NumPy with a reason where there can be none."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import MLP, Value
+from autobp.compiler import Step, machine_code
+from autobp.functions import take
+from autobp.machine import NoMachineCode, cache, toolchain
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+)
+X = np.random.default_rng(3).normal(size=(20, 2))
+Y = X[:, :1] * X[:, 1:]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and the compiler asked anew."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("AUTOBP_CACHE", str(folder))
+    monkeypatch.delenv("CC", raising=False)
+    return folder
+
+
+def step_on(backend: Any, activation: str = "tanh", **options: Any) -> Step:
+    net = MLP(2, [3, 1], activation=activation, seed=1)
+    example = ([0.0, 1.0], [1.0])
+
+    def loss(x: Any, y: Any) -> Any:
+        return (net(x) - y[0]) ** 2
+
+    return autobp.compile(loss, net.parameters(), example=example, backend=backend, **options)
+
+
+def agree(step: Step) -> None:
+    expected, gradient = step_on("numpy")(step.theta, X, Y)
+    cost, found = step(step.theta, X, Y)
+    assert cost == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(found, gradient, rtol=1e-12, atol=1e-14)
+    assert step.value(step.theta, X, Y) == pytest.approx(expected, rel=1e-13)
+
+
+def falls_back(why: str) -> None:
+    """Without machine code: NumPy where it may be either, with the reason; else the reason raised."""
+    step = step_on("auto")
+    assert step.backend.startswith("numpy: ")
+    assert why in step.backend
+    assert "\n" not in step.backend
+    agree(step)
+    with pytest.raises(NoMachineCode, match=r".") as raised:
+        step_on("c")
+    assert why in str(raised.value)
+
+
+def test_a_step_in_machine_code_gives_what_numpy_gives() -> None:
+    step = step_on("c")
+    assert step.backend == "c: asked for"
+    agree(step)
+    assert step_on("auto").backend.startswith("c: ")
+    assert step_on("numpy").backend == "numpy: asked for"
+
+
+def test_arrays_of_every_layout_and_type() -> None:
+    step = step_on("c")
+    expected = step(step.theta, X, Y)
+    wide = np.zeros((20, 5))
+    wide[:, 1:3] = X
+    unaligned = np.frombuffer(b"x" + X.tobytes(), dtype=np.uint8)[1:].view(np.float64).reshape(20, 2)
+    for x in (np.asfortranarray(X), wide[:, 1:3], X[::-1][::-1], X.tolist(), unaligned, X.astype(">f8")):
+        cost, gradient = step(step.theta, x, Y)
+        assert cost == expected[0]
+        assert np.array_equal(gradient, expected[1])
+    constant = np.broadcast_to(X[0], X.shape)
+    assert step(step.theta, constant, Y)[0] == step(step.theta, constant.copy(), Y)[0]
+    readonly = X.copy()
+    readonly.flags.writeable = False
+    assert step(step.theta, readonly, Y)[0] == expected[0]
+
+
+def test_each_call_has_a_gradient_of_its_own() -> None:
+    step = step_on("c")
+    first = step(step.theta, X, Y)[1]
+    kept = first.copy()
+    step(step.theta + 1.0, X, Y)
+    assert np.array_equal(first, kept)
+
+
+def test_sizes_change_from_call_to_call() -> None:
+    step, by_numpy = step_on("c"), step_on("numpy")
+    for m in (20, 1, 8, 9, 16, 7, 20):
+        found, expected = step(step.theta, X[:m], Y[:m]), by_numpy(step.theta, X[:m], Y[:m])
+        assert found[0] == pytest.approx(expected[0], rel=1e-13)
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-12, atol=1e-14)
+
+
+def test_outputs() -> None:
+    w = Value(0.5)
+    data = np.array([[1.0, 2.0], [3.0, 4.0], [np.inf, -0.0]])
+    found, expected = (
+        autobp.compile(lambda x: [[x[0] * w, w], [x[1].exp(), x[1]]], [w], backend=backend)(
+            np.array([2.0]), data
+        )
+        for backend in ("c", "numpy")
+    )
+    assert found.shape == (3, 2, 2)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
+def test_numbers_at_the_edge_are_numpys() -> None:
+    w = [Value(0.5), Value(2.0)]
+
+    def loss(x: Any) -> Any:
+        return autobp.maximum(x[0] * w[0], x[1]) + autobp.where(autobp.greater(x[1], w[1]), x[0], w[0].tanh())
+
+    by_c, by_numpy = (autobp.compile(loss, w, backend=backend) for backend in ("c", "numpy"))
+    edges = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e308, 5e-324, 1.0]
+    for a in edges:
+        for b in edges:
+            found, expected = (step(step.theta, [[a, b]]) for step in (by_c, by_numpy))
+            np.testing.assert_allclose(found[0], expected[0], rtol=1e-15)
+            np.testing.assert_allclose(found[1], expected[1], rtol=1e-15)
+
+
+def test_an_index_that_is_none_is_named() -> None:
+    w = [Value(0.5), Value(2.0)]
+    step = autobp.compile(lambda i: take(w, i), w, backend="c")
+    assert step(step.theta, [1.0, 0.0])[0] == 1.25
+    for call in (step, step.value):
+        with pytest.raises(IndexError, match=r"the index 2\.0 is not one of 0, 1"):
+            call(step.theta, [1.0, 2.0])
+    outputs = autobp.compile(lambda i: [take(w, i)], w, backend="c")
+    with pytest.raises(IndexError, match=r"the index 0\.5"):
+        outputs(outputs.theta, [0.5])
+
+
+def test_threads_have_work_areas_of_their_own() -> None:
+    step = step_on("c")
+    thetas = [step.theta + k for k in range(8)]
+    expected = [step(theta, X, Y) for theta in thetas]
+
+    def many(k: int) -> bool:
+        for _ in range(200):
+            cost, gradient = step(thetas[k], X, Y)
+            if cost != expected[k][0] or not np.array_equal(gradient, expected[k][1]):
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(many, range(8)))
+
+
+def test_other_threads_run_meanwhile() -> None:
+    step = step_on("c")
+    big, target = np.tile(X, (100_000, 1)), np.tile(Y, (100_000, 1))
+    step(step.theta, big[:1], target[:1])
+    counted, done = [0], threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            counted[0] += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60.0)  # so that nobody gets the lock who is not given it
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        function, work = step._executable().prepared("value", len(big))
+        before = counted[0]
+        function(step.theta, big, target, work)
+        assert counted[0] > before
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()
+
+
+def test_a_pickle_builds_its_code_again(own_cache: Path) -> None:
+    step = step_on("c")
+    data = pickle.dumps(step)
+    shutil.rmtree(own_cache)
+    again = pickle.loads(data)
+    assert again.backend == "c: asked for"
+    agree(again)
+    assert list(own_cache.glob("*.so"))
+
+
+def test_a_pickle_where_there_is_no_compiler(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, either = pickle.dumps(step_on("c")), pickle.dumps(step_on("auto"))
+    shutil.rmtree(own_cache)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    agree(pickle.loads(either))
+    with pytest.raises(NoMachineCode, match="no-such-compiler"):
+        pickle.loads(data)(np.zeros(13), X, Y)
+
+
+def test_a_backend_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="backend must be one of 'numpy', 'c', 'auto'; got 'fortran'"):
+        step_on("fortran")
+
+
+def test_checks_are_numpys() -> None:
+    assert "each statement is checked" in step_on("auto", check=True).backend
+    with pytest.raises(NoMachineCode, match="each statement is checked"):
+        step_on("c", check=True)
+
+
+# ------------------------------------------------------------------------------------------- no compiler
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    falls_back("there is no C compiler: no cc, gcc or clang on PATH")
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        ("no-such-compiler -O2", "no no-such-compiler"),
+        ("'", "is no command"),
+        ("false", "false fails with 1"),
+    ],
+)
+def test_cc_names_no_compiler(named: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", named)
+    falls_back(why)
+
+
+def script(folder: Path, text: str) -> str:
+    """A compiler that says its version, and otherwise does what the text says."""
+    path = folder / "compiler"
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo one && exit 0\n{text}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(
+        "CC", script(tmp_path, "echo 'a first line' >&2; echo 'error: out of luck' >&2; exit 3")
+    )
+    falls_back("fails with 3: error: out of luck")
+
+
+def test_a_compiler_that_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", script(tmp_path, "exit 0"))
+    falls_back("left no library")
+
+
+def test_a_compiler_that_makes_no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", script(tmp_path, "echo nonsense > program.so"))
+    falls_back("the library cannot be loaded")
+
+
+def test_a_compiler_that_takes_too_long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(toolchain, "SECONDS", 0.3)
+    left = tmp_path / "left"
+    monkeypatch.setenv("CC", script(tmp_path, f"(sleep 2; touch {left}) & wait"))
+    falls_back("took more than")
+    time.sleep(2.2)
+    assert not left.exists(), "what the compiler had started went on"
+
+
+def test_the_compiler_sees_no_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CC", f"cc; touch {tmp_path / 'touched'}")
+    falls_back("there is no cc;")
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_a_platform_that_is_not_tested(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    toolchain._answer.cache_clear()
+    monkeypatch.setattr(sys, "platform", platform)
+    try:
+        falls_back("machine code is tested on 64-bit Linux alone")
+    finally:
+        toolchain._answer.cache_clear()
+
+
+# ----------------------------------------------------------------------------------------------- the cache
+
+
+def entry(folder: Path) -> Path:
+    """The only library in a cache."""
+    (found,) = folder.glob("*.so")
+    return found
+
+
+def test_a_library_is_built_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step_on("c")
+    made = entry(own_cache).stat().st_mtime_ns
+    monkeypatch.setattr(toolchain.Toolchain, "build", None)
+    agree(step_on("c"))
+    assert entry(own_cache).stat().st_mtime_ns == made
+    assert stat.S_IMODE(own_cache.stat().st_mode) == 0o700
+
+
+def test_another_source_or_compiler_is_another_library(own_cache: Path) -> None:
+    tools = toolchain.toolchain()
+    others = [
+        toolchain.Toolchain(tools.command, tools.version, "another"),
+        toolchain.Toolchain(tools.command, "2", tools.processor),
+        toolchain.Toolchain((*tools.command, "-m64"), tools.version, tools.processor),
+    ]
+    keys = {tools.key("a"), tools.key("b"), *[x.key("a") for x in others]}
+    assert len(keys) == 5
+
+
+@pytest.mark.parametrize("spoiled", ["cut", "changed", "empty", "another's", "link", "writable", "folder"])
+def test_an_entry_that_was_tampered_with_is_not_loaded(spoiled: str, own_cache: Path, tmp_path: Path) -> None:
+    source = "double value(void) { return 1.0; }\n"
+    key = toolchain.toolchain().key(source)
+    path = cache.put(key, toolchain.toolchain().build(source))
+    assert cache.find(key) == path
+    whole = path.read_bytes()
+    if spoiled == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif spoiled == "changed":
+        path.write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    elif spoiled == "empty":
+        path.write_bytes(b"")
+    elif spoiled == "another's":
+        cache.put("0" * 64, b"something else")
+        os.replace(own_cache / f"{'0' * 64}.so", path)
+    elif spoiled == "link":
+        shutil.move(path, tmp_path / "elsewhere.so")
+        path.symlink_to(tmp_path / "elsewhere.so")
+    elif spoiled == "writable":
+        path.chmod(0o777)
+    else:
+        path.unlink()
+        path.mkdir()
+    assert cache.find(key) is None
+
+
+def test_a_spoiled_entry_is_built_again(own_cache: Path) -> None:
+    step_on("c")
+    path = entry(own_cache)
+    path.unlink()
+    path.write_bytes(b"\x7fELF nonsense")
+    agree(step_on("c"))
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("unsafe", ["writable", "link", "file"])
+def test_a_folder_that_is_not_safe(unsafe: str, own_cache: Path, tmp_path: Path) -> None:
+    if unsafe == "writable":
+        own_cache.mkdir()
+        own_cache.chmod(0o777)
+    elif unsafe == "link":
+        (tmp_path / "real").mkdir(mode=0o700)
+        own_cache.symlink_to(tmp_path / "real")
+    else:
+        own_cache.write_text("")
+    falls_back("libraries")
+
+
+def test_a_home_that_cannot_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOBP_CACHE", "/proc/autobp")
+    falls_back("libraries cannot be kept in /proc/autobp")
+
+
+def test_a_folder_where_nothing_may_be_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str) -> Any:
+        raise OSError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr(ctypes, "CDLL", refused)
+    falls_back("the library cannot be loaded")
+
+
+def test_several_processes_at_once(own_cache: Path) -> None:
+    code = (
+        "import autobp; w = autobp.Value(2.0); s = autobp.compile(lambda x: x * w, [w], backend='c');"
+        "print(s([2.0], [1.0, 3.0])[0], s.backend)"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for process in running:
+        assert process.communicate()[0] == "4.0 c: asked for\n"
+    assert [path.suffix for path in own_cache.iterdir()] == [".so"]
+
+
+def test_the_cache_is_emptied(own_cache: Path) -> None:
+    step = step_on("c")
+    assert cache.clear() == 1
+    assert not list(own_cache.iterdir())
+    agree(step)
+
+
+# ------------------------------------------------------------------------------------------------ the page
+
+PAGE = (Path(__file__).parents[1] / "docs" / "machine-code.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_does_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,), (head,) = blocks("python"), blocks("c")
+    exec(compile(shown, "machine-code.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("c: ")
+    assert head.strip() in printed
+    assert f"{machine_code._LONGEST:,} lines" in PAGE
+    assert f"{toolchain._LONG:,} lines" in PAGE
+    assert toolchain.SECONDS == 60.0
+
+
+def test_a_program_that_is_too_long_for_a_compiler() -> None:
+    w = [Value(0.1 * i) for i in range(7)]
+
+    def loss(x: Any) -> Any:
+        for i in range(600):
+            x = (x * w[i % 7]).tanh() if i % 3 else (x + w[i % 5]).sin()
+        return x
+
+    step = autobp.compile(loss, w, example=[1.0], backend="auto")
+    assert "lines of C, and compilers are given up to 4,000" in step.backend
+    assert step(step.theta, [0.5])[0] == autobp.compile(loss, w)(step.theta, [0.5])[0]

@@ -1,0 +1,210 @@
+"""Programs as C: they stand alone, build without a warning, and give the numbers that NumPy gives."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_program import EXAMPLES, B, Y, program, recurrence, step_of
+
+import autobp
+from autobp import MLP, Value, ir
+from autobp.backends.c_positions import Position, Variable, combined, flat, loop_variable, unflat
+from autobp.backends.c_text import CSource, c_source
+from autobp.backends.numpy_text import source_of
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+RNG = np.random.default_rng(5)
+DATA = {
+    "x": RNG.normal(size=(19, 2)),
+    "y": RNG.normal(size=(19, 3)),
+    "index": 1.0 * RNG.integers(0, 2, (19, 4)),
+}
+NUMBERS = RNG.normal(size=9)
+
+
+def built(source: CSource, folder: Path) -> ctypes.CDLL:
+    """The library of a source, by the compiler alone; any warning is an error."""
+    (folder / "program.c").write_text(source.text, encoding="utf-8")
+    command = ["cc", *STRICT, "-fPIC", "-shared", "program.c", "-o", "program.so", "-lm"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + source.text
+    return ctypes.CDLL(str(folder / "program.so"))
+
+
+def value_by_c(shown: ir.Program, folder: Path, data: dict[str, Any]) -> float:
+    """The cost of a program, its C built and called with nothing of ours between."""
+    source = c_source({"value": shown}, "A test.")
+    (function,) = source.functions
+    run = built(source, folder).value
+    run.restype = ctypes.c_double
+    arrays = [np.ascontiguousarray(data[shown.names[x]]) for x in shown.inputs]
+    m = len(arrays[0])
+    work = np.full(function.fixed + function.each * m, np.nan)
+    pointers = [ctypes.c_void_p(x.ctypes.data) for x in (NUMBERS, *arrays)]
+    return float(run(*pointers, ctypes.c_long(m), ctypes.c_void_p(work.ctypes.data)))
+
+
+def value_by_numpy(shown: ir.Program, data: dict[str, Any]) -> float:
+    source = source_of({"value": shown}, "A test.", {"value": "The cost."})
+    arrays = [data[shown.names[x]] for x in shown.inputs]
+    return float(source.variables(NUMBERS, arrays)["cost"])
+
+
+def gradient_in_a_loop(falling: bool) -> ir.Loop:
+    """g = g + the sum over samples of y·s, in each of 4 steps: a state without samples, of all samples."""
+    g, s, y = ir.Local((3,), False), ir.Local((3,), True), ir.Local((3,), True)
+    part = ir.SumTo(ir.Elementwise((s, y), _slot(0) * _slot(1)), (), True)
+    after = ir.Sum((s, g), (3,), (0.5, 1.0))
+    body = ir.Program((g, s, y), (ir.Sum((g, part), (3,), (1.0, 1.0)), after), {g: "g", s: "s", y: "u"})
+    return ir.Loop(4, body, (B, Y), (), (Y,), falling)
+
+
+def exchange() -> ir.Loop:
+    """Two states that are exchanged in each of 3 steps."""
+    p, q = ir.Local((3,), True), ir.Local((3,), True)
+    return ir.Loop(3, ir.Program((p, q), (q, p), {}), (Y, ir.Fill(B, (3,), True)))
+
+
+def nest() -> ir.Loop:
+    """A loop in a loop, which sums up 2·s twice in each of 3 steps."""
+    s, r = ir.Local((3,), True), ir.Local((3,), True)
+    twice = ir.Sum((r,), (3,), (2.0,))
+    inner = ir.Loop(2, ir.Program((r,), (twice, twice), {}), (s,))
+    body = ir.Program((s,), (ir.Result(inner, 0), ir.Reduce(ir.Reshape(ir.Result(inner, 1), (6,)))), {})
+    return ir.Loop(3, body, (Y,))
+
+
+def _slot(i: int) -> Any:
+    return ir.expression.Expression("slot", i)
+
+
+LOOPS = {
+    "outputs": [ir.Result(recurrence(), 1)],
+    "falling": [ir.Result(loop := recurrence(True), 0), ir.Result(loop, 1)],
+    "sums over samples": [ir.Result(loop := gradient_in_a_loop(False), 0), ir.Result(loop, 1)],
+    "exchange": [
+        ir.Elementwise((ir.Result(loop := exchange(), 0), ir.Result(loop, 1)), _slot(0) * 3.0 - _slot(1))
+    ],
+    "in a loop": [ir.Result(loop := nest(), 0), ir.Result(loop, 1)],
+    "after a sum": [
+        ir.Elementwise((ir.Result(gradient_in_a_loop(True), 0), Y), _slot(0) * _slot(1)),
+        ir.Elementwise((ir.SumTo(Y, (), True), Y), _slot(0) * _slot(1)),
+    ],
+}
+SHOWN = {
+    **{kind: [x] for kind, x in EXAMPLES.items() if kind not in ("Absent", "Local", "Loop", "Total")},
+    **LOOPS,
+}
+
+
+@pytest.mark.parametrize("what", SHOWN)
+@pytest.mark.parametrize("m", [1, 19])
+def test_each_kind_of_array_gives_what_numpy_gives(what: str, m: int, tmp_path: Path) -> None:
+    # squares, so that an element in another's place is seen
+    weights = [ir.Elementwise((x,), _slot(0) * _slot(0) + 0.3 * _slot(0)) for x in SHOWN[what]]
+    placed = [_weighed(x) for x in weights]
+    shown = program(*placed)
+    shown.verify()
+    data = {name: x[:m] for name, x in DATA.items()}
+    expected = value_by_numpy(shown, data)
+    assert value_by_c(shown, tmp_path, data) == pytest.approx(expected, rel=1e-13, abs=1e-13)
+
+
+def _weighed(x: ir.Array) -> ir.Array:
+    """Each element times a number of its own."""
+    weights = ir.Constant(np.cos(np.arange(x.size)).reshape(x.shape))
+    return ir.Elementwise((x, weights), _slot(0) * _slot(1))
+
+
+def test_an_index_that_is_none_gives_no_number(tmp_path: Path) -> None:
+    data = {**DATA, "index": DATA["index"] + 0.5}
+    assert math.isnan(value_by_c(program(EXAMPLES["Choose"]), tmp_path, data))
+
+
+# --------------------------------------------------------------------------------------------- positions
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 1, 5), (6,), (2, 3, 2)])
+def test_a_position_is_taken_apart_into_an_index(shape: tuple[int, ...]) -> None:
+    names = "ijl"[: len(shape)]
+    index = [loop_variable(name, n) for name, n in zip(names, shape, strict=True)]
+    assert list(unflat(shape, flat(shape, index))) == index
+
+
+@pytest.mark.parametrize(
+    ("shape", "position"),
+    [
+        ((3, 4), Position(0, (Variable("i", 1, 12),))),
+        ((3, 4), Position(1, (Variable("i", 5, 3),))),
+        ((2, 2, 3), Position(11, (Variable("i", -1, 12),))),
+        ((2, 6), Position(0, (Variable("i", 4, 3), Variable("j", 1, 4)))),
+        ((4, 3), Position(2, (Variable("i", 3, 3), Variable("j", 1, 2)))),
+    ],
+)
+def test_any_position_has_its_index(shape: tuple[int, ...], position: Position) -> None:
+    index = unflat(shape, position)
+    counts = {x.text: x.values for x in position.variables}
+    for values in itertools.product(*map(range, counts.values())):
+        named = dict(zip(counts, values, strict=True))
+        where = int(eval(position.text, {}, named))
+        found = tuple([int(eval(x.text.replace("/", "//"), {}, named)) for x in index])
+        assert found == np.unravel_index(where, shape)
+
+
+def test_positions_are_combined() -> None:
+    i, j = loop_variable("i", 3), loop_variable("j", 2)
+    assert combined(1, [(2, i), (3, j), (-2, i)]) == Position(1, (Variable("j", 3, 2),))
+    assert combined(0, [(1, i), (-4, j)]).text == "i - 4 * j"
+    assert Position(-3).text == "-3"
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def test_a_file_has_names_that_c_can_have(tmp_path: Path) -> None:
+    def loss(double: Any, exp2: Any, wrong: Any, θ: Any, sum_: Any) -> Any:
+        return (double * w - exp2) ** 2 + wrong.sigmoid() * θ + sum_.exp()
+
+    w = Value(0.3, label="I1")
+    step = autobp.compile(loss, [w], example=[1.0] * 5)
+    built(c_source({"value": step.program}, "*/ \\ a comment is no end"), tmp_path)
+
+
+def test_a_file_is_readable() -> None:
+    step = step_of(MLP(2, [2, 1], activation="sigmoid"))
+    text = step.c_source
+    assert "a1[2 * s + i] = sigmoid(z1[2 * s + i]);" in text
+    assert "delta1[2 * s + i] = " in text
+    head = "double value(const double *theta, const double *x, const double *y, long m, double *work) {"
+    assert head in text
+    assert "dW1[2 * i + j] += delta1[2 * s + i] * x[2 * (first + s) + j];" in text
+    assert text.count("#include") == 1
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "g++", "clang"])
+@pytest.mark.parametrize("options", [[], ["-O3", "-march=native"]])
+def test_every_compiler_takes_it(compiler: str, options: list[str], tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler} here")
+    text = step_of(MLP(2, [4, 1], activation="tanh")).c_source
+    (tmp_path / "program.c").write_text(text, encoding="utf-8")
+    standard = "-std=c++14" if compiler == "g++" else "-std=c99"
+    command = [compiler, standard, "-Wall", "-Wextra", "-Werror", *options, "-c", "program.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+
+def test_python_code_has_no_c() -> None:
+    from autobp.backends.c_formulas import CModule
+
+    with pytest.raises(TypeError, match="computed by Python code"):
+        CModule().formulas.foreign_partial("thing", 0, [])
