@@ -105,9 +105,7 @@ class Executable:
         """What runs the functions. Raises NoMachineCode where only machine code will do and there is none."""
         with self._lock:
             if self._choice is None:
-                self._choice = choose(
-                    self.wanted, self.programs, self.about, self.check, self._by_numpy
-                )
+                self._choice = choose(self.wanted, self.programs, self.about, self.check, self._by_numpy)
             return self._choice
 
     def _start(self) -> None:

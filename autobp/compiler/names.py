@@ -25,7 +25,7 @@ from autobp.ir import (
 )
 from autobp.ir.reserved import is_free
 from autobp.ops import DIVIDE
-from autobp.reading.labels import array_name
+from autobp.reading.labels import array_name, layer_of_array
 
 
 def name_forward(outputs: Program, arguments: Sequence[str], labels: Sequence[str]) -> Program:
@@ -67,8 +67,8 @@ def _name_layer(
     """Name the weights of one layer, its biases, z and a."""
     weights = product.columns
     label = _common_label(weights, labels)
-    number = re.fullmatch(r"W(\d+)", label)
-    suffix = number[1] if number else str(layer)
+    number = layer_of_array(label)
+    suffix = str(layer if number is None else number)
     names[weights] = label or f"W{suffix}"
     z: Array = product
     after = users.get(product, [])

@@ -98,7 +98,7 @@ def threshold_of(net: MLP, threshold: float | None) -> float:
     """
     if threshold is not None:
         return threshold
-    if net.sizes[-1] == 1 and net.activations[-1] != "sigmoid":
+    if net.sizes[-1] == 1 and net.activations[-1] not in costs.PROBABILISTIC:
         raise ValueError(
             "say the threshold: 0 where the output is a logit or the targets are -1 and 1, 0.5 where the "
             "output is trained to be 0 or 1 itself"
