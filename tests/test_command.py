@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +22,17 @@ from autobp.drawing.style import THEMES
 ROOT = Path(__file__).parent.parent
 
 
+def environment(**more):
+    """The variables of a process that imports this copy of autobp, compiled where it is."""
+    return {**os.environ, "PYTHONPATH": str(Path(autobp.__file__).parents[1]), **more}
+
+
 def run(*arguments, **options):
+    """The command, run where no source lies beside it."""
     return subprocess.run(
-        [sys.executable, "-m", "autobp", *arguments], capture_output=True, text=True, cwd=ROOT, **options
-    )
+        [sys.executable, "-m", "autobp", *arguments], capture_output=True, text=True,
+        cwd=tempfile.gettempdir(), env=environment(), **options,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [(), *[(name,) for name in known_commands()]])
@@ -317,16 +325,12 @@ def test_every_shells_completion_names_the_options(shell, capsys):
 # ------------------------------------------------------------------ a full disk, signals, streams, encodings
 
 
-def environment(**more):
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
-
-
 def slow_training(out, *more, **options):
     """A training that goes on for minutes, once it has begun."""
     arguments = ["train", "moons", "--epochs", "1000000", "--patience", "0", "--out", str(out), *more]
     process = subprocess.Popen(
         [sys.executable, "-m", "autobp", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=environment(PYTHONUNBUFFERED="1"), **options,
+        text=True, cwd=tempfile.gettempdir(), env=environment(PYTHONUNBUFFERED="1"), **options,
     )  # fmt: skip
     assert "samples to train on" in process.stdout.readline()
     assert "network 2-" in process.stdout.readline()
@@ -358,7 +362,7 @@ def test_a_full_disk_names_the_file_and_leaves_no_half_of_one(tmp_path, most, ke
 
     out = tmp_path / "out"
     done = run(
-        "train", "moons", "--epochs", "2", "--quiet", "--out", str(out), env=environment(),
+        "train", "moons", "--epochs", "2", "--quiet", "--out", str(out),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
     )  # fmt: skip
     assert done.returncode == 2
@@ -426,7 +430,7 @@ def test_a_full_standard_output_is_one_line():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "autobp", "check", "3", "2", "1"], stdout=full, stderr=subprocess.PIPE,
-            text=True, env=environment(),
+            text=True, cwd=tempfile.gettempdir(), env=environment(),
         )  # fmt: skip
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
@@ -464,7 +468,10 @@ sys.meta_path.insert(0, Interruption())
 sys.argv = ["autobp", "check", "3", "2", "1"]
 sys.exit(_autobp.main())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tempfile.gettempdir(),
+        env=environment(),
+    )  # fmt: skip
     assert done.returncode == 130
     assert done.stdout == ""
     assert done.stderr == "autobp: interrupted\n"
