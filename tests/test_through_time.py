@@ -212,7 +212,7 @@ def without_samples() -> ir.Loop:
 
 
 def large() -> ir.Loop:
-    """What each step adds to the adjoint of an invariant is large, and no product: it is summed as it goes."""
+    """What each step adds to the adjoint of an invariant is large, and no product: summed as it goes."""
     h, v = local(1), local(100, samples=False)
     after = applied("sin", added(h, ir.Reduce(applied("multiply", applied("sin", v), v))))
     body = ir.Program((h, v), (after,), {})
