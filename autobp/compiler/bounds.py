@@ -31,12 +31,44 @@ _SIGNS = {"exp": POSITIVE, "cosh": POSITIVE, "abs": NOT_NEGATIVE, "sigmoid": POS
 _FINITE = {"expm1", "sin", "cos", "tan", "atan", "sinh", "tanh", "erf", "erfc", "logaddexp", "stop_gradient"}
 
 
-def bounds_of_arrays(order: Iterable[ir.Array]) -> dict[ir.Array, Bounds]:
-    """The bounds of forward arrays, operands before what is computed from them."""
-    found: dict[ir.Array, Bounds] = {}
+def bounds_of_arrays(
+    order: Iterable[ir.Array], known: Mapping[ir.Array, Bounds] | None = None
+) -> dict[ir.Array, Bounds]:
+    """The bounds of forward arrays, operands before what is computed from them.
+
+    Args:
+        known: of the arguments of a loop's body.
+    """
+    found: dict[ir.Array, Bounds] = dict(known or {})
+    of_loops: dict[ir.Loop, Sequence[Bounds]] = {}
     for array in order:
-        found[array] = _of_array(array, found)
+        if isinstance(array, ir.Loop):
+            of_loops[array] = bounds_of_loop(array, found)[1]
+            found[array] = Bounds()
+        elif isinstance(array, ir.Result):
+            found[array] = of_loops[array.loop][array.number]
+        elif array not in found:
+            found[array] = _of_array(array, found)
     return found
+
+
+def bounds_of_loop(
+    loop: ir.Loop, known: Mapping[ir.Array, Bounds]
+) -> tuple[dict[ir.Array, Bounds], list[Bounds]]:
+    """What is known in every step of the arguments of a loop's body, and of its results."""
+    body, n = loop.body, len(loop.initial)
+    given = [known[x] for x in (*loop.initial, *loop.sequences, *loop.invariants)]
+    while True:  # a state is no better known than the next one: each round loses something, or is the last
+        arguments: dict[ir.Array, Bounds] = dict(zip(body.arguments, given, strict=True))
+        found = bounds_of_arrays(body.arrays, arguments)
+        results = [found[x] for x in body.results]
+        joint = [
+            Bounds(min(x.sign, y.sign), x.finite and y.finite)
+            for x, y in zip(given[:n], results[:n], strict=True)
+        ]
+        if joint == given[:n]:
+            return arguments, results
+        given[:n] = joint
 
 
 def bounds_of(expression: Any, operands: Sequence[Bounds]) -> Bounds:

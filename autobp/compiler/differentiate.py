@@ -13,8 +13,8 @@ written is ``where(partial != 0, g·partial, 0)``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +34,7 @@ from autobp.compiler.adjoint import (
     with_axis,
 )
 from autobp.compiler.bounds import Bounds, bounds_of, bounds_of_arrays
+from autobp.compiler.through_time import through_time
 from autobp.ir.expression import (
     COMPARISONS,
     Expression,
@@ -47,12 +48,28 @@ from autobp.ir.expression import (
 from autobp.ops import DIVIDE, EXP, lookup
 
 
-def differentiate(outputs: ir.Program) -> tuple[ir.Array, dict[ir.Array, ir.Array]]:
-    """The gradient, (n_parameters,), of the mean over the samples of a program's output, one element.
+@dataclass(frozen=True)
+class Derivative:
+    """What the reverse pass through a program leaves.
 
-    Also the adjoint of each array that has one of its own.
+    Attributes:
+        gradient: by theta, (n_parameters,).
+        adjoints: of each array that has one of its own.
+        loops: for loops of the program, those to put in their places: they leave what the way back needs too.
     """
-    return _Reverse(outputs.results[0], outputs.theta).run()
+
+    gradient: ir.Array
+    adjoints: Mapping[ir.Array, ir.Array]
+    loops: Mapping[ir.Array, ir.Array]
+
+
+def differentiate(outputs: ir.Program) -> Derivative:
+    """The derivative of the mean over the samples of a program's output, one element."""
+    output, theta = outputs.results[0], outputs.theta
+    reverse = Reverse([output], {theta})
+    reverse.start(output, Adjoint(1.0, -1 if output.batched else 0))
+    reverse.run()
+    return Derivative(reverse.gradient(theta), reverse.adjoints, reverse.loops)
 
 
 def has_infinite_slopes(outputs: ir.Program) -> bool:
@@ -69,31 +86,53 @@ def has_infinite_slopes(outputs: ir.Program) -> bool:
     )
 
 
-class _Reverse:
+class Reverse:
     """Goes through the arrays in reverse; a method for each kind, by its class's name, has the chain rule.
 
     Attributes:
-        active: the arrays that depend on parameters.
+        targets: the arrays by which there are to be derivatives; what they get is left in ``pieces``.
+        active: the arrays that depend on them.
+        pieces: of arrays that are yet to come, what those that use them give.
+        left: of loops that are yet to come, what the users of their results give, by result.
         unbounded: those whose adjoint may be infinite or not a number for finite parameters and arguments.
+        known: what is known of arguments of a body.
+        guards: whether an array that gets 0 of an infinite adjoint is here, or around the loop of this body.
     """
 
-    def __init__(self, output: ir.Array, theta: ir.Theta) -> None:
-        self.order = ir.in_order([output])
-        self.theta = theta
+    def __init__(
+        self,
+        results: Sequence[ir.Array],
+        targets: Set[ir.Array],
+        guards: bool = False,
+        known: Mapping[ir.Array, Bounds] | None = None,
+    ) -> None:
+        self.order = ir.in_order(results)
+        self.targets = targets
         self.active: set[ir.Array] = set()
         for array in self.order:
-            if array is theta or any(x in self.active for x in array.operands):
+            if array in targets or any(x in self.active for x in array.operands):
                 self.active.add(array)
-        self.pieces: dict[ir.Array, list[Piece]] = {
-            output: [(None, Adjoint(1.0, -1 if output.batched else 0))]
-        }
+        self.pieces: dict[ir.Array, list[Piece]] = {}
+        self.left: dict[ir.Loop, dict[int, list[Adjoint]]] = {}
+        self.loops: dict[ir.Array, ir.Array] = {}
         self.adjoints: dict[ir.Array, ir.Array] = {}
         self.unbounded: set[ir.Array] = set()
-        self.guards = any(array in self.active and _may_stop(array) for array in self.order)
+        self.known = known
+        self.guards = guards or any(array in self.active and _may_stop(array) for array in self.order)
 
-    def run(self) -> tuple[ir.Array, dict[ir.Array, ir.Array]]:
+    def start(self, result: ir.Array, adjoint: Adjoint, unbounded: bool = False) -> None:
+        """Give a result its adjoint."""
+        if result in self.active:
+            self.pieces.setdefault(result, []).append((None, adjoint))
+            if unbounded:
+                self.unbounded.add(result)
+
+    def run(self) -> None:
         for array in reversed(self.order):
-            if array not in self.active or array is self.theta:
+            if array not in self.active or array in self.targets:
+                continue
+            if isinstance(array, ir.Loop):
+                through_time(self, array)
                 continue
             pieces = self.pieces.pop(array, None)
             if pieces is None:
@@ -105,16 +144,15 @@ class _Reverse:
             if rule is None:
                 raise NotImplementedError(f"no derivative through {type(array).__name__}")
             rule(array, adjoint)
-        return self.gradient(), self.adjoints
 
-    def gradient(self) -> ir.Array:
-        pieces = self.pieces.get(self.theta)
+    def gradient(self, theta: ir.Theta) -> ir.Array:
+        pieces = self.pieces.get(theta)
         if pieces is None:
-            return ir.Assemble((), (), (), True, self.theta.shape, False)
+            return ir.Assemble((), (), (), True, theta.shape, False)
         if all(place is None for place, _ in pieces):
-            whole = materialise(combine(pieces, self.theta))
-            return ir.Assemble((whole,), (None,), (False,), False, self.theta.shape, False)
-        return assemble(pieces, self.theta)
+            whole = materialise(combine(pieces, theta))
+            return ir.Assemble((whole,), (None,), (False,), False, theta.shape, False)
+        return assemble(pieces, theta)
 
     def give(
         self,
@@ -139,7 +177,7 @@ class _Reverse:
     @cached_property
     def bounds(self) -> Mapping[ir.Array, Bounds]:
         """What is known of the forward arrays."""
-        return bounds_of_arrays(self.order)
+        return bounds_of_arrays(self.order, self.known)
 
     def is_finite(self, partial: Any, arrays: Sequence[ir.Array]) -> bool:
         """Whether a derivative, an expression over arrays, is finite; so where nothing depends on it."""
@@ -319,9 +357,16 @@ class _Reverse:
             product = self.scaled(with_axis(g), Expression("slot", 0), [one_hot], selects)
             self.give(values, sum_to(product, (*array.shape, n), array.batched, values), array)
 
+    def result(self, array: ir.Result, g: Adjoint) -> None:
+        self.left.setdefault(array.loop, {}).setdefault(array.number, []).append(g)
+        if array in self.unbounded:
+            self.unbounded.add(array.loop)
+
 
 def _may_stop(array: ir.Array) -> bool:
     """Whether an array has operands that get 0 of an infinite adjoint: it selects, or was padded."""
+    if isinstance(array, ir.Loop):
+        return any(_may_stop(x) for x in array.body.arrays)
     if isinstance(array, ir.Map):
         return array.operation.selects
     if isinstance(array, ir.MatMul | ir.RowDot):

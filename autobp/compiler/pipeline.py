@@ -24,6 +24,7 @@ from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
 from autobp.compiler.loops.finding import Found, loops_of
 from autobp.compiler.names import name_backward, name_forward
+from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
@@ -85,7 +86,13 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
         value = replace(outputs, result_shape=signature.result_shape)
         return Compiled({"value": value}, scalars, {}, notes=found.notes)
     value = mean_cost(outputs)
-    gradient, adjoints = differentiate(outputs)
-    both = replace(value, results=(*value.results, gradient))
+    derivative = differentiate(outputs)
+    made = substituted((*value.results, derivative.gradient), derivative.loops)
+    names = {made.get(x, x): name for x, name in value.names.items()}
+    both = replace(
+        value, results=(*map(made.__getitem__, value.results), made[derivative.gradient]), names=names
+    )
+    adjoints = {made.get(x, x): made.get(y, y) for x, y in derivative.adjoints.items()}
     programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
+    scalars = {**scalars, **{made[x]: nodes for x, nodes in scalars.items() if x in made}}
     return Compiled(programs, scalars, adjoints, has_infinite_slopes(outputs), found.notes)
