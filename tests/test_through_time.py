@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from test_loops import MODELS, Case, as_values, loops_of, recurrences, rnn, size_of
 
+import autobp
 from autobp import Value, ir
 from autobp.backends import numpy_calls, numpy_text
 from autobp.backends.aliasing import verify
 from autobp.backends.latex import equations
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
+from autobp.compiler import executable
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
@@ -355,3 +357,25 @@ def test_the_gradient_of_a_recurrent_network_is_that_of_pytorch() -> None:
     mean.backward()
     assert cost == pytest.approx(mean.item(), rel=1e-13)
     np.testing.assert_allclose(gradient, vector.grad.numpy(), rtol=0, atol=1e-14)
+
+
+# ----------------------------------------------------------------------------------------------- memory
+
+
+def test_the_memory_that_is_told_is_what_is_allocated() -> None:
+    work = schedule(program_of(rnn(30))).work
+
+    def size(x: Any) -> int:
+        return sum(map(size, x)) if isinstance(x, list) else int(x.nbytes)
+
+    assert work.n_bytes(7) == size(work.allocate(7))
+    assert work.n_bytes(8) - work.n_bytes(7) > 8 * 30 * 5  # the states of all steps
+
+
+def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(monkeypatch: Any) -> None:
+    w = Value(0.5)
+    step = autobp.compile(lambda x: (w * x).tanh(), [w], example=(1.0,))
+    monkeypatch.setattr(executable, "memory_of_machine", lambda: 10_000)
+    step(step.theta, np.ones(10))
+    with pytest.raises(MemoryError, match=r"10,000 rows.* GB of memory.*fewer rows at a time"):
+        step(step.theta, np.ones(10_000))

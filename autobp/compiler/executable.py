@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -81,7 +82,10 @@ class Executable:
         self._work = threading.local()
 
     def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], list[Floats]]:
-        """One of the functions, and this thread's buffers for m rows."""
+        """One of the functions, and this thread's buffers for m rows.
+
+        Raises MemoryError where they are larger than the machine's memory, before they are allocated.
+        """
         if self._namespace is None:
             namespace: dict[str, Any] = dict(self.constants)
             if self.graph is not None:
@@ -93,6 +97,7 @@ class Executable:
         if work is None:
             while len(kept) >= _KEPT:
                 del kept[next(iter(kept))]
+            _check_memory(self.work[name].n_bytes(m), m)
             work = kept[name, m] = self.work[name].allocate(m)
         return self._namespace[name], work
 
@@ -102,6 +107,25 @@ class Executable:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+
+
+def _check_memory(needed: int, m: int) -> None:
+    """Raise where buffers cannot fit: NumPy would get their memory, and the system end the process in use."""
+    there = memory_of_machine()
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB of "
+            f"memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average costs "
+            "and gradients"
+        )
+
+
+def memory_of_machine() -> int | None:
+    """The bytes of memory that the machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def compile_source(source: str) -> Any:
