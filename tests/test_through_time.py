@@ -297,6 +297,33 @@ def test_one_product_after_the_loop_is_the_gradient_of_weights() -> None:
     assert not [x for x in backward.body.arrays if isinstance(x, ir.Product) and x.spec == "columns"]
 
 
+def test_the_source_reads_as_backpropagation_through_time() -> None:
+    text = numpy_text.write("f", program_of(rnn(30)), SourceModule(), "").text
+    lines = [line.strip() for line in text.splitlines()]
+    head = lines.index("for t in range(29, -1, -1):")
+    assert lines[head - 2 : head + 4] == [
+        "dh = delta2 @ W2",
+        "delta1 = np.empty((m, 30, 5))",
+        "for t in range(29, -1, -1):",
+        "t7 = dh * (1.0 - t4[:, t] * t4[:, t])",
+        "delta1[:, t] = t7",
+        "dh = t7 @ t2",
+    ]
+    assert "hs[:, t] = h" in lines
+
+
+@pytest.mark.parametrize("names", [["h", "hs"], ["dh", "hs_2"], ["t", "dh"]])
+def test_names_of_the_way_back_are_no_ones_else(names: list[str]) -> None:
+    function, parameters, data = rnn(20)
+    graph, shape = record_function(function, parameters, [x[0] for x in data])
+    labels = [["dh", "dh1", "h", ""][i % 4] for i in range(len(parameters))]
+    signature = Signature(labels, names, [x.shape[1:] for x in data], shape)
+    program = programs_of(graph, signature, True).programs["cost_and_gradient"]
+    _, gradient = computed(program, np.array([p.data for p in parameters]), data)
+    np.testing.assert_allclose(gradient, eager((function, parameters, data))[1], rtol=0, atol=1e-13)
+    assert [program.names[x] for x in program.inputs] == names
+
+
 # ---------------------------------------------------------------------------- NaN, infinity, what selects
 
 

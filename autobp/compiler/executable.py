@@ -114,9 +114,9 @@ def _check_memory(needed: int, m: int) -> None:
     there = memory_of_machine()
     if there is not None and needed > there:
         raise MemoryError(
-            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB of "
-            f"memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average costs "
-            "and gradients"
+            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB "
+            f"of memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average "
+            "costs and gradients"
         )
 
 
