@@ -346,6 +346,31 @@ def test_what_was_not_selected_gets_0_of_an_infinite_adjoint_in_every_step() -> 
     np.testing.assert_allclose(computed(program, np.array([0.7]), [x])[1], expected, rtol=1e-13)
 
 
+@pytest.mark.parametrize("where", ["in the next step", "after the loop"])
+def test_an_infinite_adjoint_may_come_from_a_later_step(where: str) -> None:
+    """h = relu(√h + b·x), or relu(h + b·x) and a root after the loop: what was not selected gets 0 of ∞."""
+    h, x, b = local(2), local(2), local(2, samples=False)
+    inner = where == "in the next step"
+    before = applied("sqrt", h) if inner else h
+    after = applied("relu", added(before, applied("multiply", x, b)))
+    loop = ir.Loop(T, ir.Program((h, x, b), (after,), {}), (samples(C),), (BY_STEP,), (B,))
+    last: ir.Array = ir.Result(loop, 0)
+    program = with_gradient(ir.Reduce(last if inner else applied("sqrt", last)))
+    theta, x_ = np.full(9, 0.5), np.random.default_rng(2).standard_normal((M, T, 2))
+    x_[0, 3], x_[1, -1] = -9.0, -9.0
+    w = [Value(v) for v in theta]
+
+    def outputs(rows: Any) -> Any:
+        s = [w[6], w[7]]
+        for row in rows:
+            s = [relu((sqrt(p) if inner else p) + q * c) for p, q, c in zip(s, row, w[4:6], strict=True)]
+        return s if inner else [sqrt(p) for p in s]
+
+    _, expected = eager((outputs, w, (x_,)))
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(computed(program, theta, [x_])[1], expected, rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e150])
 def test_numbers_that_are_not_finite_pass_through(bad: float) -> None:
     w, v = Value(0.7), Value(0.2)
