@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from test_loops import MODELS, Case, as_values, loops_of, recurrences, rnn, size_of
 
+import autobp
 from autobp import Value, ir
 from autobp.backends import numpy_calls, numpy_text
 from autobp.backends.aliasing import verify
 from autobp.backends.latex import equations
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
+from autobp.compiler import executable
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
@@ -295,6 +297,33 @@ def test_one_product_after_the_loop_is_the_gradient_of_weights() -> None:
     assert not [x for x in backward.body.arrays if isinstance(x, ir.Product) and x.spec == "columns"]
 
 
+def test_the_source_reads_as_backpropagation_through_time() -> None:
+    text = numpy_text.write("f", program_of(rnn(30)), SourceModule(), "").text
+    lines = [line.strip() for line in text.splitlines()]
+    head = lines.index("for t in range(29, -1, -1):")
+    assert lines[head - 2 : head + 4] == [
+        "dh = delta2 @ W2",
+        "delta1 = np.empty((m, 30, 5))",
+        "for t in range(29, -1, -1):",
+        "t7 = dh * (1.0 - t4[:, t] * t4[:, t])",
+        "delta1[:, t] = t7",
+        "dh = t7 @ t2",
+    ]
+    assert "hs[:, t] = h" in lines
+
+
+@pytest.mark.parametrize("names", [["h", "hs"], ["dh", "hs_2"], ["t", "dh"]])
+def test_names_of_the_way_back_are_no_ones_else(names: list[str]) -> None:
+    function, parameters, data = rnn(20)
+    graph, shape = record_function(function, parameters, [x[0] for x in data])
+    labels = [["dh", "dh1", "h", ""][i % 4] for i in range(len(parameters))]
+    signature = Signature(labels, names, [x.shape[1:] for x in data], shape)
+    program = programs_of(graph, signature, True).programs["cost_and_gradient"]
+    _, gradient = computed(program, np.array([p.data for p in parameters]), data)
+    np.testing.assert_allclose(gradient, eager((function, parameters, data))[1], rtol=0, atol=1e-13)
+    assert [program.names[x] for x in program.inputs] == names
+
+
 # ---------------------------------------------------------------------------- NaN, infinity, what selects
 
 
@@ -315,6 +344,31 @@ def test_what_was_not_selected_gets_0_of_an_infinite_adjoint_in_every_step() -> 
     expected = eager(case)[1]
     assert np.isfinite(expected).all()
     np.testing.assert_allclose(computed(program, np.array([0.7]), [x])[1], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("where", ["in the next step", "after the loop"])
+def test_an_infinite_adjoint_may_come_from_a_later_step(where: str) -> None:
+    """h = relu(√h + b·x), or relu(h + b·x) and a root after the loop: what was not selected gets 0 of ∞."""
+    h, x, b = local(2), local(2), local(2, samples=False)
+    inner = where == "in the next step"
+    before = applied("sqrt", h) if inner else h
+    after = applied("relu", added(before, applied("multiply", x, b)))
+    loop = ir.Loop(T, ir.Program((h, x, b), (after,), {}), (samples(C),), (BY_STEP,), (B,))
+    last: ir.Array = ir.Result(loop, 0)
+    program = with_gradient(ir.Reduce(last if inner else applied("sqrt", last)))
+    theta, x_ = np.full(9, 0.5), np.random.default_rng(2).standard_normal((M, T, 2))
+    x_[0, 3], x_[1, -1] = -9.0, -9.0
+    w = [Value(v) for v in theta]
+
+    def outputs(rows: Any) -> Any:
+        s = [w[6], w[7]]
+        for row in rows:
+            s = [relu((sqrt(p) if inner else p) + q * c) for p, q, c in zip(s, row, w[4:6], strict=True)]
+        return s if inner else [sqrt(p) for p in s]
+
+    _, expected = eager((outputs, w, (x_,)))
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(computed(program, theta, [x_])[1], expected, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e150])
@@ -355,3 +409,25 @@ def test_the_gradient_of_a_recurrent_network_is_that_of_pytorch() -> None:
     mean.backward()
     assert cost == pytest.approx(mean.item(), rel=1e-13)
     np.testing.assert_allclose(gradient, vector.grad.numpy(), rtol=0, atol=1e-14)
+
+
+# ----------------------------------------------------------------------------------------------- memory
+
+
+def test_the_memory_that_is_told_is_what_is_allocated() -> None:
+    work = schedule(program_of(rnn(30))).work
+
+    def size(x: Any) -> int:
+        return sum(map(size, x)) if isinstance(x, list) else int(x.nbytes)
+
+    assert work.n_bytes(7) == size(work.allocate(7))
+    assert work.n_bytes(8) - work.n_bytes(7) > 8 * 30 * 5  # the states of all steps
+
+
+def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(monkeypatch: Any) -> None:
+    w = Value(0.5)
+    step = autobp.compile(lambda x: (w * x).tanh(), [w], example=(1.0,))
+    monkeypatch.setattr(executable, "memory_of_machine", lambda: 10_000)
+    step(step.theta, np.ones(10))
+    with pytest.raises(MemoryError, match=r"10,000 rows.* GB of memory.*fewer rows at a time"):
+        step(step.theta, np.ones(10_000))

@@ -56,13 +56,14 @@ class WrongSchedule(ValueError):
     """A schedule would compute with numbers that are not there."""
 
 
-def verify(schedule: Schedule, is_body: bool = False) -> None:
+def verify(schedule: Schedule, states: int | None = None) -> None:
     """Check a schedule and the bodies of its loops. Raises WrongSchedule at the first step that is wrong.
 
     Args:
-        is_body: whether it is the body of a loop, whose results are copied before it is run again.
+        states: for the body of a loop, how many of its results are the next states. Its results are copied
+            before it is run again, and the others before the states are written over.
     """
-    _Check(schedule, is_body).run()
+    _Check(schedule, states).run()
 
 
 class _Assembly:
@@ -77,8 +78,8 @@ class _Assembly:
 class _Check:
     """The state of memory after the steps so far."""
 
-    def __init__(self, schedule: Schedule, is_body: bool) -> None:
-        self.schedule, self.is_body = schedule, is_body
+    def __init__(self, schedule: Schedule, states: int | None) -> None:
+        self.schedule, self.states = schedule, states
         self.lies_in: dict[Place, Variable] = {}
         self.made: set[int] = set()
         self.seen_through: dict[int, tuple[Variable, ...]] = {}  # the values that another name reads
@@ -102,8 +103,11 @@ class _Check:
                 if isinstance(step, Name) and not isinstance(step.source, _FRESH):
                     self.seen_through[step.into.number] = roots(step.source)
         self.step = None
-        for result in self.schedule.results:
-            self.result(result)
+        for number, result in enumerate(self.schedule.results):
+            if self.states is None or number < self.states or isinstance(result, Mean):
+                self.result(result)
+            else:
+                self.read(result)
 
     def wrong(self, why: str) -> WrongSchedule:
         """The error at this step."""
@@ -276,8 +280,8 @@ class _Check:
 
     def repeat(self, step: Repeat) -> None:
         """A loop's body reads its states and arguments, and its results are copied to states and outputs."""
-        verify(step.body, is_body=True)
         n = len(step.initial)
+        verify(step.body, states=n)
         given = (*step.initial, *step.sequences, *step.invariants)
         if len(step.body.arguments) != len(given) or len(step.body.results) != n + len(step.outputs):
             raise self.wrong("the body has other arguments or results than its loop gives and takes")
@@ -311,7 +315,7 @@ class _Check:
             place = _memory(value.place)[0]
             if isinstance(place, Given):
                 raise self.wrong(f"the result {result} lies in the memory of an argument")
-            if isinstance(place, Buffer | Extended) and not self.is_body:
+            if isinstance(place, Buffer | Extended) and self.states is None:
                 raise self.wrong(
                     f"the result {result} lies in {shown_place(place)}, where the next is written"
                 )

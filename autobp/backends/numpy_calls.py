@@ -372,14 +372,28 @@ class NumpyCalls:
         self.bodies.append(body.function(docstring, [*arguments, *m, "work"], []))
         n = len(step.initial)
         kinds = [x.kind for x in step.body.arguments[n:]]
-        taken = [_at_t(self.of(x), kind) for x, kind in zip(step.sequences, kinds, strict=False)]
+        sequences = [_by_step(self.of(x), kind) for x, kind in zip(step.sequences, kinds, strict=False)]
+        outputs = [_by_step(self.name(x), x.kind) for x in step.outputs]
+        outputs = [
+            f"{text}[:, None]" if x.kind == (False, (step.steps,)) else text  # a view of a number too
+            for text, x in zip(outputs, step.outputs, strict=True)
+        ]
+        taken = [f"s{i + 1}" for i in range(len(sequences))]
+        left = [f"o{i + 1}" for i in range(len(outputs))]
         given = [*map(self.of, step.initial), *taken, *map(self.of, step.invariants), *m, work]
         made = [f"y{i + 1}" for i in range(len(step.body.results))]
-        steps = f"{step.steps - 1}, -1, -1" if step.falling else f"{step.steps}"
-        self.lines.append(f"for t in range({steps}):")
+        backwards = "[::-1]" if step.falling else ""
+        parts = [f"{text}{backwards}" for text in (*sequences, *outputs)]
+        # an array gives its steps one after another faster than they are looked up
+        if parts:
+            self.lines.append(
+                f"for {', '.join([*taken, *left])}{',' * (len(parts) == 1)} in zip({', '.join(parts)}):"
+            )
+        else:
+            self.lines.append(f"for _ in range({step.steps}):")
         self.lines.append(f"    {', '.join(made)} = {name}({', '.join(given)})")
-        for text, output in zip(made[n:], step.outputs, strict=True):
-            self.lines.append(f"    {_at_t(self.name(output), output.kind)} = {text}")
+        for text, output in zip(made[n:], left, strict=True):
+            self.lines.append(f"    {output}[...] = {text}")
         for text, state in zip(made[:n], step.final, strict=True):
             self.lines.append(f"    {self.name(state)}[...] = {text}")
 
@@ -437,10 +451,10 @@ class NumpyCalls:
     }
 
 
-def _at_t(text: str, kind: Kind | None) -> str:
-    """The elements of an array at step t, whose kind, or the whole array's, is given."""
+def _by_step(text: str, kind: Kind | None) -> str:
+    """An array with its steps first, to be gone through; its kind, or that of a step, is given."""
     assert kind is not None
-    return f"{text}[{':, ' if kind[0] else ''}t]"
+    return f"{text}.swapaxes(0, 1)" if kind[0] else text
 
 
 def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -354,6 +354,7 @@ class NumpyText(Printer):
         steps = f"range({array.steps - 1}, -1, -1)" if array.falling else f"range({array.steps})"
         self.lines.append(Line(f"for {t} in {steps}:", t, steps))
         self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
+        self.taken.discard(t)  # the next loop may count by it too
         self.left_by[array] = [*states, *stacks]
 
     def result(self, array: ir.Result) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -292,6 +293,9 @@ def _loop(builder: Builder, array: ir.Loop) -> None:
         builder.steps.append(Copy(builder.operands[x], value))
         initial.append(value)
     body = schedule(array.body)
+    # what is left of a step is copied before the states are written over
+    left = [x.source if isinstance(x, Copied) else x for x in body.results[len(initial) :]]
+    body = replace(body, results=(*body.results[: len(initial)], *left))
     builder.bodies.append(body.work)
     final = [builder.value(x.kind, x.place) for x in initial]
     outputs = []

@@ -6,6 +6,7 @@ free of any language; :func:`~autobp.backends.schedule.schedule` makes them of a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -276,6 +277,13 @@ class Work(NamedTuple):
     extended: tuple[Kind, ...]
     ones: tuple[int | None, ...]
     bodies: tuple[Work, ...] = ()
+
+    def n_bytes(self, m: int) -> int:
+        """The memory that the arrays for m samples take."""
+        kinds = (*self.buffers, *self.extended)
+        numbers = sum(math.prod(shape) * (m if batched else 1) for batched, shape in kinds)
+        numbers += sum(m if n is None else n for n in self.ones)
+        return 8 * numbers + sum(body.n_bytes(m) for body in self.bodies)
 
     def allocate(self, m: int) -> list[Any]:
         """The arrays for m samples: buffers, extended ones without and with ones, ones, bodies' lists."""

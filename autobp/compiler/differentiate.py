@@ -56,20 +56,22 @@ class Derivative:
         gradient: by theta, (n_parameters,).
         adjoints: of each array that has one of its own.
         loops: for loops of the program, those to put in their places: they leave what the way back needs too.
+        names: of what these leave.
     """
 
     gradient: ir.Array
     adjoints: Mapping[ir.Array, ir.Array]
     loops: Mapping[ir.Array, ir.Array]
+    names: ir.Names
 
 
 def differentiate(outputs: ir.Program) -> Derivative:
     """The derivative of the mean over the samples of a program's output, one element."""
     output, theta = outputs.results[0], outputs.theta
-    reverse = Reverse([output], {theta})
+    reverse = Reverse([output], {theta}, taken=set(outputs.names.values()))
     reverse.start(output, Adjoint(1.0, -1 if output.batched else 0))
     reverse.run()
-    return Derivative(reverse.gradient(theta), reverse.adjoints, reverse.loops)
+    return Derivative(reverse.gradient(theta), reverse.adjoints, reverse.loops, reverse.names)
 
 
 def has_infinite_slopes(outputs: ir.Program) -> bool:
@@ -96,6 +98,7 @@ class Reverse:
         left: of loops that are yet to come, what the users of their results give, by result.
         unbounded: those whose adjoint may be infinite or not a number for finite parameters and arguments.
         known: what is known of arguments of a body.
+        taken: the names of arrays around a body.
         guards: whether an array that gets 0 of an infinite adjoint is here, or around the loop of this body.
     """
 
@@ -105,6 +108,7 @@ class Reverse:
         targets: Set[ir.Array],
         guards: bool = False,
         known: Mapping[ir.Array, Bounds] | None = None,
+        taken: Set[str] = frozenset(),
     ) -> None:
         self.order = ir.in_order(results)
         self.targets = targets
@@ -115,9 +119,10 @@ class Reverse:
         self.pieces: dict[ir.Array, list[Piece]] = {}
         self.left: dict[ir.Loop, dict[int, list[Adjoint]]] = {}
         self.loops: dict[ir.Array, ir.Array] = {}
+        self.names: dict[ir.Array, str] = {}
         self.adjoints: dict[ir.Array, ir.Array] = {}
         self.unbounded: set[ir.Array] = set()
-        self.known = known
+        self.known, self.taken = known, taken
         self.guards = guards or any(array in self.active and _may_stop(array) for array in self.order)
 
     def start(self, result: ir.Array, adjoint: Adjoint, unbounded: bool = False) -> None:

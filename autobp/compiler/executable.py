@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -128,9 +129,14 @@ class Executable:
             if self.check:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
-            self._namespace = {key: _quiet(namespace[key]) for key in self.programs}
-        work: list[Any] = self._kept_work(("numpy", name, m), lambda: self.work[name].allocate(m))
+            self._namespace = namespace
+        work: list[Any] = self._kept_work(("numpy", name, m), lambda: self._allocated(name, m))
         return self._namespace[name], work
+
+    def _allocated(self, name: str, m: int) -> list[Floats]:
+        """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
+        _check_memory(self.work[name].n_bytes(m), m)
+        return self.work[name].allocate(m)
 
     def _kept_work(self, key: tuple[str, str, int], make: Callable[[], Any]) -> Any:
         kept: dict[tuple[str, str, int], Any] = self._work.__dict__.setdefault("buffers", {})
@@ -144,7 +150,8 @@ class Executable:
     def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives for theta and arrays of rows."""
         function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
-        return function(theta, *arrays, work)
+        with np.errstate(all="ignore"):
+            return function(theta, *arrays, work)
 
     def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives, and what counts where that is not finite."""
@@ -175,14 +182,23 @@ class Executable:
         self._start()
 
 
-def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of NumPy's that warns of nothing."""
+def _check_memory(needed: int, m: int) -> None:
+    """Raise where buffers cannot fit: NumPy would get their memory, and the system end the process in use."""
+    there = memory_of_machine()
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB "
+            f"of memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average "
+            "costs and gradients"
+        )
 
-    def run(*arguments: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return function(*arguments)
 
-    return run
+def memory_of_machine() -> int | None:
+    """The bytes of memory that the machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def compile_source(source: str) -> Any:

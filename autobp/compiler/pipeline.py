@@ -88,7 +88,7 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
     value = mean_cost(outputs)
     derivative = differentiate(outputs)
     made = substituted((*value.results, derivative.gradient), derivative.loops)
-    names = {made.get(x, x): name for x, name in value.names.items()}
+    names = {made.get(x, x): name for x, name in {**value.names, **derivative.names}.items()}
     both = replace(
         value, results=(*map(made.__getitem__, value.results), made[derivative.gradient]), names=names
     )

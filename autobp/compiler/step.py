@@ -77,11 +77,12 @@ class Step:
                     del calls[next(iter(calls))]
                 calls[key] = call
         function, work, scalar, looks = call
-        result = function(theta, *arrays, work)
-        if scalar:
-            finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
-        else:
-            finite = isfinite(np.vdot(result, result))
+        with np.errstate(all="ignore"):
+            result = function(theta, *arrays, work)
+            if scalar:
+                finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+            else:
+                finite = isfinite(np.vdot(result, result))
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)

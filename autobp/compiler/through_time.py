@@ -71,6 +71,7 @@ class _WayBack:
             zip(self.arguments, (*loop.initial, *loop.sequences, *loop.invariants), strict=True)
         )
         self.adjoints = [ir.Local(x.shape, x.batched) for x in self.arguments[: self.n]]
+        self.stacks: dict[ir.Array, ir.Array] = {}
         self.sequences: dict[ir.Local, ir.Array | _Left] = {}
         self.invariants: dict[ir.Local, ir.Array] = {}
         self.seeds = {number: self.seed(number, g) for number, g in given.items() if number >= self.n}
@@ -187,7 +188,7 @@ class _WayBack:
     def passed_back(
         self, known: Mapping[ir.Array, Bounds] | None, unbounded: AbstractSet[int], outer: bool
     ) -> Reverse:
-        body = type(self.reverse)(self.results, self.targets, self.reverse.guards, known)
+        body = type(self.reverse)(self.results, self.targets, self.reverse.guards, known, self.reverse.taken)
         for i in self.carried:
             body.start(self.results[i], Adjoint(array=self.adjoints[i]), i in unbounded)
         for number, seed in self.seeds.items():
@@ -223,15 +224,24 @@ class _WayBack:
     def stack(self, left: _Left) -> ir.Array:
         """The array by step, all steps of it."""
         array, n = left.array, self.n
-        if array not in self.forward_arrays:
-            return ir.Result(self.backward, len(self.backward.initial) + self.leaves.index(array))
-        if array in self.kept:
-            return ir.Result(self.forward, n + self.kept.index(array))
+        if array not in self.forward_arrays or array in self.kept:
+            if array not in self.stacks:
+                self.stacks[array] = self.result(array)
+            return self.stacks[array]
         outside = self.outside[array]
         if array in self.arguments[: n + len(self.loop.sequences)]:
             return outside
         whole = (self.loop.steps, *outside.shape)
         return ir.Fill(ir.Reshape(outside, (1, *outside.shape)), whole, outside.batched)
+
+    def result(self, array: ir.Array) -> ir.Array:
+        """What one of the loops leaves of an array of its body; the states before the steps h are hs."""
+        if array not in self.forward_arrays:
+            return ir.Result(self.backward, len(self.backward.initial) + self.leaves.index(array))
+        made = ir.Result(self.forward, self.n + self.kept.index(array))
+        if array in self.names:
+            self.reverse.names[made] = f"{self.names[array]}s"
+        return made
 
     # ---------------------------------------------------------------------------------- the two loops
 
@@ -254,10 +264,15 @@ class _WayBack:
         self.forward = forward
         states = [*[self.adjoints[i] for i in self.carried], *[x for x, _ in self.accumulated]]
         made = substituted(roots, by)
+        names: dict[ir.Array, str] = {
+            self.adjoints[i]: f"d{self.names[x]}"
+            for i, x in enumerate(self.arguments[: self.n])
+            if i in self.carried and x in self.names and f"d{self.names[x]}" not in self.reverse.taken
+        }
         handed = [self.stack(x) if isinstance(x, _Left) else x for x in self.sequences.values()]
         backward = ir.Loop(
             loop.steps,
-            ir.Program((*states, *self.sequences, *self.invariants), tuple([made[x] for x in roots]), {}),
+            ir.Program((*states, *self.sequences, *self.invariants), tuple([made[x] for x in roots]), names),
             tuple([self.first(i) for i in self.carried] + [_zeros(x) for x, _ in self.accumulated]),
             tuple(handed),
             tuple(self.invariants.values()),
