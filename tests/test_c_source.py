@@ -177,7 +177,14 @@ def test_a_file_has_names_that_c_can_have(tmp_path: Path) -> None:
     def loss(double: Any, exp2: Any, wrong: Any, θ: Any, sum_: Any) -> Any:
         return (double * w - exp2) ** 2 + wrong.sigmoid() * θ + sum_.exp()
 
+    def another(e1: Any, sum: Any, best: Any, pick2: Any, BLOCK: Any, M_PI: Any) -> Any:
+        inner = (e1 * sum).gelu() * (best * w).gelu() * pick2.softplus()
+        return autobp.maximum(inner, BLOCK) + autobp.sum([e1, sum * w, best * pick2]) * M_PI
+
     w = Value(0.3, label="I1")
+    other = autobp.compile(another, [w], example=[1.0] * 6)
+    (tmp_path / "other").mkdir()
+    built(c_source({"cost_and_gradient": other.program}, "Another."), tmp_path / "other")
     step = autobp.compile(loss, [w], example=[1.0] * 5)
     built(c_source({"value": step.program}, "*/ \\ a comment is no end"), tmp_path)
 
