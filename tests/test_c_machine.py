@@ -23,13 +23,21 @@ import autobp
 from autobp import MLP, Value
 from autobp.compiler import Step, machine_code
 from autobp.functions import take
-from autobp.machine import NoMachineCode, cache, toolchain
+from autobp.machine import NoMachineCode, cache, functions, toolchain, wrapper
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
 )
 X = np.random.default_rng(3).normal(size=(20, 2))
 Y = X[:, :1] * X[:, 1:]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def call_is_built(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What calls all functions is built before any test looks at its cache."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AUTOBP_CACHE", str(tmp_path_factory.mktemp("call") / "cache"))
+        wrapper.wrapper()
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +79,7 @@ def falls_back(why: str) -> None:
     assert why in str(raised.value)
 
 
-def test_a_step_in_machine_code_gives_what_numpy_gives() -> None:
+def test_a_step_in_machine_code_gives_what_numpy_gives(either_call: None) -> None:
     step = step_on("c")
     assert step.backend == "c: asked for"
     agree(step)
@@ -79,7 +87,7 @@ def test_a_step_in_machine_code_gives_what_numpy_gives() -> None:
     assert step_on("numpy").backend == "numpy: asked for"
 
 
-def test_arrays_of_every_layout_and_type() -> None:
+def test_arrays_of_every_layout_and_type(either_call: None) -> None:
     step = step_on("c")
     expected = step(step.theta, X, Y)
     wide = np.zeros((20, 5))
@@ -94,6 +102,56 @@ def test_arrays_of_every_layout_and_type() -> None:
     readonly = X.copy()
     readonly.flags.writeable = False
     assert step(step.theta, readonly, Y)[0] == expected[0]
+
+
+@pytest.fixture(params=["by its own module", "by ctypes"])
+def either_call(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions are called by the module that is made for it, or by ctypes, where there can be none."""
+    if request.param == "by ctypes":
+        monkeypatch.setattr(functions, "wrapper", lambda: None)
+    else:
+        assert wrapper.wrapper() is not None
+
+
+def test_the_module_that_calls_refuses_what_it_cannot_call() -> None:
+    call = wrapper.wrapper()
+    assert call is not None
+    with pytest.raises(TypeError, match="1 to 6 arrays"):
+        call(0, 1, 0, None)
+    with pytest.raises(TypeError, match="1 to 6 arrays"):
+        call(0, 1, 0, None, *[X] * 7)
+    with pytest.raises(TypeError):
+        call("no address", 1, 0, None, X)
+    with pytest.raises(ValueError, match="contiguous"):
+        call(0, 1, 0, np.zeros((4, 4))[:, 1], X)
+    assert call(0, 1, 0, None, X[:, 0]) is None
+    assert call(0, 1, 0, None, "no array") is None
+    data = np.zeros(3)
+    call(0, 1, 0, None, data, X[:, 0])
+    data.resize(4, refcheck=True)  # which NumPy refuses while a buffer of it is held
+
+
+def test_a_function_of_many_arguments() -> None:
+    w = Value(0.5)
+
+    def loss(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+        return w * (a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g)
+
+    def fewer(a: Any, b: Any, c: Any, d: Any, e: Any) -> Any:
+        return w * (a + 2 * b + 3 * c + 4 * d + 5 * e)
+
+    data = [np.array([k, 10.0 * k]) for k in range(7)]
+    for function, n in ((loss, 7), (fewer, 5)):
+        cost, gradient = autobp.compile(function, [w], backend="c")(np.array([0.5]), *data[:n])
+        expected = sum((k + 1) * data[k].mean() for k in range(n))
+        assert (cost, gradient.tolist()) == (0.5 * expected, [expected])
+
+
+def test_no_parameters_and_no_data() -> None:
+    w = Value(3.0)
+    graph = autobp.compile(w * w, [w], backend="c")
+    assert graph(np.array([2.0])) == (4.0, np.array([4.0]))
+    assert autobp.compile(lambda x: x * x, [], backend="c")(np.zeros(0), [3.0, 1.0])[0] == 5.0
 
 
 def test_each_call_has_a_gradient_of_its_own() -> None:
@@ -141,7 +199,7 @@ def test_numbers_at_the_edge_are_numpys() -> None:
             np.testing.assert_allclose(found[1], expected[1], rtol=1e-15)
 
 
-def test_an_index_that_is_none_is_named() -> None:
+def test_an_index_that_is_none_is_named(either_call: None) -> None:
     w = [Value(0.5), Value(2.0)]
     step = autobp.compile(lambda i: take(w, i), w, backend="c")
     assert step(step.theta, [1.0, 0.0])[0] == 1.25
@@ -153,7 +211,7 @@ def test_an_index_that_is_none_is_named() -> None:
         outputs(outputs.theta, [0.5])
 
 
-def test_threads_have_work_areas_of_their_own() -> None:
+def test_threads_have_work_areas_of_their_own(either_call: None) -> None:
     step = step_on("c")
     thetas = [step.theta + k for k in range(8)]
     expected = [step(theta, X, Y) for theta in thetas]
@@ -169,7 +227,7 @@ def test_threads_have_work_areas_of_their_own() -> None:
         assert all(pool.map(many, range(8)))
 
 
-def test_other_threads_run_meanwhile() -> None:
+def test_other_threads_run_meanwhile(either_call: None) -> None:
     step = step_on("c")
     big, target = np.tile(X, (100_000, 1)), np.tile(Y, (100_000, 1))
     step(step.theta, big[:1], target[:1])
@@ -397,7 +455,8 @@ def test_several_processes_at_once(own_cache: Path) -> None:
     ]
     for process in running:
         assert process.communicate()[0] == "4.0 c: asked for\n"
-    assert [path.suffix for path in own_cache.iterdir()] == [".so"]
+    assert {path.suffix for path in own_cache.iterdir()} == {".so"}
+    assert not any(path.name.startswith(".") for path in own_cache.iterdir())
 
 
 def test_the_cache_is_emptied(own_cache: Path) -> None:

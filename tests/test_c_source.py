@@ -16,9 +16,11 @@ from test_program import EXAMPLES, B, Y, program, recurrence, step_of
 
 import autobp
 from autobp import MLP, Value, ir
+from autobp.backends import c_memory
 from autobp.backends.c_positions import Position, Variable, combined, flat, loop_variable, unflat
 from autobp.backends.c_text import CSource, c_source
 from autobp.backends.numpy_text import source_of
+from autobp.functions import softmax, take
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -175,7 +177,14 @@ def test_a_file_has_names_that_c_can_have(tmp_path: Path) -> None:
     def loss(double: Any, exp2: Any, wrong: Any, θ: Any, sum_: Any) -> Any:
         return (double * w - exp2) ** 2 + wrong.sigmoid() * θ + sum_.exp()
 
+    def another(e1: Any, sum: Any, best: Any, pick2: Any, BLOCK: Any, M_PI: Any) -> Any:
+        inner = (e1 * sum).gelu() * (best * w).gelu() * pick2.softplus()
+        return autobp.maximum(inner, BLOCK) + autobp.sum([e1, sum * w, best * pick2]) * M_PI
+
     w = Value(0.3, label="I1")
+    other = autobp.compile(another, [w], example=[1.0] * 6)
+    (tmp_path / "other").mkdir()
+    built(c_source({"cost_and_gradient": other.program}, "Another."), tmp_path / "other")
     step = autobp.compile(loss, [w], example=[1.0] * 5)
     built(c_source({"value": step.program}, "*/ \\ a comment is no end"), tmp_path)
 
@@ -208,3 +217,85 @@ def test_python_code_has_no_c() -> None:
 
     with pytest.raises(TypeError, match="computed by Python code"):
         CModule().formulas.foreign_partial("thing", 0, [])
+
+
+# ------------------------------------------------------------------------------------------------- memory
+
+
+def main_of(source: CSource, sizes: dict[str, list[int]], rows: list[int]) -> str:
+    """A program that calls each function with memory of just the size that it says it needs."""
+    lines = ["#include <stdio.h>", "#include <stdlib.h>", source.text]
+    lines.append(
+        "static double *numbers(long n, int whole) {\n"
+        "    double *made = malloc((n > 0 ? n : 1) * sizeof(double));\n"
+        "    for (long i = 0; i < n; i++) made[i] = whole ? (double)(i % 2) : 0.1 * (double)(i % 17) - 0.7;\n"
+        "    return made;\n}\n\nint main(void) {"
+    )
+    for function in source.functions:
+        n_theta, n_written, *each = sizes[function.name]
+        for m in rows:
+            names = [
+                f"numbers({m * n}, {int(x == 'index')})"
+                for n, x in zip(each, function.arguments, strict=True)
+            ]
+            written = [f"numbers({n_written}, 0)"] if n_written else []
+            listed = [
+                f"numbers({n_theta}, 0)",
+                *names,
+                *written,
+                f"numbers({function.fixed + m * function.each}, 0)",
+            ]
+            lines.append("    {")
+            lines += [f"        double *a{i} = {text};" for i, text in enumerate(listed)]
+            given = [f"a{i}" for i in range(1 + len(names))] + [str(m)]
+            given += [f"a{i}" for i in range(1 + len(names), len(listed))]
+            lines.append(f'        printf("%.17g\\n", (double){function.name}({", ".join(given)}));')
+            lines += [f"        free(a{i});" for i in range(len(listed))]
+            lines.append("    }")
+    return "\n".join([*lines, "    return 0;", "}"])
+
+
+def gradients() -> dict[str, ir.Program]:
+    """Programs of costs and gradients, of several kinds."""
+    found = {}
+    for activation, widths in (("tanh", [16, 5, 1]), ("relu", [3, 1]), ("sigmoid", [1])):
+        found[f"{activation}{len(widths)}"] = step_of(MLP(2, widths, activation=activation, seed=1)).program
+    w = [Value(0.1 * k) for k in range(12)]
+
+    def attention(x: Any) -> Any:
+        rows = [[x[3 * i + j] * w[j] for j in range(3)] for i in range(4)]
+        scores = [[autobp.sum([a * b for a, b in zip(p, q, strict=True)]) for q in rows] for p in rows]
+        return autobp.sum([weight * w[9] for row in scores for weight in softmax(row)]) + take(w[3:7], x[12])
+
+    found["attention"] = autobp.compile(attention, w, example=[[0.5] * 12 + [1.0]]).program
+    return found
+
+
+@pytest.mark.parametrize("largest", [4096, 0])
+def test_no_memory_but_its_own_is_touched(
+    largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the compiler's sanitizers, which end a program that reads or writes beside an array.
+
+    Arrays are the function's own, or, with none that may be, lie in the work area.
+    """
+    monkeypatch.setattr(c_memory, "_LARGEST", largest)
+    programs = {f"kind_{i}": program(*map(_weighed, arrays)) for i, arrays in enumerate(SHOWN.values())}
+    programs |= {f"gradient_of_{name}": x for name, x in gradients().items()}
+    source = c_source(programs, "A test.")
+    sizes = {
+        name: [x.theta.n, x.results[1].size if len(x.results) == 2 else 0, *[y.size for y in x.inputs]]
+        for name, x in programs.items()
+    }
+    rows = [1, 7, 8, 17]
+    (tmp_path / "program.c").write_text(main_of(source, sizes, rows), encoding="utf-8")
+    options = [*STRICT, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    done = subprocess.run(
+        ["cc", *options, "program.c", "-o", "program", "-lm"], cwd=tmp_path, capture_output=True, text=True
+    )
+    if "cannot find" in done.stderr:
+        pytest.skip("the compiler has no sanitizers here")
+    assert done.returncode == 0, done.stderr
+    ran = subprocess.run([str(tmp_path / "program")], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.split()) == len(rows) * len(programs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,12 @@ from autobp.ops import ATOM, PRODUCT, SIGN
 Index = Sequence[Position]
 
 AXES = "ijlnopqr"  # loop variables of an array's axes; k is what is summed over, s the sample, t a step
+
+
+#: Names that a nest has for itself, and macros, of math.h among them.
+_OWN = re.compile(
+    r"(e|pick)\d+|sum|best|[A-Z]+_\w+|BLOCK|NAN|INFINITY|OVERFLOW|UNDERFLOW|DOMAIN|SING|[TP]LOSS"
+)
 
 
 class Slots:
@@ -62,8 +69,9 @@ class Elements(Printer):
 
     def free_name(self, name: str) -> str:
         name = identifier(name) if name else ""
-        # no variable hides a table or a function of the file
-        return super().free_name(f"{name}_" if name and not is_free(name) else name)
+        # no variable hides a table or a function of the file, or what a nest has for itself
+        own = _OWN.fullmatch(name) is not None
+        return super().free_name(f"{name}_" if name and (own or not is_free(name)) else name)
 
     # ------------------------------------------------------------------------------------------- in memory
 

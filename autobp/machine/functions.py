@@ -12,6 +12,7 @@ from autobp.backends.c_text import CFunction, CSource
 from autobp.ir import Floats, Program
 from autobp.machine import cache
 from autobp.machine.toolchain import NoMachineCode, toolchain
+from autobp.machine.wrapper import MOST, wrapper
 
 _DOUBLE = np.dtype(np.float64)
 
@@ -47,6 +48,10 @@ class MachineFunction:
         n_written = int(len(program.results) == 2 or program.result_shape is not None)
         pointers = [ctypes.c_void_p] * (1 + len(program.inputs))
         self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
+        self._address = ctypes.cast(self._run, ctypes.c_void_p).value
+        self._library = library
+        is_cost = program.result_shape is None
+        self._call = wrapper() if is_cost and len(pointers) <= MOST else None
         self._n = program.theta.n
         self._shape = program.result_shape
         self._has_gradient = len(program.results) == 2
@@ -65,6 +70,11 @@ class MachineFunction:
         """What the function gives for parameters and data, the last argument its work area."""
         *arrays, work = arguments
         m = len(arrays[0]) if arrays else 0
+        if self._call is not None:
+            gradient = np.empty(self._n) if self._has_gradient else None
+            cost = self._call(self._address, m, work[0], gradient, theta, *arrays)
+            if cost is not None and not (self._checks and cost != cost):
+                return cost if gradient is None else (cost, gradient)
         held = []  # copies, until the function has read them
         addresses = []
         for x in (theta, *arrays):
