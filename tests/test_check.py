@@ -324,3 +324,20 @@ def test_delta_is_the_gradient_of_one_samples_cost_by_z():
     delta = matrix.backprop(net.W, net.b, X[:1], ONE_HOT[:1], activations="sigmoid", cost="quadratic").delta
     for layer in (1, 2, 3):
         assert [z.grad for z in trace.z[layer]] == pytest.approx(delta[layer][0], rel=1e-12)
+
+
+def test_rounding_of_terms_that_cancel_is_no_difference_and_a_small_mistake_beside_them_is():
+    net = MLP(2, [3, 1], activation="tanh", seed=0)
+    X = np.array([[0.3, -0.7], [0.3, -0.7], [0.8, 0.1]])
+    out = np.array([[v.data for v in net.trace(x).output] for x in X])
+    Y = out + np.array([[0.5], [-0.5], [1e-7]])  # two large errors that cancel, and a small one
+    report = compare(net, X, Y)
+    assert report
+    dW = report.rows[-3]
+    assert dW.rounding < 1e-14
+
+    def almost(W, b, X, Y, **how):
+        right = autobp.matrix.backprop(W, b, X, Y, **how)
+        return [w * (1.0 + 1e-6) for w in right.dW], right.db
+
+    assert not compare(net, X, Y, against=almost)
