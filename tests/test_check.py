@@ -331,13 +331,13 @@ def test_rounding_of_terms_that_cancel_is_no_difference_and_a_small_mistake_besi
     X = np.array([[0.3, -0.7], [0.3, -0.7], [0.8, 0.1]])
     out = np.array([[v.data for v in net.trace(x).output] for x in X])
     Y = out + np.array([[0.5], [-0.5], [1e-7]])  # two large errors that cancel, and a small one
-    report = compare(net, X, Y)
+    report = check.compare(net, X, Y)
     assert report
     dW = report.rows[-3]
     assert dW.rounding < 1e-14
 
     def almost(W, b, X, Y, **how):
-        right = autobp.matrix.backprop(W, b, X, Y, **how)
+        right = matrix.backprop(W, b, X, Y, **how)
         return [w * (1.0 + 1e-6) for w in right.dW], right.db
 
-    assert not compare(net, X, Y, against=almost)
+    assert not check.compare(net, X, Y, against=almost)
