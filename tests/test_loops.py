@@ -18,6 +18,11 @@ from autobp.backends import numpy_calls, numpy_text
 from autobp.backends.aliasing import verify
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
+from autobp.compiler.canonical import canonicalise
+from autobp.compiler.levels import levels_of
+from autobp.compiler.loops.periods import runs_of
+from autobp.compiler.loops.recurrence import recurrence_of
+from autobp.compiler.loops.tape import tape_of
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
 from autobp.functions import exp, log, logsumexp, maximum, sigmoid, tanh
@@ -403,6 +408,99 @@ def test_the_body_of_a_loop_is_what_one_would_write() -> None:
         "t3: 5 ← theta[35 + i]",
         "t5: m×5 = tanh(t3 + t1 + h · t2ᵀ)",
     ]
+
+
+# ------------------------------------------------------------------------------------ steps that are odd
+
+
+def with_an_odd_step(T: int, odd: int, what: str) -> Case:
+    """A recurrence of which one step does something else."""
+    w, c = Value(0.7), Value(-0.4)
+
+    def outputs(x: Any) -> Any:
+        h, left = tanh(x[0]), []
+        for t in range(T):
+            is_odd, sign = t == odd, 1
+            u, before = tanh(w * h), h
+            v, f, k = u, tanh, 0.25
+            if is_odd and what == "another node like it":
+                v = tanh(w * x[1])
+            elif is_odd and what == "another state":
+                before = tanh(x[2])
+            elif is_odd and what == "another operation":
+                f = autobp.sin
+            elif is_odd and what == "another number":
+                k = 0.5
+            elif is_odd and what == "another parameter":
+                before = before + c
+            elif is_odd and what == "another sign":
+                sign = -1
+            d = 2 + u * u
+            q = u / (3 + u * u) if is_odd and what == "another divisor" else u / d
+            p = sigmoid(v) * x[3 + t]
+            rest = u * before - c * c + q * sigmoid(d) + k
+            h = f(rest + p if sign > 0 else rest - p)
+            left.append(h)
+        return left
+
+    return outputs, [w, c], (np.random.default_rng(15).standard_normal((3, T + 3)),)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 14, 28, 29])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "another node like it",
+        "another state",
+        "another operation",
+        "another number",
+        "another parameter",
+        "another sign",
+        "another divisor",
+    ],
+)
+def test_an_odd_step_is_computed_as_it_is(odd: int, what: str) -> None:
+    assert loops_of(check(with_an_odd_step(30, odd, what), 1e-15))
+
+
+def test_what_stands_before_the_first_step_may_differ_by_who_reads_it() -> None:
+    w = Value(0.7)
+
+    def loss(x: Any) -> Any:
+        h = tanh(x[0])
+        for t in range(40):
+            g = tanh(x[1]) if t == 0 else h
+            h = tanh(sigmoid(h) * x[2 + t] + w * autobp.cos(g))
+        return h
+
+    assert loops_of(check((loss, [w], (np.random.default_rng(16).standard_normal((3, 42)),)), 1e-15))
+
+
+def test_a_step_that_the_loop_reads_from_outside_stays_outside() -> None:
+    """At 200 steps several of them look like one, and what one copy reads from outside is another copy."""
+    check(temporal_classification(200), 1e-12)
+
+
+def test_numbers_by_step_stay_different() -> None:
+    def loss(x: Any) -> Any:
+        h = x
+        for t in range(20):
+            h = tanh(h * (1.0 + 0.1 * t) + 0.01 * t * t)
+        return h
+
+    program = check((loss, [], (np.linspace(-1, 1, 5),)), 1e-15)
+    (loop,) = loops_of(program)
+    assert len(loop.sequences) == 2
+
+
+def test_rows_within_a_step_are_no_steps() -> None:
+    function, parameters, data = rnn(20)
+    graph, _ = record_function(function, parameters, [x[0] for x in data])
+    canonical = canonicalise(graph)
+    tape = tape_of(canonical, levels_of(canonical))
+    for run in runs_of(tape.codes, 8):
+        found = recurrence_of(tape, run, 8)
+        assert found is None or run.period >= 2 * 5, "a row of W was taken for a step"
 
 
 # ------------------------------------------------------------------------------------- random recurrences

@@ -74,6 +74,9 @@ class LoopBuilder(Builder):
     def places(self, nodes: Indices) -> tuple[Indices, Indices]:
         """Of nodes the numbers of their arrays, -1 of constants, and their positions there."""
         colours = np.array([self.colour[x] for x in nodes.tolist()], dtype=np.int64)
+        assert self._graph.fixed.keys() >= set(nodes[colours < 0].tolist()), (
+            "a node is read before it is built"
+        )
         return colours, self.position[nodes]
 
     def array_of(self, nodes: Sequence[int], shape: Shape, samples: bool) -> Array:

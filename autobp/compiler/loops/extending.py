@@ -52,7 +52,8 @@ def extended(tape: Tape, loop: Recurrence, is_taken: Callable[[int], bool]) -> R
         last.append(step)
     if not first and not last:
         return loop
-    return Recurrence([_longer(graph, k, x, first, last) for k, x in enumerate(loop.body)], before)
+    longer = Recurrence([_longer(graph, k, x, first, last) for k, x in enumerate(loop.body)], before)
+    return loop if longer.reads_itself() else longer
 
 
 def _longer(

@@ -78,6 +78,12 @@ class Recurrence:
         looks = codes[[member.nodes[0] for member in self.body]].tolist()
         return len(set(zip(heights, looks, strict=True)))
 
+    def reads_itself(self) -> bool:
+        """Whether what a step takes from outside, or what stands before the first, is a node of the loop."""
+        members = np.concatenate([member.nodes for member in self.body])
+        outside = [*self.columns(), np.array(list(self.before.values()), dtype=np.int64)]
+        return bool(np.isin(np.concatenate(outside), members).any())
+
     def lags(self) -> list[int]:
         """Of each node of the body, how many steps later it is still read."""
         found = [0] * len(self.body)
