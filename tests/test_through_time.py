@@ -221,6 +221,13 @@ def large() -> ir.Loop:
     return ir.Loop(T, body, (samples(D),), (), (ir.Fill(ir.View(THETA, 0, (1,), (1,)), (100,), False),))
 
 
+def linear() -> ir.Loop:
+    """What each step adds to the adjoint of an invariant is a bare number."""
+    h, x, b = local(2), local(2), local(2, samples=False)
+    body = ir.Program((h, x, b), (applied("sin", added(h, x)), added(x, b)), {})
+    return ir.Loop(T, body, (samples(C),), (BY_STEP,), (B,))
+
+
 def squares_of(loop: ir.Loop, *numbers: int) -> ir.Array:
     return everything(*[ir.Result(loop, number) for number in numbers])
 
@@ -243,6 +250,7 @@ LOOPS: Mapping[str, Callable[[], ir.Array]] = {
     "states that nothing reads": lambda: squares_of(not_carried(), 1),
     "rows within a step": lambda: squares_of(with_stacks(), 0),
     "no samples": lambda: squares_of(without_samples(), 0, 1),
+    "a number in all steps": lambda: ir.Reduce(ir.Reshape(ir.Result(linear(), 1), (2 * T,))),
     "a large adjoint": lambda: squares_of(large(), 0),
 }
 
