@@ -33,7 +33,7 @@ from autobp.chain import gradients
 from autobp.engine import Value
 from autobp.functions import logsumexp, mean, relu, softplus, sum, take, xlogy
 from autobp.nn import MLP
-from autobp.state import shared
+from autobp.state import is_traced
 
 Array = NDArray[np.float64]
 
@@ -313,7 +313,7 @@ def softmax_cross_entropy(surprisal: Any, y: Any) -> Value:
     Raises ValueError where a probability is not in 0 … 1, or outputs and targets differ in shape, and
     IndexError where there is no class of that number.
     """
-    if not shared.watchers and _is_number(surprisal, math.inf) and _is_number(y, 0.0):
+    if not is_traced() and _is_number(surprisal, math.inf) and _is_number(y, 0.0):
         return Value(0.0)  # of a class that a logit of -∞ masks
     return y * surprisal  # type: ignore[no-any-return]
 

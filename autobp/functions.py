@@ -21,7 +21,7 @@ from autobp.calling import call
 from autobp.engine import Value, apply
 from autobp.ops import BUILT_IN, FLOATS, TABLE, Operation, lookup
 from autobp.registry import follow, names_a_function
-from autobp.state import shared
+from autobp.state import is_traced
 
 __all__ = [
     "abs",
@@ -221,7 +221,7 @@ def logsumexp(values: Iterable[Any]) -> Value:
     Of nothing but -∞ it is -∞, with the derivative 0; so it is not in compiled programs, where it is NaN.
     """
     values = [_value(x) for x in values]
-    if values and not shared.watchers and builtins.all(x._data == -math.inf for x in values):
+    if values and not is_traced() and builtins.all(x.data == -math.inf for x in values):
         return stop_gradient(values[0])
     largest = _largest(values)
     return _value(largest + log(sum([exp(x - largest) for x in values])))

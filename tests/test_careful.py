@@ -111,6 +111,86 @@ def test_what_a_comparison_would_swallow_is_not_padded():
     assert np.array_equal(step(step.theta, x), expected)
 
 
+def test_derivatives_that_made_a_number_of_nan_are_not_kept():
+    """relu' of NaN is 0: finite, and wrong where the NaN came of padding."""
+    q = [Value(v) for v in (1.0, 2.0, 3.0, 4.0, 5.0)]
+
+    def loss(x):
+        long, short = q[0] * x[0] + q[1] * x[1] + q[2] * x[2], q[3] * x[0] + q[4] * x[1]
+        return long.relu().tanh() + short.relu()
+
+    step = autobp.compile(loss, q, example=([1.0, 1.0, 1.0],))
+    x = np.array([[1.0, 1.0, INF], [1.0, 1.0, 1.0]])
+    assert same(step, loss, q, x[:1])
+    assert same(step, loss, q, x)
+    assert step(step.theta, x[:1])[1][3:].tolist() == [1.0, 1.0]
+    assert step.verify(step.theta, x)
+
+
+ACTIVATIONS = (
+    lambda v: v.relu(), lambda v: autobp.leaky_relu(v, 0.1), lambda v: abs(v), lambda v: v.elu(),
+    lambda v: autobp.maximum(v, 0.5), lambda v: autobp.minimum(v, 0.5), lambda v: autobp.clip(v, -1.0, 1.0),
+    lambda v: v.tanh(), lambda v: v.sigmoid(), lambda v: v.sign() * v,
+    lambda v: autobp.take([v, 2.0 * v], 1.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_ragged_rows_among_infinities_have_the_engines_gradients(seed):
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, 4, size=random.integers(2, 5))
+    w = [Value(float(v)) for v in random.normal(size=lengths.sum()).round(2)]
+    inner = [ACTIVATIONS[k] for k in random.integers(len(ACTIVATIONS), size=2)]
+
+    def loss(x):
+        weights = iter(w)
+        rows = [autobp.sum([next(weights) * x[k] for k in range(n)]) for n in lengths]
+        rows = [inner[i % 2](row) for i, row in enumerate(rows)]
+        return autobp.sum([row.tanh() if n == 3 else row for n, row in zip(lengths, rows, strict=True)])
+
+    step = autobp.compile(loss, w, example=([0.3, 0.2, 0.1],))
+    x = random.normal(size=(3, 3))
+    x[random.random(3) < 0.6, 2] = random.choice([INF, -INF])  # of which tanh makes a number
+    for rows in (x, x[:1], x[1:2], x[2:]):
+        found = np.hstack(step(step.theta, rows))
+        expected = by_engine(loss, w, rows)
+        is_number = np.isfinite(expected)  # where the engine has none, as 0·∞, a program may
+        assert np.allclose(found[is_number], expected[is_number], rtol=1e-10, atol=1e-13)
+
+
+def test_a_rule_of_ones_own_may_swallow_too():
+    op = autobp.operation(
+        "swallows_nan",
+        lambda xp, x: xp.where(xp.greater(x, 0.0), x, 0.0),
+        lambda xp, y, x: (xp.greater(x, 0.0),),
+    )
+    try:
+        q = [Value(v) for v in (1.0, 2.0, 3.0, 4.0, 5.0)]
+
+        def loss(x):
+            long, short = q[0] * x[0] + q[1] * x[1] + q[2] * x[2], q[3] * x[0] + q[4] * x[1]
+            return op(long).tanh() + op(short)
+
+        step = autobp.compile(loss, q, example=([1.0, 1.0, 1.0],))
+        for bad, cost in ((INF, 10.0), (NAN, 9.0)):
+            found, gradient = step(step.theta, [[1.0, 1.0, bad]])
+            assert found == cost == by_engine(loss, q, [[1.0, 1.0, bad]])[0]
+            assert gradient[3:].tolist() == [1.0, 1.0]
+    finally:
+        del autobp.ops.TABLE[op.name]
+
+
+def test_a_distance_that_is_infinite_whatever_the_other_side():
+    q = [Value(v) for v in (1.0, 2.0, 3.0, 4.0, 5.0)]
+
+    def outputs(x):
+        long, short = q[0] * x[0] + q[1] * x[1] + q[2] * x[2], q[3] * x[0] + q[4] * x[1]
+        return [1.0 / (1.0 + autobp.hypot(short, x[3])), long]
+
+    step = autobp.compile(outputs, q, example=([1.0, 1.0, 1.0, 1.0],))
+    assert np.array_equal(step(step.theta, [[1.0, 1.0, INF, INF]]), [[0.0, INF]])
+
+
 @pytest.mark.parametrize("x", [-1.0, 0.5])
 def test_roots_behind_a_choice(x):
     w = Value(1.0)

@@ -9,8 +9,9 @@ finite
 - rows whose data are not finite, and single rows that remain, are walked over as the graph has them
   (:mod:`autobp.reading.walk`): by the table's rules and the chain rule, as the engine does.
 
-What comes of that depends on the numbers alone, so that the same numbers give the same bits. A number that is
-finite is the program's in any case.
+What comes of that depends on the numbers alone, so that the same numbers give the same bits. Of a row whose
+cost is finite the program's derivatives stay where they are finite. Where the cost is not, none of them is
+trusted: a derivative may have made a number of a NaN, as relu' does, which is 0 there.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def mean_with_care(
         return found
     m = len(arrays[0]) if arrays else 1
     if m == 1:
-        return _merged(found, _walked(graph, theta, arrays, len(found))[0])
+        return _row(found, _walked(graph, theta, arrays, len(found))[0])
     parts = _Parts(mean, m)
     known = [np.isfinite(array.reshape(m, -1)).all(1) for array in arrays]
     odd = ~np.all([*known, np.full(m, np.isfinite(theta).all())], axis=0)
@@ -52,7 +53,7 @@ def mean_with_care(
     if left:
         rows = _walked(graph, theta, [array[left] for array in arrays], len(found))
         for row, number in zip(rows, map(int, left), strict=True):
-            parts.add(_merged(parts.single.get(number, row), row), 1)
+            parts.add(_row(parts.single.get(number, row), row), 1)
     return parts.total
 
 
@@ -107,6 +108,11 @@ class _Parts:
                 middle = (first + last) // 2
                 stack += [(middle, last), (first, middle)]
         return left
+
+
+def _row(found: Floats, walked: Floats) -> Floats:
+    """A row's cost, and its gradient after it, of what the program and the walk gave for it."""
+    return _merged(found, walked) if np.isfinite(found[0]) else walked
 
 
 def _merged(found: Floats, walked: Floats) -> Floats:

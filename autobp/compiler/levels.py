@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
-from autobp.ops import CONSTANT_POWER, POWER, TABLE, TAKE, WHERE
+from autobp.compiler.canonical import LEAF, SUM, Canonical
+from autobp.ops import BUILT_IN, CONSTANT_POWER, POWER, TABLE, TAKE, WHERE, Operation
+from autobp.special import HYPOT
 
-#: Operations that may make a number of NaN, all operands or the first; x**0 is one.
+#: Operations that may make a number of NaN, all operands or the first: x**0 is one, and √(∞² + NaN²) is ∞.
 _COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
-_OF_ALL = {CONSTANT_POWER, POWER, *[TABLE[name] for name in _COMPARISONS]}
+_OF_ALL = {CONSTANT_POWER, POWER, HYPOT, *[TABLE[name] for name in _COMPARISONS]}
 _OF_FIRST = {WHERE, TAKE}
 
 
@@ -42,9 +43,16 @@ def leading_to_numbers(graph: Canonical) -> set[int]:
                 found.update([x for _, *factors in graph.terms[node] for x in factors if x >= 0])
             continue
         operation, operands = graph.operations[node], graph.operands[node]
-        of_all = graph.kinds[node] == MAP and operation in _OF_ALL and graph.constants[node] in ((), (0.0,))
-        if of_all or node in found:
+        if node in found or _may_swallow(operation, graph.constants[node]):
             found.update(operands)
-        elif graph.kinds[node] == MAP and operation in _OF_FIRST:
+        elif operation in _OF_FIRST:
             found.add(operands[0])
     return found
+
+
+def _may_swallow(operation: Operation | None, constants: tuple[float, ...]) -> bool:
+    """Whether a NaN in any operand may go under; what a rule of somebody's own does is not known."""
+    if operation is None:
+        return False
+    own = BUILT_IN.get(operation.name) is not operation
+    return own or (operation in _OF_ALL and constants in ((), (0.0,)))
