@@ -65,6 +65,17 @@ class Optimizer:
             parameter.grad = 0.0
 
 
+def _check_decay(name: str, given: object, *rates: float) -> None:
+    """Raise ValueError where what is given has a rate that is not from 0 to below 1."""
+    if not all(0 <= rate < 1 for rate in rates):
+        raise ValueError(f"{name} must be at least 0 and below 1; got {given!r}")
+
+
+def _check_eps(eps: float) -> None:
+    if not eps > 0:
+        raise ValueError(f"eps must be greater than 0; got {eps!r}")
+
+
 class SGD(Optimizer):
     """Gradient descent: v ← momentum·v + g, θ ← θ - lr·v, as PyTorch has it.
 
@@ -75,8 +86,7 @@ class SGD(Optimizer):
 
     def __init__(self, parameters: Iterable[Value], lr: float, momentum: float = 0.0) -> None:
         super().__init__(parameters, lr)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be at least 0 and below 1; got {momentum!r}")
+        _check_decay("momentum", momentum, momentum)
         self.momentum = momentum
         self._velocity = np.zeros(len(self.parameters))
 
@@ -103,11 +113,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        for beta in betas:
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas must be at least 0 and below 1; got {betas!r}")
-        if not eps > 0:
-            raise ValueError(f"eps must be greater than 0; got {eps!r}")
+        _check_decay("betas", betas, *betas)
+        _check_eps(eps)
         self.betas = betas
         self.eps = eps
         self._m = np.zeros(len(self.parameters))
@@ -168,10 +175,8 @@ class RMSProp(Optimizer):
         self, parameters: Iterable[Value], lr: float = 1e-2, alpha: float = 0.99, eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
-        if not 0 <= alpha < 1:
-            raise ValueError(f"alpha must be at least 0 and below 1; got {alpha!r}")
-        if not eps > 0:
-            raise ValueError(f"eps must be greater than 0; got {eps!r}")
+        _check_decay("alpha", alpha, alpha)
+        _check_eps(eps)
         self.alpha = alpha
         self.eps = eps
         self._v = np.zeros(len(self.parameters))

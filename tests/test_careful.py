@@ -180,17 +180,6 @@ def test_a_rule_of_ones_own_may_swallow_too():
         del autobp.ops.TABLE[op.name]
 
 
-def test_a_distance_that_is_infinite_whatever_the_other_side():
-    q = [Value(v) for v in (1.0, 2.0, 3.0, 4.0, 5.0)]
-
-    def outputs(x):
-        long, short = q[0] * x[0] + q[1] * x[1] + q[2] * x[2], q[3] * x[0] + q[4] * x[1]
-        return [1.0 / (1.0 + autobp.hypot(short, x[3])), long]
-
-    step = autobp.compile(outputs, q, example=([1.0, 1.0, 1.0, 1.0],))
-    assert np.array_equal(step(step.theta, [[1.0, 1.0, INF, INF]]), [[0.0, INF]])
-
-
 @pytest.mark.parametrize("x", [-1.0, 0.5])
 def test_roots_behind_a_choice(x):
     w = Value(1.0)

@@ -25,6 +25,7 @@ from autobp.compiler.loops.recurrence import recurrence_of
 from autobp.compiler.loops.tape import tape_of
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
+from autobp.compiler.report import report
 from autobp.functions import exp, log, logsumexp, maximum, sigmoid, tanh
 
 Case = tuple[Callable[..., Any], list[Value], tuple[np.ndarray, ...]]
@@ -601,3 +602,33 @@ def recurrences(draw: Any) -> Case:
 @given(recurrences())
 def test_random_recurrences_agree_with_scalars(case: Case) -> None:
     check(case)
+
+
+# ------------------------------------------------------------------------------------------------- the report
+
+
+def test_the_report_of_a_step_names_its_matrices():
+    net = autobp.MLP(2, [3, 1], seed=0)
+    step = autobp.compile(
+        lambda x, y: autobp.costs.quadratic(net(x), y), net.parameters(), example=([0.1, 0.2], [1.0])
+    )
+    assert step.report() == f"{len(step)} statements\nmatrices of parameters: W1 3×2, W2 1×3; 2 others"
+
+
+def test_the_report_of_a_loop_says_what_it_carries_takes_and_leaves():
+    w = Value(0.5, label="w")
+
+    def outputs(x: Any) -> Any:
+        states, h = [], x[0]
+        for t in range(40):
+            h = (w * h + x[t]).tanh()
+            states.append(h)
+        return states
+
+    program = program_of((outputs, [w], (np.full((1, 40), 0.1),)))
+    said = report(program, [], 7, ["a note"])
+    loop = next(array for array in program.arrays if isinstance(array, ir.Loop))
+    assert said.splitlines()[0] == "7 statements"
+    assert f"loop of {loop.steps} steps of " in said
+    assert ", carries h (1), takes 1 numbers for each step, leaves 1 of each step" in said
+    assert said.endswith("\nno loop: a note")

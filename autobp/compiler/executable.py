@@ -27,8 +27,6 @@ from autobp.reading.graph import Graph
 
 _FEW = 4096  # parameters: to look at so many is nothing beside the rest
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
-
-
 _OF_THE_PROCESS = ("_namespace", "_choice", "_lock", "_work")
 
 _DOCSTRINGS = {

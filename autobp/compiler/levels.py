@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from autobp.compiler.canonical import LEAF, SUM, Canonical
 from autobp.ops import BUILT_IN, CONSTANT_POWER, POWER, TABLE, TAKE, WHERE, Operation
-from autobp.special import HYPOT
 
-#: Operations that may make a number of NaN, all operands or the first: x**0 is one, and √(∞² + NaN²) is ∞.
+#: Operations that may make a number of NaN, all operands or the first: x**0 is one.
 _COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
-_OF_ALL = {CONSTANT_POWER, POWER, HYPOT, *[TABLE[name] for name in _COMPARISONS]}
+_OF_ALL = {CONSTANT_POWER, POWER, *[TABLE[name] for name in _COMPARISONS]}
 _OF_FIRST = {WHERE, TAKE}
 
 

@@ -22,8 +22,7 @@ def report(
     shapes = [f"{name} {'×'.join(map(str, x.shape))}" for name, x in matrices if x.ndim == 2]
     alone = sum(x.ndim < 2 for _, x in matrices)
     lines.append(f"matrices of parameters: {', '.join(shapes) or 'none'}" + f"; {alone} others" * (alone > 0))
-    loops = list(_loops(program, 0))
-    lines += loops or ["loops: none"]
+    lines += _loops(program, 0)
     lines += [f"no loop: {note}" for note in notes]
     return "\n".join(lines)
 

@@ -58,11 +58,7 @@ def read_csv(
     inputs = [i for i in kept if i != chosen]
     if not inputs:
         raise ValueError(f"{path}: no column is left for the inputs")
-    for number, cells in lines:
-        if len(cells) != len(columns):
-            raise ValueError(
-                f"{path}, line {number}: {len(cells)} cells, but line {first_number} has {len(columns)}"
-            )
+    _check_width(path, lines, len(columns), f"line {first_number} has {len(columns)}")
     if guessed and not header and _like_names([cells for _, cells in lines], chosen):
         raise ValueError(
             f"{path}, line {first_number}: {','.join(first)!r} may be the columns' names or a sample; "
@@ -91,12 +87,15 @@ def read_inputs(path: Path, names: Sequence[str]) -> Array:
         columns, chosen = list(names), list(range(len(names)))
     if not lines:
         raise ValueError(f"{path}: there are names, and no sample below them")
-    for number, cells in lines:
-        if len(cells) != len(columns):
-            raise ValueError(
-                f"{path}, line {number}: {len(cells)} cells, but the columns are {', '.join(columns)}"
-            )
+    _check_width(path, lines, len(columns), f"the columns are {', '.join(columns)}")
     return np.array([[_number(path, n, columns, i, cells[i], False) for i in chosen] for n, cells in lines])
+
+
+def _check_width(path: Path, lines: Sequence[tuple[int, Sequence[str]]], width: int, wanted: str) -> None:
+    """Raise ValueError where a line does not have as many cells as it should."""
+    for number, cells in lines:
+        if len(cells) != width:
+            raise ValueError(f"{path}, line {number}: {len(cells)} cells, but {wanted}")
 
 
 def _without(path: Path, columns: Sequence[str], wanted: str | int) -> str:
