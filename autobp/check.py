@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs, matrix
+from autobp.agreement import Agreement, Agreements
 from autobp.arguments import numbers
 from autobp.engine import Value
 from autobp.functions import mean
@@ -29,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Agreement):
     """One quantity of one layer, by both ways: true where they agree.
 
     Attributes:
@@ -54,9 +55,6 @@ class Row:
         """Whether the largest difference is at most 1e-12 of the witness's largest entry."""
         return self.relative <= TOLERANCE or self.absolute <= self.rounding
 
-    def __bool__(self) -> bool:
-        return self.ok
-
     @property
     def where(self) -> tuple[int, ...]:
         """The index of the largest difference."""
@@ -66,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Agreements[Row]):
     """What :func:`compare` found: true where every equation agrees.
 
     ``str(report)`` is a table, and says what differs and where.
@@ -86,17 +84,9 @@ class Report:
     causes: tuple[str, ...] = ()
 
     @property
-    def ok(self) -> bool:
-        """Whether every equation agrees."""
-        return all(row.ok for row in self.rows)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    @property
-    def first_failure(self) -> Row | None:
-        """The first row that does not agree, in the order of computation; None where all do."""
-        return next((row for row in self.rows if not row.ok), None)
+    def compared(self) -> tuple[Row, ...]:
+        """The rows."""
+        return self.rows
 
     def __str__(self) -> str:
         network = "-".join(str(size) for size in self.sizes)

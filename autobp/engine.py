@@ -34,10 +34,11 @@ from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
 from autobp.errors import explain_new_attributes, no_equality, refuse_conversions
 from autobp.freeing import free
-from autobp.nodes import UNSET, compared, make_node, number, parents, unary
+from autobp.nodes import UNSET, compared, fill, make_node, number, parents, unary
 from autobp.nodes import apply as apply
 from autobp.nodes import set_data as set_data
 from autobp.pickling import add_again, added_by_subclasses, take_apart
+from autobp.pickling import rebuild as _rebuild  # noqa: F401  # the name in pickles of version 0.1.0
 from autobp.registry import Operation
 from autobp.state import announce_read, shared, walking
 from autobp.state import ieee as ieee
@@ -91,16 +92,7 @@ class Value:
     def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
         if _children is UNSET:
             return
-        self._data = number(data)  # as fill() does, written out for speed
-        self._grad = 0.0
-        self._operation = None
-        self._parent = None
-        self._parent2 = None
-        self._partial = 0.0
-        self._partial2 = 0.0
-        self._details = None
-        self._mark = 0
-        self.label = label
+        fill(self, label, number(data), None)
         if _children or _op:
             self._details = made_by_hand(tuple(_children), _op)
             if _children:

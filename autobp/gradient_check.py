@@ -14,7 +14,7 @@ from autobp.by_hand import BY_HAND
 from autobp.chain import topological_order
 from autobp.engine import Value
 from autobp.functional import grad
-from autobp.registry import NUMPY, Operation, differentiate, evaluate
+from autobp.registry import NUMPY, Operation, evaluate, partials_at
 from autobp.state import watch_reads
 from autobp.structures import flatten
 
@@ -285,7 +285,7 @@ def _wrong_rule(node: Value) -> str:
     if operation is None or operation is BY_HAND or operation.selects:
         return ""
     operands = [parent.data for parent in node.parents]
-    partials = differentiate(operation, node.data, *operands, *node.constants)
+    partials = partials_at(operation, node.data, *operands, *node.constants)
     if len(partials) != len(operands):
         return f"operation {operation.name} has {len(operands)} operands and {len(partials)} partials"
     for k, partial in enumerate(partials):

@@ -17,7 +17,7 @@ from autobp import costs, matrix
 from autobp.engine import Value
 from autobp.nn import MLP, Activation
 from autobp.ops import lookup
-from autobp.registry import Operation, differentiate, evaluate
+from autobp.registry import Operation, evaluate, partials_at
 
 Array = NDArray[np.float64]
 OfOutputs = Callable[[Any, Any], Value]
@@ -53,7 +53,7 @@ def _by_rule(op: Operation) -> tuple[OfArrays, OfArrays]:
         return np.array([evaluate(op, z_j, *op.defaults) for z_j in z.flat]).reshape(z.shape)
 
     def sigma_prime(z: Array) -> Array:
-        of_each = [differentiate(op, evaluate(op, z_j, *op.defaults), z_j, *op.defaults)[0] for z_j in z.flat]
+        of_each = [partials_at(op, evaluate(op, z_j, *op.defaults), z_j, *op.defaults)[0] for z_j in z.flat]
         return np.array(of_each).reshape(z.shape)
 
     return sigma, sigma_prime

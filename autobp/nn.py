@@ -69,6 +69,13 @@ class Module:
         return ["x"] if call in (Neuron.__call__, Layer.__call__, MLP.__call__) else None
 
 
+def _activation(activation: Activation | None, nonlin: bool) -> Activation:
+    """The activation, or what micrograd's ``nonlin`` stands for."""
+    if activation is None:
+        return "relu" if nonlin else "linear"
+    return activation
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Neuron(Module):
     """a = σ(Σ w_i x_i + b).
@@ -106,8 +113,7 @@ class Neuron(Module):
         nin, nout = whole(nin), whole(nout)
         if nin < 1:
             raise ValueError(f"a neuron needs at least one input; got nin = {nin}")
-        if activation is None:
-            activation = "relu" if nonlin else "linear"
+        activation = _activation(activation, nonlin)
         if activation == "softmax":
             raise ValueError("softmax is the activation of a whole layer, not of one neuron")
         self.activation: Activation = checked(activation)
@@ -166,8 +172,7 @@ class Layer(Module):
         nin, nout = whole(nin), whole(nout)
         if nout < 1:
             raise ValueError(f"a layer needs at least one neuron; got nout = {nout}")
-        if activation is None:
-            activation = "relu" if nonlin else "linear"
+        activation = _activation(activation, nonlin)
         self.activation: Activation = checked(activation)
         self.nin: int = nin
         own: Activation = "linear" if activation == "softmax" else activation

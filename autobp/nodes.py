@@ -16,7 +16,7 @@ import numpy as np
 
 from autobp.details import Details
 from autobp.errors import check_finite, exceptional, no_number, no_order, no_setting
-from autobp.registry import FLOATS, Operation, differentiate
+from autobp.registry import FLOATS, Operation, partials_at
 from autobp.state import announce_read, shared
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def unary(op: Operation, x: Value) -> Value:
     try:
         partial: float = op.partials(FLOATS, y, a)[0]
     except (ValueError, ArithmeticError, AttributeError):
-        partial = differentiate(op, y, a)[0]
+        partial = partials_at(op, y, a)[0]
     return make_node(y, op, x, None, partial, 0.0)
 
 
@@ -185,7 +185,7 @@ def binary(op: Operation, x: Value, y: Value) -> Value:
     try:
         partials = op.partials(FLOATS, z, a, b)
     except (ValueError, ArithmeticError, AttributeError):
-        partials = differentiate(op, z, a, b)
+        partials = partials_at(op, z, a, b)
     return make_node(z, op, x, y, partials[0], partials[1])
 
 
@@ -219,7 +219,7 @@ def apply(op: Operation, operands: Iterable[Any], constants: tuple[float, ...] =
     try:
         partials = op.partials(FLOATS, y, *numbers_)
     except (ValueError, ArithmeticError, AttributeError):
-        partials = differentiate(op, y, *numbers_)
+        partials = partials_at(op, y, *numbers_)
     node = Value(None, UNSET)
     fill(node, "", y, op)
     fill_operands(node, nodes, partials, constants)

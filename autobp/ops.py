@@ -29,11 +29,11 @@ from autobp.registry import SIGN as SIGN
 from autobp.registry import SUM as SUM
 from autobp.registry import TABLE as TABLE
 from autobp.registry import Operation as Operation
-from autobp.registry import differentiate as differentiate
 from autobp.registry import evaluate as evaluate
 from autobp.registry import lookup as lookup
 from autobp.registry import namespace as namespace
 from autobp.registry import operation as operation
+from autobp.registry import partials_at as partials_at
 from autobp.special import LOGADDEXP as LOGADDEXP  # with which the rest of that module's table comes in
 
 # ---------------------------------------------------------------------------------------------- arithmetic

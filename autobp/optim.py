@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from autobp.arguments import number, unknown
 from autobp.engine import Value
 
+#: The decay rates of two moments.
+Betas = tuple[float, float]
+
 
 class Optimizer:
     """An update rule for some parameters.
@@ -106,11 +109,7 @@ class Adam(Optimizer):
     """
 
     def __init__(
-        self,
-        parameters: Iterable[Value],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        self, parameters: Iterable[Value], lr: float = 1e-3, betas: Betas = (0.9, 0.999), eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
         _check_decay("betas", betas, *betas)
@@ -146,7 +145,7 @@ class AdamW(Adam):
         self,
         parameters: Iterable[Value],
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
     ) -> None:

@@ -8,7 +8,7 @@ it gives the derivation; with ``ops.VALUES`` it gives derivatives of derivatives
     partials(xp, y, *operands, *constants)     one local derivative ∂y/∂operand for each operand
 
 Rules are free to divide by zero or to overflow. Python's floats raise there; :func:`evaluate` and
-:func:`differentiate` then repeat the rule in IEEE 754 arithmetic, so that a partial may be infinite (sqrt at
+:func:`partials_at` then repeat the rule in IEEE 754 arithmetic, so that a partial may be infinite (sqrt at
 0) or not a number.
 
 In: entries, from :mod:`autobp.ops` and from users, by :func:`operation`. Out: the table, and each entry in
@@ -319,7 +319,7 @@ def evaluate(op: Operation, *operands: float) -> float:
         raise names_a_function(op, error) or error from None
 
 
-def differentiate(op: Operation, y: float, *operands: float) -> tuple[float, ...]:
+def partials_at(op: Operation, y: float, *operands: float) -> tuple[float, ...]:
     """The local derivatives on plain floats as IEEE 754 has them: infinities and NaN, no exceptions."""
     try:
         with np.errstate(all="ignore"):

@@ -10,10 +10,10 @@ what is negative: Abramowitz and Stegun 6.1.17, 6.1.33, 6.1.40, 6.3.18, 6.4.7; D
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from autobp.registry import PRODUCT, operation
+from autobp.registry import PRODUCT, Operation, operation
 
 # ------------------------------------------------------------------------------ exponentials and logarithms
 
@@ -100,21 +100,17 @@ HYPOT: Final = operation(
 
 # ------------------------------------------------------------------------------------------------- rounding
 
-FLOOR: Final = operation(
-    "floor", lambda xp, x: xp.floor(x), lambda xp, y, x: (0.0,),
-    latex=r"\left\lfloor {0} \right\rfloor", selects=True,
-)  # fmt: skip
+def _steps(name: str, value: Callable[..., Any], latex: str) -> Operation:
+    """An operation that is flat but for its jumps: its derivative is 0, and stops an infinite one."""
+    return operation(name, value, lambda xp, y, x: (0.0,), latex=latex, selects=True)
 
-CEIL: Final = operation(
-    "ceil", lambda xp, x: xp.ceil(x), lambda xp, y, x: (0.0,),
-    latex=r"\left\lceil {0} \right\rceil", selects=True,
-)  # fmt: skip
+
+FLOOR: Final = _steps("floor", lambda xp, x: xp.floor(x), r"\left\lfloor {0} \right\rfloor")
+
+CEIL: Final = _steps("ceil", lambda xp, x: xp.ceil(x), r"\left\lceil {0} \right\rceil")
 
 #: To the nearest whole number, a tie to the even one, as Python and NumPy round.
-ROUND: Final = operation(
-    "round", lambda xp, x: xp.rint(x), lambda xp, y, x: (0.0,),
-    latex=r"\operatorname{{round}}\left({0}\right)", selects=True,
-)  # fmt: skip
+ROUND: Final = _steps("round", lambda xp, x: xp.rint(x), r"\operatorname{{round}}\left({0}\right)")
 
 #: What is left of x where y goes into it: x - y·⌊x/y⌋, with the sign of y, as Python and NumPy have it. The
 #: quotient comes from the result, for ⌊x/y⌋ of rounded numbers can be another.

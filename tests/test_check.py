@@ -61,7 +61,7 @@ def test_whatever_says_ok_is_as_true_as_it_says(room):
     verdicts = [kind for kind in vars(room).values() if isinstance(kind, type) and has_ok(kind)]
     assert verdicts
     for kind in verdicts:
-        assert "__bool__" in vars(kind), kind
+        assert callable(getattr(kind, "__bool__", None)), kind
 
 
 def has_ok(kind):

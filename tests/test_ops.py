@@ -24,7 +24,7 @@ from witnesses import (
 import autobp
 from autobp import Value
 from autobp.chain import partials_as_values
-from autobp.ops import FLOATS, NUMPY, TABLE, VALUES, differentiate, evaluate
+from autobp.ops import FLOATS, NUMPY, TABLE, VALUES, evaluate, partials_at
 
 BUILT_IN = dict(TABLE)
 EVERY_OPERATION = pytest.mark.parametrize(("op", "constants"), cases(BUILT_IN))
@@ -217,7 +217,7 @@ def test_finite_operands_without_a_finite_result_raise_and_say_so(op, constants)
         if math.isfinite(y) or not all(math.isfinite(x_i) for x_i in x):
             node = f(*leaves, *constants)
             assert agree(node.data, y), (x, node.data, y)
-            assert all(map(agree, node.partials, differentiate(op, y, *x, *constants))), x
+            assert all(map(agree, node.partials, partials_at(op, y, *x, *constants))), x
         else:
             with pytest.raises((ValueError, ZeroDivisionError, OverflowError)) as raised:
                 f(*leaves, *constants)

@@ -1,7 +1,9 @@
 """Pickling, copying and subclassing: the same whether the core is compiled or not."""
 
+import base64
 import copy
 import io
+import math
 import pickle
 
 import pytest
@@ -264,3 +266,29 @@ def test_a_module_can_be_subclassed_in_plain_python():
     block.zero_grad()
     assert not any(p.grad for p in block.parameters())
     assert len(block.named_parameters()) == 6
+
+
+#: (a·b + eᵃ).relu() + (a + b + a·b + eᵃ) at a = 2, b = -3 after backward(), as version 0.1.0 pickled it.
+OF_VERSION_0_1_0 = base64.b64decode(
+    "gAJjYXV0b2JwLmVuZ2luZQpfcmVidWlsZApxAChjX19idWlsdGluX18KbGlzdApxASlScQIoaAAoTmNhdXRvYnAuZW5naW5lClZh"
+    "bHVlCnEDKEdAAAAAAAAAAEdAI45kuNTdrikpdHEEWAAAAABxBSloBVgBAAAAYXEGdHEHUnEIaAAoTmgDKEfACAAAAAAAAEdAFAAA"
+    "AAAAACkpdHEJaAUpaAVYAQAAAGJxCnRxC1JxDGgAKE5oAyhHwBgAAAAAAABHQAAAAAAAAABHwAgAAAAAAABHQAAAAAAAAACGcQ0p"
+    "dHEOWAgAAABtdWx0aXBseXEPaAhoDIZxEGgFaAV0cRFScRJoAChOaAMoR0AdjmS41N2uR0AAAAAAAAAAR0AdjmS41N2uhXETKXRx"
+    "FFgDAAAAZXhwcRVoCIVxFmgFaAV0cRdScRhoAChOaAMoRz/2OZLjU3a4R0AAAAAAAAAARz/wAAAAAAAARz/wAAAAAAAAhnEZKXRx"
+    "GlgDAAAAYWRkcRtoEmgYhnEcaAVYAQAAAGNxHXRxHlJxH2gAKE5oAyhHP/Y5kuNTdrhHP/AAAAAAAABHP/AAAAAAAACFcSApdHEh"
+    "WAQAAAByZWx1cSJoH4VxI2gFaAV0cSRScSVoAChOaAMoR7/wAAAAAAAARz/wAAAAAAAARz/wAAAAAAAARz/wAAAAAAAAhnEmKXRx"
+    "J2gbaAhoDIZxKGgFaAV0cSlScSpoAChOaAMoRz/Y5kuNTdrgRz/wAAAAAAAARz/wAAAAAAAARz/wAAAAAAAAhnErKXRxLGgbaCpo"
+    "H4ZxLWgFaAV0cS5ScS9laAMoRz/8cyXGpu1wRz/wAAAAAAAARz/wAAAAAAAARz/wAAAAAAAAhnEwKXRxMWgbaCVoL4ZxMmgFaAV0"
+    "cTNScTQu"
+)
+
+
+def test_a_graph_that_version_0_1_0_pickled_comes_back():
+    root = pickle.loads(OF_VERSION_0_1_0)
+    leaves = {node.label: node for node in topological_order(root) if node.label in ("a", "b")}
+    a, b = leaves["a"], leaves["b"]
+    assert root.data == pytest.approx(2 * (math.exp(2) - 6) - 1, rel=1e-15)
+    assert (a.grad, b.grad) == (pytest.approx(2 * (math.exp(2) - 3) + 1, rel=1e-15), 5.0)
+    a.grad = b.grad = 0.0
+    root.backward()
+    assert (a.grad, b.grad) == (pytest.approx(2 * (math.exp(2) - 3) + 1, rel=1e-15), 5.0)

@@ -94,7 +94,8 @@ class Elements(Printer):
             return self.formulas.write(expression_of(array), Slots(self, array, index))  # type: ignore[arg-type]
         if is_computed(array, self.inlined):
             return Text(self.at(self.kept[array], flat(array.shape, index)), ATOM)
-        reader: Callable[[Any, Index], Text] = getattr(self, f"read_{type(array).__name__.lower()}")
+        reader: Callable[[Any, Index], Text] | None = ir.method_for(array, self, "read_")
+        assert reader is not None
         return reader(array, index)
 
     def flat_element(self, array: ir.Array, position: Position) -> Text:

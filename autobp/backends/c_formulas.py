@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autobp.backends.printer import COMPARISON, Formulas, Template, Text, used_again
+from autobp.backends.printer import (
+    COMPARISON,
+    INFIX_COMPARISONS,
+    INFIX_SUMS,
+    Formulas,
+    Template,
+    Text,
+    used_again,
+)
 from autobp.backends.source_module import recorded_rule
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM, PRODUCT, SIGN, SUM
@@ -156,12 +164,9 @@ def _lines(numbers: Sequence[str]) -> str:
 class CFormulas(Formulas):
     """Writes expressions over numbers; what it calls, it has its module define."""
 
-    tests: ClassVar = {
-        name: Template(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
-    }
+    tests: ClassVar = INFIX_COMPARISONS
     templates: ClassVar = {
-        "+": Template("{0} + {1}", SUM, (SUM, PRODUCT)),
-        "-": Template("{0} - {1}", SUM, (SUM, PRODUCT)),
+        **INFIX_SUMS,
         "*": Template("{0} * {1}", PRODUCT, (PRODUCT, SIGN)),
         "/": Template("{0} / {1}", PRODUCT, (PRODUCT, SIGN)),
         "neg": Template("-{0}", SIGN, (ATOM,)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from autobp import ir
-from autobp.backends.printer import Formulas, Printer, Template, Text, expression_of
+from autobp.backends.printer import Formulas, Printer, Template, Text
 from autobp.backends.source_module import SourceModule
 from autobp.ir.expression import COMPARISONS, NUMPYS, Expression
 from autobp.ir.reserved import RESERVED
@@ -149,17 +149,6 @@ class Latex(Printer):
                 continue  # it is written already, as the derivative that it is
             where = "" if place is None else f"_{{{_places(place, array.size)}}}"
             self.lines.append(f"{name}{where} &\\mathrel{{+}}= {self.of(piece, 0)}")
-
-    # ------------------------------------------------------------------------------------- elementwise
-
-    def map(self, array: ir.Map) -> Text:
-        return self.elementwise(array)
-
-    def sum(self, array: ir.Sum) -> Text:
-        return self.elementwise(array)
-
-    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text:
-        return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from autobp.backends import steps
 from autobp.backends.moves import Sizes, sizes_of, view_moves
 from autobp.backends.operands import (
     AsFloat,
@@ -34,29 +35,6 @@ from autobp.backends.operands import (
     WithOnes,
 )
 from autobp.backends.source_module import SourceModule, as_tuple, function, number
-from autobp.backends.steps import (
-    AddUp,
-    Apply,
-    Choice,
-    Collapse,
-    Copy,
-    Indicator,
-    Instruction,
-    MatrixProduct,
-    Mean,
-    MeanTerm,
-    Name,
-    OuterProduct,
-    Put,
-    Repeat,
-    Repetition,
-    Scatter,
-    Schedule,
-    Start,
-    Stretches,
-    Take,
-    Work,
-)
 from autobp.ir import Program
 from autobp.ir.expression import COMPARISONS, UFUNCS
 
@@ -76,7 +54,7 @@ _METHODS = {"add": "sum", "maximum": "max", "minimum": "min"}
 _OUT_BY_NAME = ("maximum", "minimum")
 
 
-def write(name: str, program: Program, schedule: Schedule, module: SourceModule, docstring: str) -> str:
+def write(name: str, program: Program, schedule: steps.Schedule, module: SourceModule, docstring: str) -> str:
     """A program's schedule as a function of a module, ``name(theta, _x1, …, work)``.
 
     What it needs beside NumPy, the module's helpers and constants are, is added to the module.
@@ -89,7 +67,7 @@ def write(name: str, program: Program, schedule: Schedule, module: SourceModule,
     return writer.function(docstring, [*writer.arguments, "work"], head)
 
 
-def names_of(work: Work) -> list[str]:
+def names_of(work: steps.Work) -> list[str]:
     """What the arrays are called: an extended buffer is A without the ones and E with them."""
     extended = [name for i in range(len(work.extended)) for name in (f"A{i}", f"E{i}")]
     bodies = [f"work{i + 1}" for i in range(len(work.bodies))]
@@ -110,7 +88,7 @@ class NumpyCalls:
     """
 
     def __init__(
-        self, function_name: str, module: SourceModule, schedule: Schedule, arguments: Sequence[str]
+        self, function_name: str, module: SourceModule, schedule: steps.Schedule, arguments: Sequence[str]
     ) -> None:
         self.function_name = function_name
         self.module = module
@@ -134,7 +112,7 @@ class NumpyCalls:
         text = function(self.function_name, ", ".join(arguments), docstring, lines, result)
         return "\n\n".join([*self.bodies, text])
 
-    def write(self, step: Instruction) -> None:
+    def write(self, step: steps.Instruction) -> None:
         """Write a step."""
         self.STEPS[type(step)](self, step)
 
@@ -265,7 +243,7 @@ class NumpyCalls:
             called = f"np.{_UFUNCS[name]}"
         return f"{called}({', '.join(texts)})"
 
-    def apply(self, step: Apply) -> None:
+    def apply(self, step: steps.Apply) -> None:
         """An operation on elements: into memory by position, which is faster, where NumPy allows it."""
         if isinstance(step.into.place, New):
             self.assign(step.into, self.expression(step.function, step.operands, step.operation, step.which))
@@ -274,12 +252,12 @@ class NumpyCalls:
         named = "out=" if ufunc in _OUT_BY_NAME else ""
         self.lines.append(f"np.{ufunc}({', '.join([*texts, named + self.destination(step.into)])})")
 
-    def name_or_copy(self, step: Name | Copy) -> None:
+    def name_or_copy(self, step: steps.Name | steps.Copy) -> None:
         self.assign(step.into, self.alone(step.source))
 
     # --------------------------------------------------------------------------------- products and sums
 
-    def matrix_product(self, step: MatrixProduct) -> None:
+    def matrix_product(self, step: steps.MatrixProduct) -> None:
         left, right = self.of(step.left), self.of(step.right)
         if not step.after and not isinstance(step.into.place, New):
             # dot is called faster; what has gaps it would copy, where matmul need not
@@ -293,48 +271,48 @@ class NumpyCalls:
             text = self.module.moved(f"({left} @ {right})", step.after) if step.after else f"{left} @ {right}"
             self.assign(step.into, text)
 
-    def outer_product(self, step: OuterProduct) -> None:
+    def outer_product(self, step: steps.OuterProduct) -> None:
         self.assign(step.into, f"{self.of(step.left)} * {self.of(step.right)}")
 
-    def add_up(self, step: AddUp) -> None:
+    def add_up(self, step: steps.AddUp) -> None:
         keep = ", True" if step.keep else ""
         source = self.of(step.source)
         into = self.destination(step.into)
         self.lines.append(f"np.add.reduce({source}, {_axes(step.axes)}, None, {into}{keep})")
 
-    def collapse(self, step: Collapse) -> None:
+    def collapse(self, step: steps.Collapse) -> None:
         keep = ", keepdims=True" if step.keep else ""
         text = f"{self.of(step.source)}.{_METHODS[step.ufunc]}(axis={_axes(step.axes)}{keep})"
         self.assign(step.into, self.module.moved(text, step.after))
 
     # -------------------------------------------------------------------------------- arrays made elsewhere
 
-    def take(self, step: Take) -> None:
+    def take(self, step: steps.Take) -> None:
         self.assign(step.into, f"{self.of(step.source)}.take({self.of(step.positions)}, axis=-1)")
 
-    def scatter(self, step: Scatter) -> None:
+    def scatter(self, step: steps.Scatter) -> None:
         called = self.module.helper("spread")
         texts = f"{self.of(step.source)}, {self.of(step.positions)}, {as_tuple(step.shape)}"
         self.assign(step.into, f"{called}({texts})")
 
-    def stretches(self, step: Stretches) -> None:
+    def stretches(self, step: steps.Stretches) -> None:
         texts = f"{self.of(step.source)}, {self.of(step.starts)}"
         self.assign(step.into, f"np.{step.ufunc}.reduceat({texts}, axis=-1)")
 
-    def repetition(self, step: Repetition) -> None:
+    def repetition(self, step: steps.Repetition) -> None:
         self.assign(step.into, f"np.repeat({self.of(step.source)}, {self.of(step.counts)}, axis=-1)")
 
-    def choice(self, step: Choice) -> None:
+    def choice(self, step: steps.Choice) -> None:
         called = self.module.helper("choose_outer" if step.outer else "choose")
         self.assign(step.into, f"{called}({self.of(step.values)}, {self.of(step.index)})")
 
-    def indicator(self, step: Indicator) -> None:
+    def indicator(self, step: steps.Indicator) -> None:
         test = f"{self.of(step.index)}[..., None] == np.arange({step.n})"
         self.assign(step.into, f"np.where({test}, 1.0, 0.0)")
 
     # ------------------------------------------------------------------------------------------ assemblies
 
-    def start(self, step: Start) -> None:
+    def start(self, step: steps.Start) -> None:
         """Memory for an assembly: a buffer is there already."""
         assert step.into.kind is not None
         if isinstance(step.into.place, Made):
@@ -343,7 +321,7 @@ class NumpyCalls:
         elif step.zeros:
             self.lines.append(f"{self.name(step.into)}.fill(0.0)")
 
-    def put(self, step: Put) -> None:
+    def put(self, step: steps.Put) -> None:
         name, value = self.name(step.into), self.of(step.source)
         if isinstance(step.where, Variable):
             sign = "+=" if step.added else "="
@@ -361,7 +339,7 @@ class NumpyCalls:
 
     # ----------------------------------------------------------------------------------------------- loops
 
-    def repeat(self, step: Repeat) -> None:
+    def repeat(self, step: steps.Repeat) -> None:
         """A loop: its body is a function of its own, whose results are copied to where they belong."""
         name = f"{self.function_name}_body{len(self.bodies) + 1}"
         arguments = [f"x{i + 1}" for i in range(len(step.body.arguments))]
@@ -399,15 +377,15 @@ class NumpyCalls:
 
     # --------------------------------------------------------------------------------------------- results
 
-    def result(self, result: Operand | Mean) -> str:
+    def result(self, result: Operand | steps.Mean) -> str:
         """The text of what is returned."""
-        return self.mean(result) if isinstance(result, Mean) else self.of(result)
+        return self.mean(result) if isinstance(result, steps.Mean) else self.of(result)
 
-    def mean(self, mean: Mean) -> str:
+    def mean(self, mean: steps.Mean) -> str:
         """The mean cost, by dot products and one reduction a term."""
         return " + ".join(map(self._mean_term, mean.terms))
 
-    def _mean_term(self, term: MeanTerm) -> str:
+    def _mean_term(self, term: steps.MeanTerm) -> str:
         x = self.alone(term.x)
         if term.single:
             summed = f"{x}[0]"
@@ -432,22 +410,22 @@ class NumpyCalls:
         Copied: _copied,
     }
     STEPS: ClassVar[dict[type[Any], Callable[[NumpyCalls, Any], None]]] = {
-        Start: start,
-        Name: name_or_copy,
-        Copy: name_or_copy,
-        Repeat: repeat,
-        Apply: apply,
-        MatrixProduct: matrix_product,
-        OuterProduct: outer_product,
-        AddUp: add_up,
-        Collapse: collapse,
-        Take: take,
-        Scatter: scatter,
-        Stretches: stretches,
-        Repetition: repetition,
-        Choice: choice,
-        Indicator: indicator,
-        Put: put,
+        steps.Start: start,
+        steps.Name: name_or_copy,
+        steps.Copy: name_or_copy,
+        steps.Repeat: repeat,
+        steps.Apply: apply,
+        steps.MatrixProduct: matrix_product,
+        steps.OuterProduct: outer_product,
+        steps.AddUp: add_up,
+        steps.Collapse: collapse,
+        steps.Take: take,
+        steps.Scatter: scatter,
+        steps.Stretches: stretches,
+        steps.Repetition: repetition,
+        steps.Choice: choice,
+        steps.Indicator: indicator,
+        steps.Put: put,
     }
 
 

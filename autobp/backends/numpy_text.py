@@ -261,17 +261,11 @@ class NumpyText(Printer):
 
     # ------------------------------------------------------------------------------------- elementwise
 
-    def map(self, array: ir.Map | ir.Sum) -> Text:
+    def map(self, array: ir.Map | ir.Sum) -> Text | None:
         expression = expression_of(array)
         if expression.name == "number":  # x**0
             return Text(f"np.full(({self.sizes(array)},), {number(expression.arguments[0])})", ATOM)
         return self.elementwise(array)
-
-    def sum(self, array: ir.Sum) -> Text:
-        return self.map(array)
-
-    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text:
-        return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
 
     # -------------------------------------------------------------------------- products and reductions
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
 from autobp import ir
 from autobp.ir.expression import COMPARISONS, Expression, used_slots, value_of
-from autobp.ops import ATOM
+from autobp.ops import ATOM, PRODUCT, SUM
 
 COMPARISON = 0  # binds less tightly than a sum
 
@@ -47,6 +47,16 @@ class Template(NamedTuple):
     binds: int = ATOM
     least: tuple[int, ...] = ()
     truths: tuple[int, ...] = ()
+
+
+#: Comparisons, sums and differences as Python and C alike write them.
+INFIX_COMPARISONS: Final = {
+    name: Template(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
+}
+INFIX_SUMS: Final = {
+    "+": Template("{0} + {1}", SUM, (SUM, PRODUCT)),
+    "-": Template("{0} - {1}", SUM, (SUM, PRODUCT)),
+}
 
 
 class Formulas:
@@ -338,11 +348,22 @@ class Printer:
 
     def method(self, array: ir.Array) -> Callable[[Any], Text | None]:
         """The method for an array's kind. Raises NotImplementedError where the language has none."""
-        for kind in type(array).__mro__:
-            method: Callable[[Any], Text | None] | None = getattr(self, kind.__name__.lower(), None)
-            if method is not None:
-                return method
-        raise NotImplementedError(f"{type(self).__name__} has no method to write {type(array).__name__}")
+        method = ir.method_for(array, self)
+        if method is None:
+            raise NotImplementedError(f"{type(self).__name__} has no method to write {type(array).__name__}")
+        return method
+
+    def map(self, array: ir.Map | ir.Sum) -> Text | None:
+        """One operation on each element."""
+        return self.elementwise(array)
+
+    def sum(self, array: ir.Sum) -> Text | None:
+        """Elements added up and subtracted."""
+        return self.map(array)
+
+    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text | None:
+        """What computes each element by a formula."""
+        return self.formulas.write(expression_of(array), [self.texts[x] for x in array.operands])
 
     def is_written_where_used(self, array: ir.Array, text: Text) -> bool:
         """Whether an array needs no variable of its own."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autobp.backends.moves import TURNED, Axes, Move, Moves, Part, Size, Sizes, flattened, view_moves
-from autobp.backends.printer import COMPARISON, Formulas, Template, Text
+from autobp.backends.printer import INFIX_COMPARISONS, INFIX_SUMS, Formulas, Template, Text
 from autobp.ir import Array, Input, Program, Shape
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, rule_of
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN, SUM, lookup
@@ -236,12 +236,9 @@ def recorded_rule(name: str, n_arguments: int) -> tuple[Expression | None, list[
 class NumpyFormulas(Formulas):
     """Writes expressions over whole arrays; what it calls, it has its module define."""
 
-    tests: ClassVar = {
-        name: Template(f"{{0}} {sign} {{1}}", COMPARISON, (SUM, SUM)) for name, sign in COMPARISONS.items()
-    }
+    tests: ClassVar = INFIX_COMPARISONS
     templates: ClassVar = {
-        "+": Template("{0} + {1}", SUM, (SUM, PRODUCT)),
-        "-": Template("{0} - {1}", SUM, (SUM, PRODUCT)),
+        **INFIX_SUMS,
         "*": Template("{0} * {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
         "/": Template("{0} / {1}", PRODUCT, (PRODUCT, SIGN), truths=(0, 1)),
         "neg": Template("-{0}", SIGN, (SIGN,)),

@@ -83,6 +83,13 @@ def random_samples(m: int, n: int, k: int, cost: str, seed: int) -> tuple[Array,
     return X, costs.COSTS[cost].random_targets(m, k, rng)
 
 
+def problem_of(options: argparse.Namespace, m: int) -> tuple[nn.MLP, str, Array, Array]:
+    """The network and its cost, and m random samples with targets."""
+    net = network_of(options)
+    cost = cost_of(net, options)
+    return net, cost, *random_samples(m, net.sizes[0], net.sizes[-1], cost, options.seed)
+
+
 def told_by(net: nn.MLP) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of its inputs and of its classes that a network was saved with, if it was."""
     return ((), ()) if net.about is None else (net.about.names, net.about.classes)

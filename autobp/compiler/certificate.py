@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp.agreement import Agreement, Agreements
 from autobp.compiler.witness import Witness, agree
 from autobp.ir import Floats, Indices, Shape
 from autobp.reading.graph import Graph
@@ -16,7 +17,7 @@ _AT_ONCE = 250_000  # numbers of a walk
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Quantity(Agreement):
     """One result of a program against the graph's, where they are furthest apart: true where they agree.
 
     Attributes:
@@ -45,12 +46,9 @@ class Quantity:
         """Whether rounding explains the difference; so it is where the graph comes to no finite number."""
         return bool(agree(self.program, np.float64(self.graph), np.float64(self.bound)))
 
-    def __bool__(self) -> bool:
-        return self.ok
-
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Agreements[Quantity]):
     """What ``step.verify`` found: true where the program gives what the graph gives. ``str`` is a table.
 
     Attributes:
@@ -64,17 +62,9 @@ class Certificate:
     n_nodes: int
 
     @property
-    def ok(self) -> bool:
-        """Whether all agree, in each row and in the mean."""
-        return all(quantity.ok for quantity in self.quantities)
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    @property
-    def first_failure(self) -> Quantity | None:
-        """The first quantity that does not agree; None where all do."""
-        return next((quantity for quantity in self.quantities if not quantity.ok), None)
+    def compared(self) -> tuple[Quantity, ...]:
+        """The quantities, each in every row and in the mean."""
+        return self.quantities
 
     def __str__(self) -> str:
         rows = f"{self.n_rows} row{'s' * (self.n_rows != 1)}"

@@ -145,7 +145,7 @@ class Reverse:
             adjoint = combine(pieces, array)
             if adjoint.array is not None:
                 self.adjoints[array] = adjoint.array
-            rule = getattr(self, type(array).__name__.lower(), None)
+            rule = ir.method_for(array, self)
             if rule is None:
                 raise NotImplementedError(f"no derivative through {type(array).__name__}")
             rule(array, adjoint)

@@ -18,7 +18,7 @@ import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
-from autobp.compiler.layout import affine, drop_repeated_axes, grid_of, lay_out
+from autobp.compiler.layout import affine, arrange, drop_repeated_axes, grid_of
 from autobp.compiler.levels import leading_to_numbers, levels_of
 from autobp.ir import (
     Argument,
@@ -274,7 +274,7 @@ class Builder:
     ) -> tuple[tuple[Array, ...], Indices, Shape]:
         """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape."""
         moving = [(c, p) for c, p in operands if c != _CONSTANT]
-        order, shape = lay_out([p for _, p in moving], [self.arrays[c].shape for c, _ in moving])
+        order, shape = arrange([p for _, p in moving], [self.arrays[c].shape for c, _ in moving])
         places = np.empty(len(order), dtype=np.int64)
         places[order] = np.arange(len(order))
         arrays = []

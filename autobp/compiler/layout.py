@@ -61,7 +61,7 @@ def grid_of(columns: Indices) -> tuple[int, ...] | None:
     return tuple(sizes) or (1,)
 
 
-def lay_out(columns: Sequence[Indices], shapes: Sequence[tuple[int, ...]]) -> tuple[Indices, tuple[int, ...]]:
+def arrange(columns: Sequence[Indices], shapes: Sequence[tuple[int, ...]]) -> tuple[Indices, tuple[int, ...]]:
     """An order of n nodes and a shape for them, from the positions of their operands.
 
     Args:

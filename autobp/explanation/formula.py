@@ -7,9 +7,11 @@ and nothing else is rewritten.
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -221,10 +223,7 @@ class Sum(Formula):
         return self.terms
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
-        total = self.terms[0].evaluate(run, leaf)
-        for term in self.terms[1:]:
-            total = total + term.evaluate(run, leaf)
-        return total
+        return reduce(operator.add, [term.evaluate(run, leaf) for term in self.terms])
 
     @property
     def magnitude(self) -> float:
@@ -300,10 +299,7 @@ class Product(Formula):
         return self.factors
 
     def evaluate(self, run: Apply, leaf: Callable[[Formula], Any]) -> Any:
-        product = self.factors[0].evaluate(run, leaf)
-        for factor in self.factors[1:]:
-            product = product * factor.evaluate(run, leaf)
-        return product
+        return reduce(operator.mul, [factor.evaluate(run, leaf) for factor in self.factors])
 
     @property
     def magnitude(self) -> float:

@@ -37,6 +37,7 @@ from autobp.ir.arrays import Term as Term
 from autobp.ir.arrays import Theta as Theta
 from autobp.ir.arrays import Total as Total
 from autobp.ir.arrays import View as View
+from autobp.ir.arrays import method_for as method_for
 from autobp.ir.program import Loop as Loop
 from autobp.ir.program import Names as Names
 from autobp.ir.program import Program as Program

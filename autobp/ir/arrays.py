@@ -9,7 +9,7 @@ two are the same only where they are one object.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,12 @@ Shape = tuple[int, ...]
 
 #: Marks a field that refers to an array without computing from it.
 _NO_OPERAND = {"operand": False}
+
+
+def method_for(array: Array, of: object, prefix: str = "") -> Callable[..., Any] | None:
+    """The method of an object that is named after an array's class, ``matmul`` for MatMul, or None."""
+    method: Callable[..., Any] | None = getattr(of, prefix + type(array).__name__.lower(), None)
+    return method
 
 
 class Array:

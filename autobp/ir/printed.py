@@ -99,7 +99,9 @@ class _Printer:
             if isinstance(array, ir.Loop):
                 found += self.loop(array)
                 continue
-            text: Text = getattr(self, type(array).__name__.lower())(array)
+            method = ir.method_for(array, self)
+            assert method is not None
+            text: Text = method(array)
             number = isinstance(array, ir.Constant) and array.size == 1
             short = len(text[0]) <= _LONGEST and not isinstance(array, ir.Assemble)
             if array not in self.program.names and (number or (short and self.uses.get(array, 0) == 1)):
@@ -177,11 +179,11 @@ class _Printer:
             return text, SIGN if text.startswith("-") else ATOM
         return f"[{_list_text(array.values.reshape(-1).tolist())}]", ATOM
 
-    def view(self, array: ir.View) -> Text:
+    def view(self, array: ir.View | ir.Gather) -> Text:
         return f"{self.of(array.source, ATOM)}[{places_text(array)}]", ATOM
 
     def gather(self, array: ir.Gather) -> Text:
-        return f"{self.of(array.source, ATOM)}[{places_text(array)}]", ATOM
+        return self.view(array)
 
     def spread(self, array: ir.Spread) -> Text:
         where = _list_text(array.positions.tolist())

@@ -7,7 +7,7 @@ would give wrong numbers or none. The tests verify every program that they compi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class _Verifier:
         self.arguments()
         for array in self.program.arrays:
             self.array = array
-            rule: Callable[[Any], None] | None = getattr(self, type(array).__name__.lower(), None)
+            rule = ir.method_for(array, self)
             self.need(rule is not None, "is of no kind that is known")
             assert rule is not None
             rule(array)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from autobp.chain import stops
-from autobp.ops import FLOATS, Operation, differentiate, evaluate
+from autobp.ops import FLOATS, Operation, evaluate, partials_at
 from autobp.reading.graph import Graph, local_derivatives
 
 
@@ -108,4 +108,4 @@ def _applied(
         return result, operation.partials(FLOATS, result, *operands)
     except (ArithmeticError, ValueError):
         result = evaluate(operation, *operands) if y is None else y
-        return result, differentiate(operation, result, *operands)
+        return result, partials_at(operation, result, *operands)

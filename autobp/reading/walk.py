@@ -32,7 +32,7 @@ from autobp.ops import (
     SUBTRACT,
     TAKE,
     Operation,
-    differentiate,
+    partials_at,
 )
 from autobp.reading.graph import CONSTANT, PARAMETER, Graph
 
@@ -140,7 +140,7 @@ def _on_floats(operation: Operation, y: float, operands: Sequence[float]) -> tup
     try:
         return operation.partials(FLOATS, y, *operands)
     except (ArithmeticError, ValueError):
-        return differentiate(operation, y, *operands)
+        return partials_at(operation, y, *operands)
 
 
 def _on_rows(operation: Operation, y: Any, operands: Sequence[Any]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import argparse
 
 from autobp import check
 from autobp.command.arguments import size
-from autobp.command.networks import add_network, cost_of, network_of, random_samples
+from autobp.command.networks import add_network, problem_of
 from autobp.command.parser import Command
 
 
@@ -16,9 +16,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    net = network_of(options)
-    cost = cost_of(net, options)
-    X, Y = random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
+    net, cost, X, Y = problem_of(options, options.samples)
     report = check.compare(net, X, Y, cost=cost, l2=options.l2)
     print(report)
     return 0 if report.ok else 1

@@ -10,7 +10,7 @@ from autobp import nn
 from autobp.arguments import closest
 from autobp.command.arguments import one_of
 from autobp.command.files import picture_format, write
-from autobp.command.networks import add_network, cost_of, cost_on, network_of, random_samples, told_by
+from autobp.command.networks import add_network, cost_on, problem_of, told_by
 from autobp.command.parser import Command
 
 _THEMES = ("light", "dark")
@@ -29,9 +29,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     kind = picture_format(options.output)
-    net = network_of(options)
-    cost = cost_of(net, options)
-    X, Y = random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
+    net, cost, X, Y = problem_of(options, 1)
     trace, loss = cost_on(net, cost, X[0], Y[0])
     if options.what == "network":
         if options.highlight:

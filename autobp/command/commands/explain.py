@@ -9,7 +9,7 @@ import autobp
 from autobp import costs, nn
 from autobp.command.arguments import size
 from autobp.command.files import write_by
-from autobp.command.networks import add_network, cost_of, network_of, random_samples
+from autobp.command.networks import add_network, problem_of
 from autobp.command.parser import Command
 from autobp.explanation.notation import NOTATIONS
 
@@ -29,9 +29,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    net = network_of(options)
-    cost = cost_of(net, options)
-    X, Y = random_samples(options.samples, net.sizes[0], net.sizes[-1], cost, options.seed)
+    net, cost, X, Y = problem_of(options, options.samples)
     traces, targets = [net.trace(x) for x in X], Y.tolist()
     if len(traces) == 1:
         _label(traces[0])

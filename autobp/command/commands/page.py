@@ -7,7 +7,7 @@ from pathlib import Path
 
 import autobp
 from autobp.command.files import write_by
-from autobp.command.networks import add_network, cost_of, cost_on, network_of, random_samples, told_by
+from autobp.command.networks import add_network, cost_on, problem_of, told_by
 from autobp.command.parser import Command
 
 
@@ -22,9 +22,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the output must end in .html; got {options.output}")
-    net = network_of(options)
-    cost = cost_of(net, options)
-    X, Y = random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
+    net, cost, X, Y = problem_of(options, 1)
     trace, loss = cost_on(net, cost, X[0], Y[0])
     names, classes = told_by(net)
 
