@@ -197,7 +197,8 @@ def test_every_derivative_by_an_input_a_z_and_an_activation(sizes, notation):
     for i, quantity in enumerate(quantities):
         found = explain(J, quantity, notation=notation)
         assert found.value == pytest.approx(quantity.grad, rel=1e-14)
-        assert f"in a network of {len(sizes) - 1} layer" in found.heading
+        n = len(sizes) - (notation == "autobp")  # the documents' L counts the input
+        assert f"in a network of {n} layer" in found.heading
         if i in (0, len(x), len(quantities) - 1):
             confirm(found, J, positive=y)
 
@@ -395,10 +396,10 @@ def test_ml15s_accumulation_in_its_own_words():
     found = written((2, 2, 2, 1), "W1[2,1]", "ML15", samples=3, l2=0.6)
     assert "a⁽¹⁾₁ · δ⁽²⁾₂" in lines(found)
     assert "a⁽¹⁾₁⟨1⟩ · δ⁽²⁾₂⟨1⟩ + a⁽¹⁾₁⟨2⟩ · δ⁽²⁾₂⟨2⟩ + a⁽¹⁾₁⟨3⟩ · δ⁽²⁾₂⟨3⟩" in lines(found)
-    assert "Δ⁽¹⁾₂₁/m + λ/m · Θ⁽¹⁾₂₁" in lines(found)
+    assert "1/m · Δ⁽¹⁾₂₁ + λ/m · Θ⁽¹⁾₂₁" in lines(found)
     # the intuition part's δ_2^(2), with the g' that it lacks
     assert "(Θ⁽²⁾₁₂ · δ⁽³⁾₁ + Θ⁽²⁾₂₂ · δ⁽³⁾₂) · g'(z⁽²⁾₂)" in lines(found)
-    assert "Δ⁽¹⁾₂₀/m" in lines(written((2, 2, 2, 1), "b1[2]", "ML15", samples=3, l2=0.6))
+    assert "1/m · Δ⁽¹⁾₂₀" in lines(written((2, 2, 2, 1), "b1[2]", "ML15", samples=3, l2=0.6))
 
 
 def test_bp1_to_bp4_in_the_study_notes_words():
@@ -431,12 +432,12 @@ def test_the_general_equations_in_brawers_words():
 
 def test_the_slides_in_their_own_words():
     found = written((2, 2, 1), "W1[1,2]", "slides", cost=costs.quadratic)
-    assert "(a^[2]₁ - y₁) · a^[2]₁ · (1 - a^[2]₁)" in lines(found)
-    assert "δ^[2]₁ · w^[2]₁₁ · σ'(z^[1]₁)" in lines(found)
-    assert "δ^[1]₁ · a^[0]₂" in lines(found)
+    assert "(a^[3]₁ - y₁) · a^[3]₁ · (1 - a^[3]₁)" in lines(found)
+    assert "δ^[3]₁ · w^[3]₁₁ · σ'(z^[2]₁)" in lines(found)
+    assert "δ^[2]₁ · a^[1]₂" in lines(found)
     latex = lines(written((2, 2, 1), "W1[1,2]", "slides"), latex=True)
-    assert r"\frac{a_{1}^{[2]} - y_{1}}{a_{1}^{[2]} \cdot \left(1 - a_{1}^{[2]}\right)}" in latex
-    assert r"a_{1}^{[2]} - y_{1}" in latex
+    assert r"\frac{a_{1}^{[3]} - y_{1}}{a_{1}^{[3]} \cdot \left(1 - a_{1}^{[3]}\right)}" in latex
+    assert r"a_{1}^{[3]} - y_{1}" in latex
 
 
 # --------------------------------------------------------------------------------------- networks by hand

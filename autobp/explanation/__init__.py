@@ -20,6 +20,7 @@ flows out: an :class:`Explanation`, sections of equations as text and as LaTeX.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,8 @@ from autobp.reading.graph import Graph, record
 
 __all__ = ["Explanation", "explain"]
 
-_WIDTH: Final = 100  # of a line of text, as far as sums can be broken
+_WIDTH: Final = 100  # of a line of text; what has no sign to break it at may be longer
+_NARROWEST: Final = 40  # of what stands to the right of a long name
 _LATEX_WIDTH: Final = 300  # characters of LaTeX that make about as long a line
 
 
@@ -74,15 +76,16 @@ class Explanation:
         lines = [self.heading]
         style = replace(self.style, latex=False)
         for section in self.sections:
-            lines += ["", section.title]
-            for step in shortened(section.steps, self.most):
+            lines += ["", *_wrapped(section.title, _WIDTH)]
+            for step in shortened(section, self.most):
                 if isinstance(step, int):
                     lines.append(f"  … and {step} more like these")
                     continue
                 (left,), *right = step.lines(style)
                 margin = " " * len(left)
                 for i, parts in enumerate(right):
-                    first, *rest = _filled(parts, _WIDTH - len(margin))
+                    width = max(_WIDTH - len(margin) - len("   = "), _NARROWEST)
+                    first, *rest = [part for line in _filled(parts, width) for part in _wrapped(line, width)]
                     lines.append(f"  {left if i == 0 else margin} = {first}")
                     lines += [f"  {margin}   {line}" for line in rest]
         return "\n".join(lines)
@@ -119,7 +122,7 @@ class Explanation:
 
     def _latex_rows(self, section: Section) -> list[str]:
         rows = []
-        for step in shortened(section.steps, self.most):
+        for step in shortened(section, self.most):
             if isinstance(step, int):
                 rows.append(rf"&\quad \dots \text{{ and {step} more like these}}")
                 continue
@@ -193,6 +196,31 @@ def _filled(parts: Sequence[str], width: int) -> list[str]:
         else:
             lines.append(part)
     return lines
+
+
+_SIGN: Final = re.compile(r" (?=[-+·] )|(?<=,) ")
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A line of text in lines of at most that width, each broken before the sign that binds least."""
+    lines = []
+    while len(line) > width:
+        places = [found.start() for found in _SIGN.finditer(line) if 0 < found.start() <= width]
+        if not places:
+            places = [found.start() for found in re.finditer(" ", line) if found.start() <= width][-1:]
+        if not places:
+            break
+        # the last of those that few brackets enclose, and not so early that most of the line is empty
+        late = [place for place in places if place > width // 2] or places
+        place = min(late, key=lambda at: (_bracketed(line[:at]), line[at + 1] == "·", -at))
+        lines.append(line[:place])
+        line = line[place + 1 :]
+    return [*lines, line]
+
+
+def _bracketed(text: str) -> int:
+    """How many brackets are open at the end of a text."""
+    return sum(text.count(opening) - text.count(closing) for opening, closing in ("()", "[]"))
 
 
 def _labelled(graph: Graph, label: str) -> Value:

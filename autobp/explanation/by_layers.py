@@ -5,6 +5,8 @@ The derivative by a z is its δ, and that by an input the sum of the δ that it 
 
 from __future__ import annotations
 
+import itertools
+
 from autobp.explanation.equations import Equation, Section, equal, sum_of
 from autobp.explanation.formula import multiply
 from autobp.explanation.gradients import by_parameter, by_quantity, chain_sum, over_samples, sum_over_samples
@@ -13,6 +15,7 @@ from autobp.explanation.network_sheet import LONGEST_FORMULA, NetworkSheet, NotS
 from autobp.explanation.notation import Name, Notation
 from autobp.explanation.output_errors import OutputErrors
 from autobp.explanation.sheet import Sheet
+from autobp.reading.layers import NeuronInGraph
 from autobp.reading.network import find_network
 
 
@@ -39,7 +42,7 @@ def by_layers(sheet: Sheet, target: int, notation: Notation) -> tuple[Name, list
 
 
 def _heading(on: NetworkSheet) -> Name:
-    depth = on.network.depth
+    depth = on.notation.layers(on.network.depth)
     samples = "" if on.m == 1 else f", {on.m} samples"
     network = f"in a network of {depth} layer{'s' * (depth != 1)}{samples}"
     return f"{on.left.text} {network}", f"${on.left.latex}$ {network}"
@@ -56,29 +59,33 @@ def _chain_rule(on: NetworkSheet) -> Section:
 
 def _forward(on: NetworkSheet, output: OutputErrors) -> Section:
     """z, a and the cost, with this graph's numbers."""
-    sheet, graph = on.sheet, on.graph
-    steps = []
-    for neurons in on.layers:
-        for neuron in neurons.values():
-            terms = [
-                multiply(
-                    sheet.names[term.number],
-                    on.multiplied_by(neuron.layer, term.parameter.i, term.factor, None),
-                )
-                for term in neuron.terms
-            ]
-            steps.append(equal(on.z(neuron), sum_of(terms)))
-            if neuron.output != neuron.z and (written := sheet.written(neuron.output)) is not None:
-                steps.append(equal(on.output(neuron), written))
-    if on.network.softmax:
-        steps += [
-            Equation(on.output(neuron), ((output.softmax_symbol(k), False),), graph.values[neuron.output])
-            for k, neuron in on.network.outputs.items()
-        ]
+    sheet = on.sheet
+    steps: list[Equation] = []
+    groups = []
+    for _, neurons in itertools.groupby(on.neurons(), key=lambda neuron: neuron.layer):
+        of_layer = [_of_neuron(on, output, neuron) for neuron in neurons]
+        steps += itertools.chain(*of_layer)
+        groups.append((sum(map(len, of_layer)), max(map(len, of_layer))))
     cost = sheet.names.pop(on.sample.cost)
     formula = output.cost() if output.softmax is not None else sheet.inline(on.sample.cost, 40)
     sheet.names[on.sample.cost] = cost
     if formula is not None and formula.size <= LONGEST_FORMULA and cost is on.cost:
         steps.append(equal(on.cost, formula))
+        groups.append((1, 1))
     title = "Forward, with this graph's numbers"
-    return Section(title, title, tuple(steps))
+    return Section(title, title, tuple(steps), tuple(groups))
+
+
+def _of_neuron(on: NetworkSheet, output: OutputErrors, neuron: NeuronInGraph) -> list[Equation]:
+    """z and a of one neuron."""
+    sheet, terms = on.sheet, []
+    for term in neuron.terms:
+        factor = on.multiplied_by(neuron.layer, term.parameter.i, term.factor, None)
+        terms.append(multiply(sheet.names[term.number], factor))
+    steps = [equal(on.z(neuron), sum_of(terms))] if terms else []
+    if on.network.softmax and neuron.layer == on.network.depth:
+        value = on.graph.values[neuron.output]
+        steps.append(Equation(on.output(neuron), ((output.softmax_symbol(neuron.index), False),), value))
+    elif neuron.output != neuron.z and (written := sheet.written(neuron.output)) is not None:
+        steps.append(equal(on.output(neuron), written))
+    return steps

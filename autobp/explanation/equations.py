@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Final, overload
 
 from autobp.explanation.formula import Formula, Sum
 from autobp.explanation.notation import Name
@@ -73,21 +73,34 @@ class Section:
         title: what they are, in text.
         latex_title: the same with mathematics between dollar signs.
         steps: the lines. Where there are many, only the first and the last are printed.
+        groups: (how many steps, how many of them belong together) of each run of steps that are alike, such
+            as a layer's, in order; none where all are alike.
     """
 
     title: str
     latex_title: str
     steps: Sequence[Equation]
+    groups: tuple[tuple[int, int], ...] = ()
 
 
-def shortened(steps: Sequence[Equation], most: int) -> Iterator[Equation | int]:
-    """The steps, or the first and the last of them with the number of those between."""
-    if len(steps) <= most:
-        yield from steps
-        return
-    yield from steps[: most - 2]
-    yield len(steps) - most + 1
-    yield steps[-1]
+#: What belongs together is never left out of so few, as sums of so few terms are written out.
+_FEW: Final = 4
+
+
+def shortened(section: Section, most: int) -> Iterator[Equation | int]:
+    """The steps, or of each group the first and the last with the number of those between."""
+    start, steps = 0, section.steps
+    for length, together in section.groups or ((len(steps), 1),):
+        end = start + length
+        first = start + max(1, (most - 1 - together) // together) * together
+        last = end - together
+        if length <= max(most, _FEW * together) or first >= last:
+            yield from steps[start:end]
+        else:
+            yield from steps[start:first]
+            yield last - first
+            yield from steps[last:end]
+        start = end
 
 
 def equal(left: Formula, *right: Formula | tuple[Formula, bool], value: float | None = None) -> Equation:

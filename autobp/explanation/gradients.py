@@ -36,14 +36,25 @@ def by_parameter(on: NetworkSheet) -> list[Section]:
     of_z, by_w, left = on.of_cost(on.own.z), on.z_by_parameter(), on.left_of_sample
     gradient = on.ordered(error.symbol, on.factor)
     is_bias = isinstance(on.factor, Number) and on.factor.value == 1.0
-    steps = [Equation(by_w, (), 1.0) if is_bias else equal(by_w, on.factor)]
-    steps.append(equal(left, multiply(of_z, by_w), gradient))
+    output = _output_by_C(on)
+    steps = [Equation(by_w, (), 1.0) if is_bias and not output else equal(by_w, *output, on.factor)]
+    steps.append(equal(left, multiply(of_z, by_w), *[multiply(error.symbol, x) for x in output], gradient))
     require(gradient, left.value)
     what = "bias" if on.network.i is None else "weight"
-    rule = on.notation.equation("BP3" if on.network.i is None else "BP4")
+    rule = "of many" if on.m > 1 and "of many" in on.notation.equations else None
+    rule = on.notation.equation(rule or ("BP3" if on.network.i is None else "BP4"))
     title = titled(rule, f"the derivative by the {what}")
     together = _together(on, gradient, multiply(error.expression, on.factor))
     return [Section(title, title, tuple(steps)), together]
+
+
+def _output_by_C(on: NetworkSheet) -> list[Formula]:
+    """Brawer's C h(z), by which his (44) multiplies δ; nothing in other notations, or for a bias."""
+    layer, i, notation = on.network.layer, on.network.i, on.notation
+    if not notation.node_zero or i is None:
+        return []
+    name = notation.applied(layer - 1, i) if layer == 1 else name_of(on.factor)
+    return [multiply(on.C(layer, 1, i), Symbol(*name, on.factor.value, ("formula", on.factor)))]
 
 
 def by_quantity(on: NetworkSheet) -> list[Section]:
@@ -62,10 +73,10 @@ def by_quantity(on: NetworkSheet) -> list[Section]:
     steps.append(equal(on.left, _sum_over_neurons(on), gradient))
     what = "the derivative by the input" if layer == 1 else "the derivative by the output below"
     name = derivative_name(name_of(on.total), on.notation.output(layer - 1))
-    matrix, error = on.notation.weight_name(layer), on.notation.error(layer)
+    (matrix, mend), error = on.matrix(layer, on.layers[0].values()), on.notation.error(layer)
     section = Section(
-        titled("", f"{what}, {name[0]} = {matrix[0]}ᵀ {error[0]}"),
-        titled("", rf"{what}, ${name[1]} = \left({matrix[1]}\right)^T {error[1]}$"),
+        titled("", f"{what}, {name[0]} = {matrix[0]}ᵀ {error[0]}{mend[0]}"),
+        titled("", rf"{what}, ${name[1]} = \left({matrix[1]}\right)^T {error[1]}${mend[1]}"),
         tuple(steps),
     )
     simple = sum_of([multiply(errors[j].expression, w) for j, w in weights.items()])
@@ -92,6 +103,7 @@ def over_samples(on: NetworkSheet) -> list[Section]:
         return []
     symbols, simplified = sum_over_samples(on, False), sum_over_samples(on, True)
     require(simplified, on.left.value)
+    of_others = _of_other_samples(on)
     steps = [equal(on.left, symbols, simplified)]
     if on.notation.accumulates and _is_mean(on):
         steps = _accumulated(on)
@@ -100,13 +112,35 @@ def over_samples(on: NetworkSheet) -> list[Section]:
     if _is_mean(on):
         penalty = (f"λ/(2m) Σ {w[0]}²", rf"$\frac{{\lambda}}{{2m}} \sum {w[1]}^2$")
     title = "The whole cost"
-    if on.m > 1:
+    if on.notation.accumulates and _is_mean(on):
+        title = f"All {on.m} samples, the same steps for each: Δ, then D, the gradient"
+    elif on.m > 1:
         title = f"All {on.m} samples: the same for each, then the {'mean' if _is_mean(on) else 'sum'}"
     if on.network.penalty:
         title += f", and the penalty {penalty[0]}"
     if on.network.others:
         title += ", and what else the cost has of the parameter itself"
-    return [Section(title, title.replace(*penalty), tuple(steps))]
+    groups = ((len(of_others), 1), (len(steps), 1))
+    latex_title = title.replace(*penalty).replace("Δ, then D", r"$\Delta$, then $D$")
+    return [Section(title, latex_title, (*of_others, *steps), groups)]
+
+
+def _of_other_samples(on: NetworkSheet) -> list[Equation]:
+    """The numbers of the other samples, by the same steps: δ, and the output that it is multiplied by."""
+    steps = []
+    for sample, term in enumerate(_terms(on, True)[1:], start=2):
+        for factor in term.factors if isinstance(term, Product) else [term]:
+            if isinstance(factor, Symbol) and not _is_input(on, sample, factor):
+                steps.append(Equation(factor, (), factor.value))
+    return steps
+
+
+def _is_input(on: NetworkSheet, sample: int, factor: Symbol) -> bool:
+    """Whether a factor of a weight is given, as inputs are."""
+    number = on.network.samples[sample - 1].factor
+    if number is None or on.network.layer > 1:
+        return False
+    return bool(factor.meaning == ("node", on.graph.nodes[number]))
 
 
 def sum_over_samples(on: NetworkSheet, simplified: bool) -> Formula:
@@ -179,11 +213,12 @@ def _penalty(on: NetworkSheet) -> Formula | None:
 
 
 def _accumulated(on: NetworkSheet) -> list[Equation]:
-    """Δ, the sum over the samples, then its mean."""
-    layer, i = on.network.layer, on.network.i or 0
+    """Δ, the sum over the samples, then D, its mean and the penalty's derivative."""
+    place = on.network.layer, on.j, on.network.i or 0
     summed = sum_of(_terms(on, True))
-    accumulator = Symbol(*on.notation.accumulator(layer, on.j, i), summed.value, ("formula", summed))
-    mean = multiply(accumulator, _over_m(on))
+    accumulator = Symbol(*on.notation.like_weight(r"\Delta", *place), summed.value, ("formula", summed))
+    mean = Product([_over_m(on), accumulator])
     penalty = _penalty(on)
     whole = mean if penalty is None else sum_of([mean, penalty])
-    return [equal(accumulator, summed), equal(on.left, sum_over_samples(on, False), whole)]
+    D = Symbol(*on.notation.like_weight("D", *place), whole.value, ("formula", whole))
+    return [equal(accumulator, summed), equal(D, whole), equal(on.left, sum_over_samples(on, False), D)]

@@ -121,17 +121,21 @@ class NetworkSheet:
     def _name_everything(self) -> None:
         names = self.sheet.names
         names[self.target] = self.bottom
-        for neuron in itertools.chain.from_iterable(neurons.values() for neurons in self.layers):
-            names[neuron.z], names[neuron.output] = self._names(neuron)
+        for neuron in self.neurons():
+            z, a = self._names(neuron)
+            names.setdefault(neuron.z, z)
+            names.setdefault(neuron.output, a)
             for term in neuron.terms:
                 own = term.parameter
                 if term.number not in names:
                     names[term.number] = self._parameter(own.layer, own.j, own.i, term.number)
-        for neuron in self.network.outputs.values():
-            z, a = self._names(neuron)
-            names.setdefault(neuron.z, z)
-            names.setdefault(neuron.output, a)
         names.setdefault(self.sample.cost, self.cost)
+
+    def neurons(self) -> list[NeuronInGraph]:
+        """The first sample's neurons that the derivation has numbers of, by layer and index."""
+        on_paths = itertools.chain.from_iterable(neurons.values() for neurons in self.layers)
+        found = {n.z: n for n in (*self.network.beside, *on_paths, *self.network.outputs.values())}
+        return sorted(found.values(), key=lambda neuron: (neuron.layer, neuron.index))
 
     def _names(self, neuron: NeuronInGraph) -> tuple[Symbol, Symbol]:
         """z and a; the same where the layer is linear."""
@@ -240,6 +244,16 @@ class NetworkSheet:
                 return self.sheet.names[term.number]
         return Number(0.0)  # not every neuron need be joined to every other
 
+    def matrix(self, layer: int, neurons: Iterable[NeuronInGraph]) -> tuple[Name, Name]:
+        """The matrix of weights that leads to a layer's neurons, as errors are multiplied by, and what to say
+        of it: where the biases are its column 0, it is the matrix without that column."""
+        has_bias = any(term.parameter.i is None for neuron in neurons for term in neuron.terms)
+        if not (has_bias and self.notation.bias_column):
+            return self.notation.weight_name(layer), ("", "")
+        text, latex = self.notation.without_bias(layer)
+        letter, tilde = text[:2], latex.partition("^")[0]
+        return (text, latex), (f", where {letter} has no column 0", f", where ${tilde}$ has no column 0")
+
     def z_by_bottom(self, neuron: NeuronInGraph) -> list[Formula]:
         """∂z/∂bottom for a neuron that the bottom leads to; nothing where it is this z itself."""
         if self.network.by == "parameter":
@@ -255,6 +269,10 @@ class NetworkSheet:
         """∂z/∂w."""
         names = self.z(self.own), self.bottom
         return self.sheet.by(self.own.z, self.target, names, self.factor.value)
+
+    def C(self, layer: int, j: int, i: int) -> Symbol:
+        """Brawer's (7) of a node i that is no bias, by which its output is multiplied: 1."""
+        return Symbol(*self.notation.like_weight("C", layer, j, i), 1.0)
 
     # ------------------------------------------------------------------------------------------- errors
 

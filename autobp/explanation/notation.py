@@ -52,9 +52,13 @@ class Notation:
             "expanded", g(z)(1 - g(z)) at once.
         node_output: whether a node's output is a letter a; where not, it is written h^l(z).
         output_first: whether a gradient is written a δ and not δ a.
-        accumulates: whether the samples' gradients are first added up, in Δ.
+        accumulates: whether the samples' gradients are first added up, in Δ, whose mean is D.
+        node_zero: whether the bias is a node 0, so that C, M and Ψ stand between δ and the weights.
+        elementwise: the sign of the elementwise product.
+        sample_cost, numbered_cost: the cost of one sample, and of the sample with a number.
         through_z: whether the chain rule goes from z to z, without the a between.
-        equations: what the document calls BP1, BP2, BP3 and BP4.
+        equations: what the document calls BP1, BP2, BP3 and BP4; "a - y" where it has BP1 in this form alone,
+            of a sigmoid under cross-entropy; "of many" what it calls BP3 and BP4 in the loop over samples.
         labels: whether text is written as Values are labelled, W1[2,3].
     """
 
@@ -74,6 +78,10 @@ class Notation:
     output_first: bool = False
     through_z: bool = False
     accumulates: bool = False
+    node_zero: bool = False
+    elementwise: Name = ("⊙", r"\odot")
+    sample_cost: Name = ("Cₓ", "C_{x}")
+    numbered_cost: Name = ("C⟨{}⟩", r"C^{{\langle {}\rangle}}")
     equations: dict[str, str] = field(default_factory=dict)
     labels: bool = False
 
@@ -105,6 +113,15 @@ class Notation:
         """The weight that leads to neuron j of a layer from i; without indices the matrix."""
         number = self.number(layer) - self.weights_lead_from
         return self._name(self.weight, number, indices, None)
+
+    def without_bias(self, layer: int) -> Name:
+        """The matrix of weights without the biases, which a column 0 is dropped for."""
+        text, latex = self.weight_name(layer)
+        if not self.bias_column:
+            return text, latex
+        above = latex.removeprefix(self.weight)
+        letter = _GREEK.get(self.weight, self.weight)
+        return f"{letter}\u0303{text.removeprefix(letter)}", rf"\tilde{{{self.weight}}}{above}"
 
     def bias_name(self, layer: int, j: int) -> Name:
         """The bias of neuron j."""
@@ -138,6 +155,9 @@ class Notation:
     ) -> Name:
         """The derivative of the activation at z; ``function`` is its name, where it has one of its own."""
         z = self.input_to_neuron(layer, *indices, sample=sample)
+        if self.derivative == "expanded" and function is None:
+            text, latex = self.applied(layer, *indices, sample=sample)
+            return f"{text}(1 - {text})", f"{latex}(1 - {latex})"
         if self.derivative == "psi":
             number = self.layer.format(self.number(layer))
             return f"Ψ{number.translate(_RAISED)}({z[0]})", rf"\Psi^{{{number}}}({z[1]})"
@@ -156,16 +176,17 @@ class Notation:
         """y."""
         return self._name("y", None, indices, sample)
 
-    def accumulator(self, layer: int, *indices: Index) -> Name:
-        """Δ, to which each sample's gradient is added."""
+    def like_weight(self, letter: str, layer: int, *indices: Index) -> Name:
+        """Another array with a number for each weight: Δ, D, C or M."""
         number = self.number(layer) - self.weights_lead_from
-        return self._name(r"\Delta", number, indices, None)
+        return self._name(letter, number, indices, None)
 
     def cost_of_sample(self, sample: int | None) -> Name:
         """The cost of one sample, where it is not the whole cost; without its number that of any."""
         if sample is None:
-            return "Cₓ", "C_{x}"
-        return f"C⟨{sample}⟩", rf"C^{{\langle {sample}\rangle}}"
+            return self.sample_cost
+        text, latex = self.numbered_cost
+        return text.format(sample), latex.format(sample)
 
     def cost_name(self) -> Name:
         """The whole cost."""
@@ -178,6 +199,13 @@ class Notation:
         """What the document calls one of BP1 … BP4."""
         return self.equations.get(rule, rule)
 
+    def layers(self, depth: int) -> int:
+        """How many layers the document counts in a network of so many layers of weights: its L."""
+        return self.number(depth)
+
+
+_J_OF_SAMPLE: Final[Name] = ("J⟨i⟩", r"J^{\langle i\rangle}")
+_J_NUMBERED: Final[Name] = ("J⟨{}⟩", r"J^{{\langle {}\rangle}}")
 
 _ALL: Final = (
     Notation(
@@ -195,7 +223,10 @@ _ALL: Final = (
         cost=r"J(\theta)",
         activation="g",
         derivative="expanded",
-        equations={"BP1": "", "BP2": "", "BP3": "", "BP4": ""},
+        elementwise=(".×", r"\mathbin{.\times}"),
+        equations={"BP1": "", "a - y": "", "BP2": "", "BP3": "", "BP4": ""},
+        sample_cost=_J_OF_SAMPLE,
+        numbered_cost=_J_NUMBERED,
     ),
     Notation(
         "ML15",
@@ -207,7 +238,16 @@ _ALL: Final = (
         times=r" \, ",
         output_first=True,
         accumulates=True,
-        equations={"BP1": "Step 3", "BP2": "Step 4", "BP3": "Step 5", "BP4": "Step 5"},
+        sample_cost=("cost(i)", r"\mathrm{cost}(i)"),
+        numbered_cost=("cost({})", r"\mathrm{{cost}}({})"),
+        equations={
+            "BP1": "",
+            "a - y": "Step 3",
+            "BP2": "Step 4",
+            "BP3": "(3)",
+            "BP4": "(3)",
+            "of many": "Step 5",
+        },
     ),
     Notation(
         "BP1-BP4",
@@ -230,20 +270,24 @@ _ALL: Final = (
         derivative="psi",
         node_output=False,
         through_z=True,
-        equations={"BP1": "(42)", "BP2": "(43)", "BP3": "(46)", "BP4": "(44)"},
+        node_zero=True,
+        elementwise=(".*", r"\mathbin{.*}"),
+        equations={"BP1": "", "a - y": "(42)", "BP2": "(43), (48)", "BP3": "(46)", "BP4": "(44)"},
+        sample_cost=_J_OF_SAMPLE,
+        numbered_cost=_J_NUMBERED,
     ),
     Notation(
         "slides",
         "Back propagation proof (slides)",
         cost="C",
         weight="w",
-        first_layer=0,
         weights_lead_from=False,
         layer="[{}]",
         separator="",
         bias_column=False,
         through_z=True,
-        equations={"BP1": "", "BP2": "", "BP3": "", "BP4": ""},
+        sample_cost=("C⟨i⟩", r"C^{\langle i\rangle}"),
+        equations={"BP1": "", "a - y": "", "BP2": "", "BP3": "", "BP4": ""},
     ),
 )
 

@@ -32,19 +32,25 @@ class OutputErrors:
     def __init__(self, on: NetworkSheet) -> None:
         self.on = on
         self.softmax = self._softmax_targets()
-        self.section = Section(*self._titles(), tuple(self._steps()))
+        self.differences = 0  # outputs whose δ is a - y, a sigmoid's under its cross-entropy
+        steps = tuple(self._steps())
+        self.section = Section(*self._titles(), steps, ((len(steps), len(steps) // len(on.layers[-1])),))
 
     def _titles(self) -> tuple[str, str]:
         on, layer = self.on, self.on.network.depth
         neurons = on.layers[-1].values()
-        error = on.notation.error(layer)
-        if all(neuron.output != neuron.z for neuron in neurons):
+        error, rule = on.notation.error(layer), "BP1"
+        if self.differences == len(neurons) and "a - y" in on.notation.equations:
+            rule, a, y = "a - y", on.notation.output(layer), on.notation.target()
+            text, latex = f"{a[0]} - {y[0]}", f"{a[1]} - {y[1]}"
+        elif all(neuron.output != neuron.z for neuron in neurons):
             slope = on.notation.slope(layer, function=on.function(neurons))
             by_a = derivative_name(name_of(on.cost), on.notation.output(layer))
-            text, latex = f"{by_a[0]} ⊙ {slope[0]}", rf"{by_a[1]} \odot {slope[1]}"
+            times = on.notation.elementwise
+            text, latex = f"{by_a[0]} {times[0]} {slope[0]}", f"{by_a[1]} {times[1]} {slope[1]}"
         else:
             text, latex = derivative_name(name_of(on.cost), on.notation.input_to_neuron(layer))
-        what = titled(on.notation.equation("BP1"), "the error of the output layer")
+        what = titled(on.notation.equation(rule), "the error of the output layer")
         return f"{what}, {error[0]} = {text}", f"{what}, ${error[1]} = {latex}$"
 
     def _steps(self) -> list[Equation]:
@@ -97,10 +103,13 @@ class OutputErrors:
         steps = [equal(of_a, *forms), on.slope_step(neuron)]
         simple = multiply(forms[-1], slope)
         products = [multiply(of_a, on.slope_symbol(neuron)), simple]
+        if not on.notation.labels:
+            products.insert(1, multiply(of_a, on.prime(neuron)))
         is_sigmoid = on.graph.operations[neuron.output] is SIGMOID
         if target is not None and target.form == "ratio" and is_sigmoid:
             simple = difference
             products.append(simple)
+            self.differences += target.coefficient == 1
         steps.append(equal(delta, on.of_cost(neuron.z), *products))
         on.errors[on.network.depth, k] = LayerError(delta, simple)
         require(simple, delta.value)

@@ -37,7 +37,7 @@ def document(heading: str, sections: Sequence[Section], style: Writing, most: in
     lines = [_HEAD + rf"\section*{{{heading}}}"]
     for section in sections:
         lines.append(rf"\subsection*{{{section.latex_title}}}")
-        for step in shortened(section.steps, most):
+        for step in shortened(section, most):
             if isinstance(step, int):
                 lines.append(rf"\dots{{}} and {step} more like these\par")
                 continue

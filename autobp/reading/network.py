@@ -7,6 +7,7 @@ last node that belongs to that sample alone.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -59,6 +60,7 @@ class Network:
         outputs: the first sample's output neurons by index, those too that do not depend on the parameter;
             only those that do, where the samples' costs cannot be told apart.
         softmax: whether the outputs are the softmax of the last z.
+        beside: the first sample's other neurons whose outputs these take in, by layer and index.
     """
 
     by: str
@@ -71,6 +73,7 @@ class Network:
     others: tuple[int, ...]
     outputs: dict[int, NeuronInGraph]
     softmax: bool
+    beside: tuple[NeuronInGraph, ...]
 
 
 def find_network(graph: Graph, target: int) -> Network | None:
@@ -156,7 +159,46 @@ class _Finder:
         softmax = softmax_of(self.graph, {j: neuron.z for j, neuron in outputs.items()})
         if softmax:
             outputs = {j: self._neuron(outputs[j].z, softmax[j], outputs[j].terms) for j in outputs}
-        return Network(by, *place, self.depth, tuple(samples), penalty, others, outputs, bool(softmax))
+        beside: tuple[NeuronInGraph, ...] = ()
+        if samples:
+            layers = samples[0].layers
+            known = itertools.chain(*(layer.values() for layer in layers), outputs.values())
+            beside = self._beside(list(known))
+        return Network(
+            by, *place, self.depth, tuple(samples), penalty, others, outputs, bool(softmax), beside
+        )
+
+    def _beside(self, known: Sequence[NeuronInGraph]) -> tuple[NeuronInGraph, ...]:
+        """The neurons below some, down to the inputs, without those themselves."""
+        found: list[NeuronInGraph] = []
+        seen = {neuron.output for neuron in known}
+        stack = list(known)
+        while stack:
+            neuron = stack.pop()
+            for term in neuron.terms:
+                a, i = term.factor, term.parameter.i
+                if a is None or i is None or a in seen:
+                    continue
+                seen.add(a)
+                z = self._z_of(a, (neuron.layer - 1, i))
+                terms = None if z is None else self.sums.terms(z)
+                if z is not None and terms is not None:
+                    found.append(self._neuron(z, a, terms))
+                    stack.append(found[-1])
+        return tuple(sorted(found, key=lambda neuron: (neuron.layer, neuron.index)))
+
+    def _z_of(self, a: int, neuron: tuple[int, int]) -> int | None:
+        """The z that an output is a function of; None where it is not one of that neuron's alone."""
+        seen: set[int] = set()
+        stack = [a]
+        while stack and len(seen) <= _LARGEST_ACTIVATION:
+            number = stack.pop()
+            if self.sums.owner[number] == neuron and self.sums.is_z(number):
+                return number if self._is_function_of(a, number) else None
+            if number not in seen:
+                seen.add(number)
+                stack.extend(self.graph.parents[number])
+        return None
 
     def _neuron(self, z: int, a: int | None, terms: tuple[Term, ...]) -> NeuronInGraph:
         owner = self.sums.owner[z]

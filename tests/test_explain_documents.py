@@ -1,0 +1,278 @@
+"""What explain() prints in a document's notation is what the document has, mended where the ledger mends it.
+
+For each document its own network is derived. The equations of docs/ledger.md, their letters replaced by that
+network's numbers, have to stand in the derivation, each side as a line or a heading of its own.
+"""
+
+import random
+import re
+
+import pytest
+from test_ledger import ENTRIES
+
+from autobp import MLP, Value, costs
+from autobp.explanation import explain
+from autobp.explanation.formula import Symbol
+
+EQUATIONS = {entry.id: entry.equation for entry in ENTRIES}
+
+
+def derivation(
+    notation, sizes, wrt, activation="sigmoid", bias=True, cost="binary_cross_entropy", m=1, l2=0.0
+):
+    net = MLP(sizes[0], sizes[1:], activation, bias=bias, seed=3)
+    rng = random.Random(0)
+    X = [[round(rng.uniform(-1, 1), 2) for _ in range(sizes[0])] for _ in range(m)]
+    Y = [[rng.randint(0, 1) for _ in range(sizes[-1])] for _ in X]
+    outputs = [net.trace(x).output for x in X]
+    J = costs.COSTS[cost](outputs[0], Y[0]) if m == 1 else costs.COSTS[cost](outputs, Y)
+    return explain(J + costs.l2(net, l2, m) if l2 else J, wrt, notation=notation)
+
+
+# -------------------------------------------------------------------------------- formulas, however typeset
+
+
+def plain(latex):
+    """LaTeX without spaces, dots, brackets and what else only makes it look well."""
+    latex = re.sub(r"\\mathbin\{(\.\\times|\.\*)\}|\.\*|\\odot", "@", latex)
+    latex = re.sub(r"\\(left|right|mathrm|cdot|times)(?![a-z])|\\[,; ]|\*|\s", "", latex)
+    latex = latex.replace("dfrac", "frac").replace(r"J(\theta)", "J").replace(r"J(\Theta)", "J")
+    latex = latex.replace(r"\langlei\rangle", "").replace("cost(i)", "cost")
+    latex = re.sub(r"\\frac\{\\partial\}(\{\\partial.+?\})(J|cost)$", r"\\frac{\\partial\2}\1", latex)
+    latex = re.sub(r"([_^])(\w)", r"\1{\2}", latex)
+    latex = re.sub(r"(\^\{[^{}]*\})(_\{[^{}]*\})", r"\2\1", latex)
+    latex = re.sub(r"\^\{\(?(\w+)\)?T\}", r"^{\1}^{T}", latex)
+    return re.sub(r"\^(?=T)|\^\{\}|[\[\]{}()]", "", re.sub(r"\^\{[tT]\}", "T", latex))
+
+
+def at(formula, **numbers):
+    """The formula with its letters for layers and neurons replaced by numbers: {"l": 2} makes l+1 a 3."""
+
+    def number(part):
+        found = re.fullmatch(r"([a-zA-Z])(?:_\{?(\d)\}?)?([+-]\d)?", part)
+        if found and (name := found[1] + (found[2] or "")) in numbers:
+            return str(numbers[name] + int(found[3] or 0))
+        if re.fullmatch(r"[a-zA-Z]{2,}", part) and all(letter in numbers for letter in part):
+            return "".join(str(numbers[letter]) for letter in part)  # ij, without a comma
+        return part
+
+    def replaced(index):
+        parts = [part.strip("() ") for part in index[2].split(",")]
+        return f"{index[1]}{{{','.join(map(number, parts))}}}"
+
+    formula = re.sub(r"([_^])\{((?:[^{}]|_\{\d\})*)\}", replaced, formula)
+    return re.sub(r"([_^])([a-zA-Z])", lambda index: f"{index[1]}{{{number(index[2])}}}", formula)
+
+
+#: Entries whose mended form is no equation of its own.
+MENDED_IN_PART = {"brawer-42", "brawer-44", "brawer-46"}
+#: A sum over one sample, class or neuron, the mean over one sample, and the factor that is 1 for p > 0.
+ONE_TERM = (
+    r"\\dfrac\{1\}\{m\}(?=\\sum)"
+    r"|\\sum_(?:\{[^{}]*(?:_\{\d\}|_\d)?[^{}]*\}|k)(?:\^\{s_\{?[^{}]*\}?\}|\^\{m\})?"
+    r"|\(1 - I_\{p,0\}\)"
+)
+
+
+def sides(entry, one, **numbers):
+    """The sides of a ledger's equation, mended where it is mended, without the sample's number.
+
+    ``one``: each layer that is summed over has one neuron. Where only a sum's bounds or a class's index is
+    mended, the printed form has the rest.
+    """
+    printed, *mended = EQUATIONS[entry].split("<br> mended: ")
+    equation = printed if entry in MENDED_IN_PART else mended[0] if mended else printed
+    formula = re.search(r"\$`(.+?)`\$", equation)[1]
+    formula = re.sub(
+        r"\^\{\((i|l)\)(T?)\}",
+        lambda found: "" if found[1] == "i" else f"^{{{numbers['l']}{found[2]}}}",
+        formula,
+    )
+    if one:
+        formula = re.sub(ONE_TERM, "", formula)
+    equal = re.split(r"\\equiv|:=|=", at(formula, **numbers))
+    return [in_one_layer(plain(side), one) for side in equal if side.strip()]
+
+
+def in_one_layer(side, one):
+    """The side with y for the only output's target, and for the slides' y^L."""
+    side = re.sub(r"y_(\d)\^\d", r"y_\1", side).replace("A", "a")
+    return side.replace("y_1", "y") if one else side
+
+
+def printed(found, one):
+    """Every line's sides and every heading's formula."""
+    style = found.style.__class__(latex=True, times=found.style.times, sigmoid=found.style.sigmoid)
+    lines = [" ".join(parts) for step in found.steps for parts in step.lines(style)]
+    for section in found.sections:
+        for formula in re.findall(r"\$(.+?)\$", section.latex_title):
+            lines += formula.split(" = ")
+    return {in_one_layer(plain(line), one) for line in lines}
+
+
+# --------------------------------------------------------------------------------- each document's networks
+
+INDUCTION, ML15, NOTE, BRAWER, SLIDES = "induction", "ML15", "BP1-BP4", "Brawer", "slides"
+MANY = {"m": 3, "l2": 0.6}
+QUADRATIC = {"cost": "quadratic"}
+
+#: notation, sizes, what the derivative is by, how; the document's letters; the entries that stand there
+CASES = [
+    (INDUCTION, (3, 1), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "04 06 10 13 16 17"),
+    (INDUCTION, (3, 2), "W1[2,3]", {"bias": False}, {"l": 1, "i": 2, "j": 3}, "26 27"),
+    (INDUCTION, (3, 2, 1), "W1[2,3]", {"bias": False}, {"l": 1, "i": 2, "j": 3}, "28 39 40 47"),
+    (INDUCTION, (3, 2, 2), "W2[1,1]", {"bias": False}, {"l": 2, "i": 1, "j": 1}, "53 54 58"),
+    (ML15, (2, 2, 2, 1), "W1[2,1]", {}, {"l": 1, "i": 2, "j": 1, "L": 4}, "09 10 11 13 17 29"),
+    (ML15, (2, 2, 2, 1), "W1[2,1]", MANY, {"l": 1, "i": 2, "j": 1, "L": 4}, "09 10 11 17 20 22 29"),
+    (ML15, (2, 2, 2, 1), "b1[2]", MANY, {"l": 1, "i": 2, "j": 0, "L": 4}, "21"),
+    (NOTE, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 16 26 27"),
+    (NOTE, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 20 21"),
+    (NOTE, (2, 3, 1), "W2[1,2]", QUADRATIC, {"l": 3, "j": 1, "k": 2, "L": 3}, "11 24 26 27"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "13 17 22 23 25"),
+    (SLIDES, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "33"),
+    (SLIDES, (2, 3, 1), "W2[1,2]", {}, {"l": 3, "j": 2, "i": 1, "L": 3}, "27 31"),
+    (BRAWER, (2, 2, 1), "W1[2,1]", {}, {"l": 2, "p": 2, "q": 1, "L": 3, "k": 1, "k0": 1}, "34 43 48"),
+    (BRAWER, (2, 2, 1), "W1[2,1]", {}, {"l": 1, "p": 2, "q": 1, "L": 3, "k": 1}, "44"),
+    (BRAWER, (2, 2, 1), "b1[2]", {}, {"l": 1, "p": 2, "L": 3}, "46"),
+    (BRAWER, (2, 1), "W1[1,2]", {}, {"l": 1, "p": 1, "q": 2, "L": 2}, "28 42 44"),
+]
+PREFIX = {INDUCTION: "induction", ML15: "ml15", NOTE: "bp", BRAWER: "brawer", SLIDES: "slides"}
+
+
+@pytest.mark.parametrize(("notation", "sizes", "wrt", "how", "letters", "entries"), CASES)
+def test_the_ledgers_equations_stand_in_the_derivation(notation, sizes, wrt, how, letters, entries):
+    one = sizes[-1] == 1
+    lines = printed(derivation(notation, sizes, wrt, **how), one)
+    for number in entries.split():
+        wanted = sides(f"{PREFIX[notation]}-{number}", one, **letters)
+        assert any("_" in side or "^" in side for side in wanted), (number, wanted)
+        assert [side for side in wanted if side not in lines] == [], number
+
+
+def test_a_ledgers_equation_that_is_not_derived_is_missed():
+    """So the test above does look: what is printed there and mended in the ledger does not pass."""
+    lines = printed(derivation(ML15, (2, 2, 2, 1), "W1[2,1]"), True)
+    assert plain(r"(\tilde\Theta^{(3)})^T \delta^{(4)} \odot g'(z^{(3)})") in lines
+    assert plain(r"(\Theta^{(3)})^T \delta^{(4)} \odot g'(z^{(3)})") not in lines
+
+
+# ---------------------------------------------------------------------------------- headings and their tags
+
+TITLES = [
+    (INDUCTION, (3, 2, 1), {"bias": False}, [
+        "The error of the output layer, δ⁽³⁾ = a⁽³⁾ - y",
+        "The error of the layer below, δ⁽²⁾ = θ⁽²⁾ᵀ δ⁽³⁾ .× g(z⁽²⁾)(1 - g(z⁽²⁾))",
+        "The derivative by the weight",
+    ]),
+    (ML15, (2, 2, 2, 1), {}, [
+        "Step 3: the error of the output layer, δ⁽⁴⁾ = a⁽⁴⁾ - y",
+        "Step 4: the error of the layer below, δ⁽³⁾ = Θ̃⁽³⁾ᵀ δ⁽⁴⁾ ⊙ g'(z⁽³⁾), where Θ̃ has no column 0",
+        "Step 4: the error of the layer below, δ⁽²⁾ = Θ̃⁽²⁾ᵀ δ⁽³⁾ ⊙ g'(z⁽²⁾), where Θ̃ has no column 0",
+        "(3): the derivative by the weight",
+    ]),
+    (NOTE, (2, 3, 1), QUADRATIC, [
+        "BP1: the error of the output layer, δ³ = ∂C/∂a³ ⊙ σ'(z³)",
+        "BP2: the error of the layer below, δ² = w³ᵀ δ³ ⊙ σ'(z²)",
+        "BP4: the derivative by the weight",
+    ]),
+    (BRAWER, (2, 2, 1), {}, [
+        "(42): the error of the output layer, δ³ = h³(z³) - y",
+        "(43), (48): the error of the layer below, δ² = θ̃²ᵀ δ³ .* Ψ²(z²), where θ̃ has no column 0",
+        "(44): the derivative by the weight",
+    ]),
+    (BRAWER, (2, 2, 1), QUADRATIC, [
+        "The error of the output layer, δ³ = ∂J/∂h³(z³) .* Ψ³(z³)",
+        "(43), (48): the error of the layer below, δ² = θ̃²ᵀ δ³ .* Ψ²(z²), where θ̃ has no column 0",
+        "(44): the derivative by the weight",
+    ]),
+    (SLIDES, (2, 3, 1), QUADRATIC, [
+        "The error of the output layer, δ^[3] = ∂C/∂a^[3] ⊙ σ'(z^[3])",
+        "The error of the layer below, δ^[2] = w^[3]ᵀ δ^[3] ⊙ σ'(z^[2])",
+        "The derivative by the weight",
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("notation", "sizes", "how", "titles"), TITLES)
+def test_headings_have_the_documents_form_and_number(notation, sizes, how, titles):
+    found = derivation(notation, sizes, "W1[2,1]", **how)
+    assert [section.title for section in found.sections][2:-1] == titles
+
+
+def test_a_derivation_by_an_input_drops_column_0_too():
+    net = MLP(2, [2, 1], "sigmoid", seed=1)
+    x = [Value(0.5, label="x1"), Value(-1.0, label="x2")]
+    text = explain(net(x), x[0], notation=ML15).text
+    assert "∂J(Θ)/∂a⁽¹⁾ = Θ̃⁽¹⁾ᵀ δ⁽²⁾, where Θ̃ has no column 0" in text
+    assert "Θ̃" not in explain(MLP(2, [2, 1], "sigmoid", bias=False)(x), x[0], notation=ML15).text
+
+
+@pytest.mark.parametrize(
+    ("notation", "sizes", "layers"),
+    [(ML15, (2, 2, 2, 1), 4), (BRAWER, (2, 1), 2), (INDUCTION, (3, 2), 2), (NOTE, (2, 3, 1), 3),
+     (SLIDES, (2, 3, 1), 3), ("autobp", (2, 3, 1), 2)],
+)  # fmt: skip
+def test_layers_are_counted_as_the_document_counts_them(notation, sizes, layers):
+    assert f" in a network of {layers} layers" in derivation(notation, sizes, "W1[1,1]").heading
+
+
+@pytest.mark.parametrize(
+    ("notation", "of_one", "whole"),
+    [(ML15, "cost(2)", "J(Θ)"), (INDUCTION, "J⟨2⟩", "J(θ)"), (BRAWER, "J⟨2⟩", "J"), (NOTE, "C⟨2⟩", "C"),
+     (SLIDES, "C⟨2⟩", "C"), ("autobp", "C⟨2⟩", "J")],
+)  # fmt: skip
+def test_a_samples_cost_has_the_documents_name(notation, of_one, whole):
+    found = derivation(notation, (2, 2, 1), "W1[1,1]", m=2)
+    assert found.heading.startswith(f"∂{whole}/∂")
+    assert f"∂{of_one}/∂" in found.text
+    assert ("Cₓ" in found.text) == (notation in (NOTE, "autobp"))
+
+
+# --------------------------------------------------------------------------------- numbers, and their lines
+
+
+@pytest.mark.parametrize("notation", [INDUCTION, ML15, NOTE, BRAWER, SLIDES, "autobp"])
+@pytest.mark.parametrize(
+    ("sizes", "wrt", "m"),
+    [
+        ((3, 2, 2), "W1[1,1]", 1),
+        ((2, 2, 2, 1), "W1[2,1]", 3),
+        ((3, 2, 2), "W2[1,1]", 2),
+        ((4, 4, 4), "b1[3]", 1),
+    ],
+)
+def test_every_number_was_given_or_computed_before(sizes, wrt, m, notation):
+    """Every quantity that a printed line computes with has its own line before that."""
+    found = derivation(notation, sizes, wrt, m=m, l2=0.1 if m > 1 else 0.0)
+    assert "more like these" not in found.text
+    known = set()
+    for step in found.steps:
+        for right, numbers in step.right:
+            if numbers:
+                for symbol in symbols_of(right):
+                    name = re.sub(r"^g\(z(.*)\)$", r"a\1", symbol.text.replace("⟨1⟩", ""))
+                    given = re.match(r"[WwΘθbxyλm]|a(?:⁽¹⁾|¹|\^\[1\])", symbol.text) or symbol.value == 1.0
+                    assert given or name in known, (name, step)
+        known.add(step.left.text)
+
+
+def symbols_of(formula):
+    if isinstance(formula, Symbol):
+        return [formula]
+    return [symbol for operand in formula.operands for symbol in symbols_of(operand)]
+
+
+@pytest.mark.parametrize("notation", [INDUCTION, ML15, NOTE, BRAWER, SLIDES, "autobp"])
+@pytest.mark.parametrize("sizes", [(2, 2, 2, 1), (3, 3, 3, 2), (2, 12, 12, 4)])
+def test_no_line_is_longer_than_it_should_be(notation, sizes):
+    lines = derivation(notation, sizes, "W1[2,1]", m=3, l2=0.6).text.splitlines()
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_middle_of_a_layer_is_left_out_by_whole_neurons_and_never_the_outputs():
+    text = derivation("autobp", (2, 12, 12, 2), "W1[2,1]").text
+    forward = text[text.index("Forward") : text.index("BP1")]
+    assert forward.count("more like these") == 2  # of either hidden layer
+    for name in ("z1[1]", "a1[1]", "z1[12]", "a1[12]", "z3[1]", "a3[1]", "z3[2]", "a3[2]"):
+        assert f"\n  {name} = " in forward
+    assert "… and 18 more like these" in forward
