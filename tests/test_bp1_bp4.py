@@ -301,6 +301,21 @@ def test_bp_29_small_inputs_make_small_gradients():
     assert gradients[1] < 1e-2 * gradients[0]
     assert gradients[2] < 1e-2 * gradients[1]
 
+    # the inputs of a weight are the activations of any layer: hidden ones near 0 too
+    gradients = []
+    for factor in (1.0, 1e-3, 1e-6):
+        _, n = one_sample(*network(CASES[1], seed=0))
+        n.w[2], n.b[2] = factor * n.w[2], factor * n.b[2]  # tanh, whose activations go to 0 with z
+        W, B = {l: values(n.w[l]) for l in n.w}, {l: values(n.b[l]) for l in n.b}
+        _, a = with_bias_vector(W, B, values(n.x), n.sigma)
+        by_weight = partial(n.cost(a[n.L], n.y), W[3])
+        assert np.abs(by_weight).max() <= np.abs(numbers(a[2])).max()  # |δ^L| is less than 1 here
+        gradients.append(np.abs(by_weight).max())
+        dw, _ = five_steps(n, n.x, n.y)
+        agree(by_weight, dw[3])
+    assert gradients[1] < 1e-2 * gradients[0]
+    assert gradients[2] < 1e-2 * gradients[1]
+
 
 # ---------------------------------------------------------------------------------------- the five steps
 
@@ -336,3 +351,64 @@ def test_bp_31_gradient_of_an_average_is_the_mean_over_samples(case):
             differ(db, db_x[l])
         agree(dw, sum(dw_x[l] for dw_x, _ in steps) / 3)
         agree(db, sum(db_x[l] for _, db_x in steps) / 3)
+
+
+# ---------------------------------------------------------------------------------------- what the prose says
+
+
+def test_bp_32_rate_by_the_weighted_input_and_not_by_the_error(net):
+    graph, n = net
+    L, j = n.L, 0
+    delta = partial(graph.C, graph.z[L])
+    agree(delta, derivative(lambda z: cost_after(n, L)(n.sigma[L](z)), n.z[L]))
+
+    # move z_j alone: both C and δ_j change, and C by δ_j is another rate
+    def moved(step):
+        z = n.z[L].copy()
+        z[j] += step
+        a = n.sigma[L](z)
+        return n.cost(a, n.y), (n.nabla(a, n.y) * n.sigma[L].slope(z))[j]
+
+    (C_1, delta_1), (C_2, delta_2) = moved(1e-5), moved(-1e-5)
+    rate = (C_1 - C_2) / 2e-5
+    assert rate == pytest.approx(delta[j], rel=1e-6)
+    differ((C_1 - C_2) / (delta_1 - delta_2), delta[j])
+
+
+def test_bp_33_rate_by_the_bias_and_not_by_an_error(net):
+    graph, n = net
+    for l in n.sigma:
+        by_bias = partial(graph.C, graph.b[l])
+        of_bias = lambda b, l=l: cost_after(n, l)(n.sigma[l](z_of(n, l)(n.a[l - 1], b=b)))  # noqa: E731
+        agree(by_bias, derivative(of_bias, n.b[l]))
+        # a rate by δ^l is another number: C has moved by δ², and δ by ∂δ/∂b δ, along the gradient
+        step = 1e-5 * n.delta[l]
+
+        def at(sign, l=l, step=step):
+            moved = SimpleNamespace(**{**vars(n), "b": {**n.b, l: n.b[l] + sign * step}})
+            moved.z, moved.a = with_bias_vector(moved.w, moved.b, n.x, n.sigma)
+            return n.cost(moved.a[n.L], n.y), error_by_definition(moved, l)
+
+        (C_1, delta_1), (C_2, delta_2) = at(1), at(-1)
+        by_error = (C_1 - C_2) / (delta_1 - delta_2)
+        differ(by_error, by_bias)
+
+
+def test_bp_35_error_is_not_affected_by_the_height_of_the_cost(net):
+    graph, n = net
+    higher = graph.C + 5.0
+    for l in n.sigma:
+        agree(partial(higher, graph.z[l]), partial(graph.C, graph.z[l]), n.delta[l])
+    differ(higher.data, graph.C.data)
+    # what changes with z_j^l is C, and δ_j^l is how fast
+    for l in n.sigma:
+        agree(partial(graph.C, graph.z[l]), error_by_definition(n, l))
+
+
+def test_bp_37_each_neuron_contributes_its_weighted_error(deep_net):
+    graph, n = deep_net
+    for l in range(2, n.L):
+        for j in range(n.sizes[l - 1]):
+            contributed = [n.w[l + 1][k, j] * n.delta[l + 1][k] for k in range(n.sizes[l])]
+            agree(partial(graph.C, graph.a[l][j]), sum(contributed))
+            agree(partial(graph.C, graph.z[l][j]), sum(contributed) * n.sigma[l].slope(n.z[l][j]))

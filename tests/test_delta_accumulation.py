@@ -89,12 +89,21 @@ def accumulated(n):
     return Delta
 
 
-def test_ml15_04_input_needs_its_bias_unit(net):
-    graph, n = net
-    x = n.X[0]
+def input_needs_its_bias_unit(graph, n, i):
+    """z^(2) of a sample: Θ^(1) has a column more than x has entries."""
+    x = n.X[i]
     cannot_be_computed(lambda: n.theta[1] @ x)
-    agree(numbers(graph.z[0][2]), n.theta[1] @ np.append(1.0, x))
-    agree(partial(graph.z[0][2][0], graph.Theta[1][0]), np.append(1.0, x))
+    agree(numbers(graph.z[i][2]), n.theta[1] @ np.append(1.0, x))
+    agree(partial(graph.z[i][2][0], graph.Theta[1][0]), np.append(1.0, x))
+
+
+def test_ml15_04_input_needs_its_bias_unit(net):
+    input_needs_its_bias_unit(*net, i=0)
+
+
+def test_ml15_16_input_of_each_sample_needs_its_bias_unit(net):
+    for i in range(net[1].m):
+        input_needs_its_bias_unit(*net, i)
 
 
 def test_ml15_08_error_is_with_respect_to_z(net):
@@ -259,3 +268,24 @@ def test_ml15_29_hidden_error_has_its_slope(intuition_net):
     agree(delta_2, weighted * slope(n.z[0][2][1]))
     # nor does the layer that is printed, Θ^(3), have the row that the second term asks for
     assert n.theta[3].shape == (1, 3)
+
+
+def test_ml15_30_no_error_of_the_input_is_needed(net):
+    graph, n = net
+    for i in range(n.m):
+        assert sorted(n.delta[i]) == [2, 3, 4]
+        for l in (1, 2, 3):
+            agree(partial(graph.cost[i], graph.Theta[l]), np.outer(n.delta[i][l + 1], n.a[i][l]))
+        # "there might be an error": the cost does change with the input
+        by_input = without_column_0(n.theta[1]).T @ n.delta[i][2]
+        agree(partial(graph.cost[i], graph.a[i][1][1:]), by_input)
+
+
+def test_ml15_32_errors_back_to_the_first_hidden_layer(net):
+    graph, n = net
+    for i in range(n.m):
+        delta = n.a[i][L] - n.Y[i]
+        for l in range(L - 1, 1, -1):
+            delta = without_column_0(n.theta[l]).T @ delta * slope(n.z[i][l])
+            agree(partial(graph.cost[i], graph.z[i][l]), delta)
+        assert l == 2

@@ -65,7 +65,7 @@ def at(formula, **numbers):
 
 
 #: Entries whose mended form is no equation of its own.
-MENDED_IN_PART = {"brawer-42", "brawer-44", "brawer-46"}
+MENDED_IN_PART = {"induction-40", "brawer-42", "brawer-44", "brawer-46"}
 #: A sum over one sample, class or neuron, the mean over one sample, and the factor that is 1 for p > 0.
 ONE_TERM = (
     r"\\dfrac\{1\}\{m\}(?=\\sum)"

@@ -139,9 +139,21 @@ def by_theta(n, i, l, of):
     return derivative(through_the_network, n.theta[l][1:])
 
 
+def as_written(theta, output, C):
+    """Σ_k θ_jk h(z_k) C_jk for all j, term by term."""
+    nodes = range(len(output))
+    return np.array([sum(theta[j, k] * output[k] * C[j, k] for k in nodes) for j in range(len(theta))])
+
+
 def sum_by_theta(n, i, l, wrt):
     """∂/∂θ^wrt Σ_k θ_jk^l h^l(z_k^l) C_jk^l for all j, z depending on the θ of earlier layers."""
-    return by_theta(n, i, wrt, lambda z, output: z[l + 1])
+
+    def total(free_rows):
+        theta = {**n.theta, wrt: with_row_0(free_rows)}
+        _, output = forward(theta, n.C, n.h, n.z[i][1])
+        return as_written(theta[l], output[l], n.C[l])
+
+    return derivative(total, n.theta[wrt][1:])
 
 
 def rows(shape):
@@ -389,8 +401,11 @@ def error_has_its_own_target(graph, n):
     classes = range(1, n.s[n.L] + 1)
     for i in range(n.m):
         delta = partial(graph.cost[i], graph.z[i][n.L])
-        h, y = n.output[i][n.L], n.y[i]
-        agree(delta[1:], [(h[p] - y[p]) * (1 - I(p, 0)) for p in classes])
+        h, y = n.output[i][n.L], np.append(0.25, n.y[i][1:])  # there is no y_0: any number in its place
+        error = [(h[p] - y[p]) * (1 - I(p, 0)) for p in range(n.s[n.L] + 1)]
+        agree(delta, error)
+        differ(delta, h - y)  # at p = 0 the factor alone makes it 0
+        vanishes(error[0])
         vanishes(delta[0])
         vanishes(n.delta[i][n.L][0])
         for one in classes:
@@ -421,7 +436,7 @@ def test_brawer_23_last_values_by_the_last_weights(net):
     graph, n = net
     L, output = n.L, n.output[0][n.L - 1]
     sum_alone = derivative(
-        lambda free_rows: next_values(with_row_0(free_rows), n.C[L - 1], output), n.theta[L - 1][1:]
+        lambda free_rows: as_written(with_row_0(free_rows), output, n.C[L - 1]), n.theta[L - 1][1:]
     )
     agree(partial(graph.z[0][L], graph.theta[L - 1]), sum_alone)
 
@@ -754,8 +769,12 @@ def test_brawer_47_sum_as_a_matrix_product(net):
         theta, delta = n.theta[l][1:], n.delta[0][l + 1][1:]  # s_(l+1) × (s_l + 1), and s_(l+1)
         product = theta.T @ delta
         for p in range(1, n.s[l] + 1):
-            by_entry = sum(n.delta[0][l + 1][k] * n.theta[l][k, p] for k in range(1, n.s[l + 1] + 1))
-            agree(partial(graph.cost[0], graph.output[0][l][p]), by_entry, product[p])
+            terms = [n.delta[0][l + 1][k] * n.theta[l][k, p] for k in range(1, n.s[l + 1] + 1)]
+            agree(partial(graph.cost[0], graph.output[0][l][p]), sum(terms), product[p])
+            for stop in range(1, len(terms)):  # printed, the sum has no end: none but s_(l+1) will do
+                differ(product[p], sum(terms[:stop]))
+        with pytest.raises(IndexError):
+            n.theta[l][n.s[l + 1] + 1]
 
 
 def test_brawer_48_column_0_is_dropped(net):
@@ -765,3 +784,100 @@ def test_brawer_48_column_0_is_dropped(net):
         Psi = n.Psi[0][l][1:]
         cannot_be_computed(lambda theta=theta, delta=delta, Psi=Psi: (theta.T @ delta) * Psi)
         agree(partial(graph.cost[0], graph.z[0][l][1:]), (theta[:, 1:].T @ delta) * Psi)
+
+
+# ---------------------------------------------------------------------------------------- what the prose says
+
+
+def test_brawer_t8_C_of_the_first_layer(net):
+    graph, n = net
+    agree(n.C[1], np.ones_like(n.theta[1]))
+    by_output = partial(graph.z[0][2][1:], graph.output[0][1])
+    agree(by_output, n.theta[1][1:])  # C stands between, and is 1
+
+
+def test_brawer_t9_values_of_layer_2_are_linear_in_x(net):
+    graph, n = net
+    x, step = n.z[0][1], np.append(0.0, np.arange(1.0, n.s[1] + 1))
+    values_at = [next_values(n.theta[1], n.C[1], x + t * step) for t in (0.0, 1.0, 2.0)]
+    agree(values_at[2] - values_at[1], values_at[1] - values_at[0], n.theta[1] @ step)
+    agree(partial(graph.z[0][2], graph.z[0][1]), n.theta[1])
+    h = [n.h[2](z) for z in values_at]  # which h of layer 2 is not
+    differ(h[2] - h[1], h[1] - h[0])
+
+
+def test_brawer_t10_values_do_not_depend_on_later_weights(net):
+    graph, n = net
+    for l in range(2, n.L + 1):
+        vanishes(partial(graph.z[0][l - 1][1:], graph.theta[l - 1]))
+        by_weight = partial(graph.z[0][l][1:], graph.theta[l - 1])
+        differ(by_weight, np.zeros_like(by_weight))
+
+
+def test_brawer_t11_a_value_depends_on_all_weights_before_it(net):
+    graph, n = net
+    for layer in range(3, n.L + 1):
+        for l in range(1, layer - 1):  # further back than the θ that leads there
+            by_weight = partial(graph.z[0][layer][1:], graph.theta[l])
+            differ(by_weight, np.zeros_like(by_weight))
+            agree(by_weight, by_theta(n, 0, l, lambda z, output, layer=layer: z[layer])[1:])
+        for l in range(layer, n.L):  # which (17) needs: not on those after it
+            vanishes(partial(graph.z[0][layer], graph.theta[l]))
+
+
+def test_brawer_t12_derivative_of_an_output_times_its_weight(net):
+    graph, n = net
+    for l in range(3, n.L + 1):
+        for j in range(1, n.s[l] + 1):
+            for p in range(1, n.s[l - 1] + 1):
+                output, z = graph.output[0][l - 1][p], graph.z[0][l - 1][p]
+                by_bias = partial(graph.z[0][l][j], graph.theta[l - 2][p - 1, 0])
+                agree(by_bias, n.theta[l - 1][j, p] * partial(output, z))
+                agree(by_bias, partial(graph.z[0][l][j], output) * partial(output, z))
+
+
+def test_brawer_t13_M_00_is_not_used(net):
+    graph, n = net
+    M = [{l: M_i[l].copy() for l in M_i} for M_i in n.M]
+    for M_i in M:
+        for l in M_i:
+            M_i[l][0, 0] = np.nan
+    without = SimpleNamespace(**{**vars(n), "M": M})
+    L = n.L
+    for p, q in rows(n.theta[L - 3].shape):
+        agree(three_layers_back(without, p, q, first_k_0=1), three_layers_back(n, p, q, first_k_0=1))
+    for k_0 in range(1, n.s[L] + 1):
+        found = two_layers_before(n, k_0, lambda k, p: without.M[0][L - 1][k, p])
+        agree(partial(graph.z[0][L][k_0], graph.theta[L - 2]), found)
+
+
+def test_brawer_t15_dimension_of_the_errors(net):
+    graph, n = net
+    for l in range(1, n.L):
+        theta, delta, Psi = n.theta[l][1:, 1:], n.delta[0][l + 1][1:], n.Psi[0][l][1:]
+        error = (theta.T @ delta) * Psi
+        assert error.shape == (n.s[l],)
+        assert n.theta[l].shape[1] == n.s[l] + 1
+        agree(partial(graph.cost[0], graph.z[0][l][1:]), error)
+
+
+def test_brawer_t16_dimension_of_Psi(net):
+    graph, n = net
+    for l in range(1, n.L):
+        theta, delta, Psi = n.theta[l][1:, 1:], n.delta[0][l + 1][1:], n.Psi[0][l][1:]
+        assert Psi.shape == (n.s[l],)
+        agree(np.diag(partial(graph.output[0][l][1:], graph.z[0][l][1:])), Psi)
+        for p in range(2, n.s[l]):  # p is any of 1 to s_l; with fewer entries it does not conform
+            cannot_be_computed(lambda p=p, Psi=Psi, theta=theta, delta=delta: (theta.T @ delta) * Psi[:p])
+
+
+def test_brawer_t17_bias_weights_enter_through_h_and_Psi_alone(net):
+    graph, n = net
+    theta = {l: n.theta[l].copy() for l in n.theta}
+    for l in theta:
+        theta[l][1:, 0] = np.nan  # h and Psi stay those of the forward pass
+    for i in range(n.m):
+        delta = n.delta[i][n.L][1:]
+        for l in range(n.L - 1, 0, -1):
+            agree(partial(graph.cost[i], graph.theta[l]), np.outer(delta, n.C[l][1] * n.output[i][l]))
+            delta = np.array([(delta @ theta[l][1:, p]) * n.Psi[i][l][p] for p in range(1, n.s[l] + 1)])

@@ -114,6 +114,30 @@ def net_3x2x2(request):
     return network([3, 2, 2], request.param)
 
 
+# ------------------------------------------------------------------------------------------------ the cost
+
+
+def test_induction_03_cost_is_summed_over_the_outputs(net_3x1, net_3x2):
+    graph, n = net_3x1
+    agree(graph.J.data, -n.y[1] * np.log(n.a[2][1]) - (1 - n.y[1]) * np.log(1 - n.a[2][1]))
+
+    graph, n = net_3x2
+    of_output = [-n.y[k] * np.log(n.a[2][k]) - (1 - n.y[k]) * np.log(1 - n.a[2][k]) for k in (1, 2)]
+    agree(graph.J.data, sum(of_output))
+    for one in of_output:  # as printed, without Σ_k, it is the cost of one output
+        differ(graph.J.data, one)
+
+
+def test_induction_66_weight_from_j_to_i(net_3x2x2):
+    graph, n = net_3x2x2
+    for l in (1, 2):
+        agree(partial(graph.z[l + 1].array, graph.a[l].array), n.arrays.theta[l])
+        for i in (1, 2):
+            for j in range(1, n.arrays.theta[l].shape[1] + 1):
+                by_weight = partial(graph.z[l + 1].array, graph.theta[l][i, j])
+                agree(by_weight, n.a[l][j] * np.eye(2)[i - 1])  # the j-th output, into the i-th alone
+
+
 # -------------------------------------------------------------------------------------------------- 3×1
 
 
@@ -327,7 +351,7 @@ def test_induction_39_weight_2_3(net_3x2x1):
     hidden_weight(*net_3x2x1, i=2, j=3)
 
 
-def test_induction_40_every_weight_of_the_first_layer(net_3x2x1):
+def test_induction_40_every_weight_of_the_first_layer(net_3x2x1, net_3x2x2):
     graph, n = net_3x2x1
     l = 1
     formula = [
@@ -339,12 +363,38 @@ def test_induction_40_every_weight_of_the_first_layer(net_3x2x1):
     ]
     agree(partial(graph.J, graph.theta[l].array), formula)
 
+    graph, n = net_3x2x2
+    gradient = partial(graph.J, graph.theta[l].array)
+    error = [hidden_error_of_output_1(n, l, i) for i in (1, 2)]
+    differ(gradient, np.outer(error, n.arrays.a[l]))
+    agree(gradient, np.outer([hidden_error_of_all(n, l, i) for i in (1, 2)], n.arrays.a[l]))
 
-def test_induction_41_hidden_error_in_general_form(net_3x2x1):
+
+def hidden_error_of_output_1(n, l, i):
+    """The right side of display 31, which has output 1 alone."""
+    return (n.a[l + 2][1] - n.y[1]) * n.theta[l + 1][1, i] * n.slope(l + 1, i)
+
+
+def hidden_error_of_all(n, l, i):
+    return sum((n.a[l + 2][k] - n.y[k]) * n.theta[l + 1][k, i] for k in (1, 2)) * n.slope(l + 1, i)
+
+
+def test_induction_41_hidden_error_in_general_form(net_3x2x1, net_3x2x2):
     graph, n = net_3x2x1
     l = 1
     delta = [(n.a[l + 2][1] - n.y[1]) * n.theta[l + 1][1, i] * n.slope(l + 1, i) for i in (1, 2)]
     agree(partial(graph.J, graph.z[l + 1].array), delta)
+
+    graph, n = net_3x2x2  # with two outputs, the first of them is not all
+    delta = partial(graph.J, graph.z[l + 1].array)
+    differ(delta, [hidden_error_of_output_1(n, l, i) for i in (1, 2)])
+    agree(delta, [hidden_error_of_all(n, l, i) for i in (1, 2)])
+    # nor is layer l + 2 the last in a deeper network: 3×2×1×1
+    graph, n = network([3, 2, 1, 1], seed=0)
+    delta = partial(graph.J, graph.z[2].array)
+    differ(delta, [hidden_error_of_output_1(n, 1, i) for i in (1, 2)])
+    delta_3 = (n.a[4][1] - n.y[1]) * n.theta[3][1, 1] * n.slope(3, 1)
+    agree(delta, [delta_3 * n.theta[2][1, i] * n.slope(2, i) for i in (1, 2)])
 
 
 def test_induction_42_hidden_error(net_3x2x1):

@@ -26,7 +26,10 @@ STATUSES = ("definition", "fact", "false", "misprint")
 NO_TEST = "—"
 
 #: Misprints that no number can show: a word, or a symbol that means nothing as printed.
-OF_NOTATION_ALONE = {"ml15-15", "ml15-23", "bp-02", "brawer-t1", "brawer-t4", "slides-06"}
+OF_NOTATION_ALONE = {
+    "induction-67", "ml15-03", "ml15-15", "ml15-23", "bp-02", "bp-34", "bp-36",
+    "brawer-t1", "brawer-t4", "brawer-t14", "slides-06",
+}  # fmt: skip
 
 #: Displayed formulas by document, counted in the documents themselves, from the first to the last: 47 between
 #: double dollars in the induction proof, two of which only say what .× is; 14 in ML15; the 9 numbered ones of

@@ -235,6 +235,18 @@ def test_gradient_is_that_of_torch(hidden, output, cost):
         close(result.delta[l + 1] / len(X), z[l].grad.numpy())
 
 
+@pytest.mark.parametrize(("name", "slopes"), [("relu", [0.0, 0.0, 1.0]), ("leaky_relu", [0.01, 0.01, 1.0])])
+def test_derivative_of_an_activation_at_its_kink(name, slopes):
+    assert matrix.ACTIVATIONS[name][1](np.array([-1e-300, 0.0, 1e-300])).tolist() == slopes
+
+
+def test_derivative_of_the_hinge_at_its_kink():
+    nabla = matrix.COSTS["hinge"][1]
+    a = np.array([[1.0, 1.0 - 2**-53, 1.0 + 2**-52]])  # at the margin, below and above
+    assert nabla(a, np.ones_like(a)).tolist() == [[0.0, -1.0, 0.0]]
+    assert nabla(-a, -np.ones_like(a)).tolist() == [[0.0, 1.0, 0.0]]
+
+
 def test_derivative_at_a_kink_is_that_of_torch():
     torch = pytest.importorskip("torch")
     for name in ("relu", "leaky_relu", "elu"):

@@ -19,6 +19,8 @@ from networks import (
     SOFTPLUS,
     TANH,
     agree,
+    cannot_be_computed,
+    cost_after,
     cross_entropy,
     derivative,
     differ,
@@ -111,6 +113,14 @@ def weighted_input(n, l):
     return lambda a, w=n.w[l], b=n.b[l]: w @ a + b
 
 
+def shape_is_of_layer(shape, n, l):
+    """(n_l,): e, as printed, is no layer of the network, and for no other layer does n_e do in its place."""
+    assert shape == (n.n[l],)
+    others = [n.n[e] for e in n.n if n.n[e] != n.n[l]]
+    assert others
+    assert all(shape != (n_e,) for n_e in others)
+
+
 # -------------------------------------------------------------------------------------------- what we know
 
 
@@ -129,8 +139,13 @@ def test_slides_04_shapes(net):
         assert graph.z[l].shape == graph.b[l].shape == (n.n[l],)
         assert graph.w[l].shape == (n.n[l], n.n[l - 1])
         assert graph.a[l - 1].shape == (n.n[l - 1],)
+        shape_is_of_layer(graph.z[l].shape, n, l)
+        shape_is_of_layer(graph.a[l - 1].shape, n, l - 1)
         column = n.w[l] @ n.a[l - 1].reshape(n.n[l - 1], 1) + n.b[l].reshape(n.n[l], 1)
         agree(numbers(graph.z[l]).reshape(n.n[l], 1), column)
+        for e in n.n:  # w of the shape n_e × n_(e-1) meets a^(l-1) for e = l alone, or where sizes repeat
+            if e > 1 and n.n[e - 1] != n.n[l - 1]:
+                cannot_be_computed(lambda e=e, l=l: np.ones((n.n[e], n.n[e - 1])) @ n.a[l - 1])
 
 
 def test_slides_05_activation_vectorised(net):
@@ -347,7 +362,7 @@ def test_slides_35_bias_gradient_as_vector(net):
     graph, n = net
     delta = errors(n)
     for l in n.sigma:
-        assert partial(graph.C, graph.b[l]).shape == (n.n[l],)
+        shape_is_of_layer(partial(graph.C, graph.b[l]).shape, n, l)
         agree(partial(graph.C, graph.b[l]), delta[l])
 
 
@@ -357,7 +372,7 @@ def test_slides_35_bias_gradient_as_vector(net):
 def test_slides_36_output_error(net):
     graph, n = net
     delta = partial(graph.C, graph.z[n.L])
-    assert delta.shape == (n.n[n.L],)
+    shape_is_of_layer(delta.shape, n, n.L)
     agree(delta, (n.a[n.L] - n.y) * slope(n, n.L))
 
 
@@ -365,8 +380,11 @@ def test_slides_37_error(deep_net):
     graph, n = deep_net
     for l in range(2, n.L):
         delta = partial(graph.C, graph.z[l])
-        assert delta.shape == (n.n[l],)
+        shape_is_of_layer(delta.shape, n, l)
         agree(delta, (n.w[l + 1].T @ errors(n)[l + 1]) * slope(n, l))
+        for e in n.w:  # of the weights w it is those of layer l + 1
+            if n.w[e].shape[0] != n.w[l + 1].shape[0]:
+                cannot_be_computed(lambda e=e, l=l: n.w[e].T @ errors(n)[l + 1])
 
 
 def test_slides_38_bias_gradient(net):
@@ -493,3 +511,35 @@ def test_slides_55_output_error_of_a_mean(m):
     delta, a = partial(mean, Z), SIGMOID(z)
     differ(delta, a - y)
     agree(delta, (a - y) / m)
+
+
+@pytest.mark.parametrize("K", [2, 4])
+def test_slides_56_a_softmax_takes_its_whole_jacobian(K):
+    random = np.random.default_rng(K)
+    z, y = random.normal(size=K), np.eye(K)[0]
+    Z = values(z)
+    exponentials = np.array([z_k.exp() for z_k in Z])
+    delta = partial(quadratic(exponentials / exponentials.sum(), y), Z)
+    a = np.exp(z) / np.exp(z).sum()
+    differ(delta, (a - y) * a * (1 - a))  # σ'(z) taken for each output by itself
+    jacobian = np.diag(a) - np.outer(a, a)
+    agree(delta, jacobian.T @ (a - y))
+    if K == 2:  # where the other output's part is as large as its own
+        agree(delta, 2 * (a - y) * a * (1 - a))
+
+
+def test_slides_57_error_is_the_change_of_the_cost(net):
+    graph, n = net
+    for l in n.sigma:
+        delta = partial(graph.C, graph.z[l])
+        for j in range(n.n[l]):
+
+            def change(epsilon, l=l, j=j):
+                z = n.z[l].copy()
+                z[j] += epsilon
+                return cost_after(n, l)(n.sigma[l](z)) - cost_after(n, l)(n.a[l])
+
+            errors_of = [abs(change(epsilon) - delta[j] * epsilon) for epsilon in (1e-2, 1e-3, 1e-4)]
+            assert errors_of[0] < 1e-3
+            assert errors_of[1] < 1e-5  # ≈ up to ε²
+            assert errors_of[2] < 1e-7
