@@ -42,9 +42,9 @@ class BothSides:
         return 0 if agree else 1
 
 
-def entries(name: str, shape: tuple[int, ...], columns_from: int = 1) -> list[str]:
+def entries(name: str, shape: tuple[int, ...], columns_from: int = 1, rows_from: int = 1) -> list[str]:
     """Names of a vector's or a matrix's entries, counted from 1, as on paper: W[1,1], W[1,2], …"""
-    first = (1, columns_from)
+    first = (rows_from, columns_from)
     return [
         f"{name}[{','.join(str(i + start) for i, start in zip(index, first, strict=False))}]"
         for index in np.ndindex(*shape)
@@ -55,9 +55,3 @@ def grad(nodes: Any) -> Any:
     """∂root/∂node of each Value in an array, after root.backward()."""
     nodes = np.asarray(nodes, dtype=object)
     return np.array([node.grad for node in nodes.flat]).reshape(nodes.shape)
-
-
-def data(nodes: Any) -> Any:
-    """The number in each Value of an array."""
-    nodes = np.asarray(nodes, dtype=object)
-    return np.array([node.data for node in nodes.flat]).reshape(nodes.shape)

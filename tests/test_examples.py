@@ -61,3 +61,49 @@ def test_a_difference_or_a_nan_is_never_lost(formula):
         f"table.row('x', 1.0, {formula}); table.row('y', 1.0, 1.0); raise SystemExit(table.verdict())"
     )
     assert run("-c", script).returncode == 1
+
+
+#: What each script's page prints, and the script does not follow.
+MENDED = {
+    "induction_proof": ["one y^(i) for both outputs", "breaks off"],
+    "delta_accumulation": ["λ Θ_ij for λ/m Θ_ij", "0 - y", "no minus in cost(i)", "column 0 of Θ", "its g'"],
+    "bp1_bp4": ["m × 1, where they are n × 1", "means too"],
+    "general_equations": ["y for y_p", "from i = 0", "column 0", "M_k0 is 0, which it is not"],
+    "vectorised_proof": ["plus for a minus", "- y - y + a for a - ay - y + ay", "z_j^l for", "a softmax"],
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_says_what_its_page_has_where_it_prints_a_mended_form(script):
+    printed = run(f"examples/{script}.py").stdout
+    words = " ".join(printed[printed.index("Mended here: ") :].split())
+    for slip in MENDED[script]:
+        assert slip in words
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_formulas_take_no_number_from_the_graph(script):
+    """A graph whose every number is off by a billionth: then both sides differ, for each has its own pass."""
+    off = f"""
+import autobp, runpy
+right = autobp.Value.sigmoid
+autobp.Value.sigmoid = lambda z: right(z) * (1 + 1e-9)
+runpy.run_path("examples/{script}.py", run_name="__main__")
+"""
+    finished = run("-c", off)
+    assert finished.returncode == 1, finished.stdout + finished.stderr
+    assert "the sides DIFFER" in finished.stdout
+
+
+def test_what_the_documents_name_is_printed():
+    delta = run("examples/delta_accumulation.py").stdout
+    assert [f"Δ after sample {i}" in delta for i in (1, 2, 3)] == [True] * 3
+    assert delta.count("  Δ^(1)[1,0]") == 3
+    brawer = run("examples/general_equations.py").stdout
+    for name in ("C_1q^2 = [1.313", "  z^2[0] ", "  z^4[2] ", "  M^2[1,0] ", "  M^3[2,2] "):
+        assert name in brawer
+    induction = run("examples/induction_proof.py").stdout
+    parts = induction[induction.index("breaks off, of 3×2×2") :]
+    assert "∂J(θ)/∂a⁽³⁾₁ · ∂a⁽³⁾₁/∂z⁽³⁾₁ · ∂z⁽³⁾₁/∂a⁽²⁾₁" in parts  # part 1
+    assert "∂J(θ)/∂a⁽³⁾₂ · ∂a⁽³⁾₂/∂z⁽³⁾₂ · ∂z⁽³⁾₂/∂a⁽²⁾₁" in parts  # part 2
+    assert "((a⁽³⁾₁ - y₁) · θ⁽²⁾₁₁ + (a⁽³⁾₂ - y₂) · θ⁽²⁾₂₁) · g(z⁽²⁾₁) · (1 - g(z⁽²⁾₁))" in parts
