@@ -6,8 +6,8 @@ NumPy (or by a function of the caller's), and reports the largest difference in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,17 @@ from autobp.arguments import numbers
 from autobp.engine import Value
 from autobp.functions import mean
 from autobp.in_matrices import OfOutputs, activations_in_matrices, cost_in_matrices, names_of
+from autobp.mistakes import Problem, Way, forward, gradients, likely, problem_of, same
 from autobp.nn import MLP
+from autobp.returned import Given, Returned, call
 
 #: The largest difference that rounding can explain, as a part of the witness's largest entry.
 TOLERANCE = 1e-12
 #: Of the sum of the absolute terms of a mean over the samples: 32 units in the last place.
 _OF_TERMS = 32 * 2.0**-53
+
+#: What differs by less may be float32.
+_OF_SINGLE = 1e-4
 
 Array = NDArray[np.float64]
 
@@ -40,6 +45,8 @@ class Row(Agreement):
         absolute: the largest absolute difference.
         relative: the same divided by the witness's largest absolute entry.
         rounding: what the rounding of the samples' terms explains, which may cancel one another.
+        follows: whether it differs, and yet is right given the δ that a function returned: the mistake lies
+            before it.
     """
 
     equation: str
@@ -49,6 +56,7 @@ class Row(Agreement):
     absolute: float
     relative: float
     rounding: float = 0.0
+    follows: bool = False
 
     @property
     def ok(self) -> bool:
@@ -74,7 +82,8 @@ class Report(Agreements[Row]):
         against: what the graph was compared with, for the table's head.
         sizes: the network's layer sizes.
         n_samples: m.
-        causes: what may be wrong, the likeliest first, where something differs.
+        causes: what may be wrong, the likeliest first, where something differs; and which arguments a
+            function has changed, which is wrong whatever it returned.
     """
 
     rows: tuple[Row, ...]
@@ -88,6 +97,17 @@ class Report(Agreements[Row]):
         """The rows."""
         return self.rows
 
+    @property
+    def ok(self) -> bool:
+        """Whether every equation agrees, and no argument was changed."""
+        return super().ok and not self.causes
+
+    @property
+    def first_failure(self) -> Row | None:
+        """The first equation that is wrong by itself; None where all agree."""
+        failed = [row for row in self.rows if not row.ok]
+        return next((row for row in failed if not row.follows), failed[0] if failed else None)
+
     def __str__(self) -> str:
         network = "-".join(str(size) for size in self.sizes)
         samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
@@ -100,21 +120,25 @@ class Report(Agreements[Row]):
         for row in self.rows:
             shape = "×".join(str(n) for n in row.witness.shape) or "scalar"
             largest = np.max(np.abs(row.witness))
-            mark = "ok" if row.ok else "DIFFERS"
+            mark = "ok" if row.ok else "follows" if row.follows else "DIFFERS"
             lines.append(
                 f"{row.equation:9} {row.quantity:9} {shape:>10} {largest:14.6g} "
                 f"{row.absolute:10.2e} {row.relative:10.2e}  {mark}"
             )
         lines.append("")
         failed = self.first_failure
+        if failed is None and self.causes:
+            return "\n".join([*lines, *[f"But {cause}." for cause in self.causes]])
         if failed is None:
             besides = "" if all(row.relative <= TOLERANCE for row in self.rows) else ", or to rounding"
             lines.append(f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}.")
             return "\n".join(lines)
         index = f"[{','.join(str(i) for i in failed.where)}]" if failed.where else ""
         n_failed = sum(not row.ok for row in self.rows)
+        n_following = sum(row.follows for row in self.rows)
+        but = f", of which {n_following} follow from the δ returned" if n_following else ""
         lines.append(
-            f"{n_failed} of {len(self.rows)} differ. The first is {failed.equation}: "
+            f"{n_failed} of {len(self.rows)} differ{but}. The first is {failed.equation}: "
             f"{failed.quantity}{index} is {failed.graph[failed.where]:.10g} by the graph "
             f"and {failed.witness[failed.where]:.10g} by {self.against}."
         )
@@ -176,18 +200,12 @@ def compare(
         by = f"BP1-BP4 in matrices{by_rule}{by_graph}"
         return Report(tuple(rows), by, tuple(net.sizes), m, tuple(causes))
 
-    name = getattr(against, "__name__", type(against).__name__)
     theirs = cost_of.name if isinstance(cost_of, costs.Cost) else cost
-    first, transposed = _result_of(against, name, net, X, Y, names, theirs, l2)
-    second, _ = _result_of(against, name, net, X, Y, names, theirs, l2)
-    rows = _gradient_rows(graph, *first)
-    if all(row.ok for row in rows):
-        rows = _gradient_rows(graph, *second)
-    if all(row.ok for row in rows):
-        return Report(tuple(rows), name, tuple(net.sizes), m)
-    causes = transposed or _likely_causes(net, l2, witness, first, second)
-    causes = causes or _rounding(rows, witness.a[-1], Y)
-    return Report(tuple(rows), name, tuple(net.sizes), m, tuple(causes))
+    given = Given(net.W, net.b, X, Y, names, theirs, l2)
+    problem = problem_of(net.W, net.b, X, Y, sigma, names, in_matrices, l2)
+    own, name, found = _own_function(against, given, graph, problem)
+    found = found or tuple(_rounding(own, witness.a[-1], Y))
+    return Report(tuple(own), name, tuple(net.sizes), m, found)
 
 
 def _by_graph(net: MLP, X: Array, Y: Array, cost_of: OfOutputs, l2: float) -> dict[str, Any]:
@@ -266,73 +284,56 @@ def _gradient_rows(
 # ------------------------------------------------------------------------------- somebody's own function
 
 
-#: delta, dW and db, a layer each
-_Gradients = tuple[Sequence[Array] | None, Sequence[Array], Sequence[Array | None] | None]
+def _own_function(
+    against: Callable[..., Any], given: Given, graph: dict[str, Any], problem: Problem
+) -> tuple[Sequence[Row], str, tuple[str, ...]]:
+    """The rows of what a function returns, called twice, and what may be wrong with it."""
+    name = getattr(against, "__name__", type(against).__name__)
+    first, second = call(against, name, given), call(against, name, given)
+    rows = _gradient_rows(graph, *first.gradients)
+    if all(row.ok for row in rows):
+        rows = _gradient_rows(graph, *second.gradients)
+    if first.delta is not None:
+        rows = _marked(rows, first, given, problem)
+    changed = tuple(f"{name} changes {what}, which it was given" for what in first.changed)
+    if all(row.ok for row in rows):
+        return rows, name, changed
+    causes = list(first.transposed) or _likely_causes(problem, first, second)
+    if not causes and first.single and all(row.relative < _OF_SINGLE for row in rows):
+        causes = ["the arithmetic is in float32, of which 7 digits are right: compute in float64"]
+    return rows, name, (*changed, *causes)
 
 
-def _result_of(
-    function: Callable[..., Any],
-    name: str,
-    net: MLP,
-    X: Array,
-    Y: Array,
-    activations: list[str],
-    cost: str | OfOutputs,
-    l2: float,
-) -> tuple[_Gradients, list[str]]:
-    """(delta, dW, db) as the function gives them, with their shapes checked, and what is transposed."""
-    transposed: list[str] = []
-    W, b = [w.copy() for w in net.W], None if net.b is None else [bias.copy() for bias in net.b]
-    result = function(W, b, X.copy(), Y.copy(), activations=activations, cost=cost, l2=l2)
-    if isinstance(result, dict):
-        get = result.get
-    elif isinstance(result, (tuple, list)) and len(result) == 2:
-        get = {"dW": result[0], "db": result[1]}.get
-    elif hasattr(result, "dW"):
-
-        def get(key: str, default: Any = None) -> Any:
-            return getattr(result, key, default)
-    else:
-        raise TypeError(f"{name} must return (dW, db), or an object or a dict with dW and db; got {result!r}")
-    depth, m = len(net.layers), len(X)
-    dW = _arrays(name, "dW", get("dW"), [layer.W.shape for layer in net.layers], transposed)
-    if dW is None:
-        raise TypeError(f"{name} returned no dW")
-    db: list[Array | None] | None = None
-    if net.b is not None:
-        shapes = [(len(layer.neurons),) for layer in net.layers]
-        found = _arrays(name, "db", get("db"), shapes, transposed)
-        if found is None:
-            raise TypeError(f"{name} returned no db, and the network has biases")
-        db = list(found)
-    delta = get("delta")
-    if delta is not None and len(delta) == depth + 1:
-        delta = delta[1:]
-    shapes_of_delta = [(m, len(layer.neurons)) for layer in net.layers]
-    return (_arrays(name, "delta", delta, shapes_of_delta, transposed), dW, db), transposed
+def _marked(rows: Sequence[Row], theirs: Returned, given: Given, problem: Problem) -> list[Row]:
+    """The rows, each with whether it follows from δ as the function has it: wrong, and not to blame."""
+    delta = theirs.delta or []
+    follows: dict[str, tuple[Array, Array]] = {}
+    truth = gradients(problem, Way())
+    if truth is None:
+        return list(rows)
+    z, a = forward(problem)
+    for layer in range(len(delta), 0, -1):
+        if layer < len(delta):
+            mine = delta[layer] @ given.W[layer] * problem.sigma[layer - 1][1](z[layer])
+            follows[f"delta{layer}"] = mine, delta[layer - 1]
+        m, W = len(given.X), given.W[layer - 1]
+        dW = delta[layer - 1].T @ a[layer - 1] / m + given.l2 / m * W
+        follows[f"dW{layer}"] = dW, theirs.dW[layer - 1]
+        bias = None if theirs.db is None else theirs.db[layer - 1]
+        if bias is not None:
+            follows[f"db{layer}"] = delta[layer - 1].mean(axis=0), bias
+    return [
+        replace(row, follows=not row.ok and _close(*follows[row.quantity]))
+        if row.quantity in follows
+        else row
+        for row in rows
+    ]
 
 
-def _arrays(
-    name: str, what: str, arrays: Any, shapes: Sequence[tuple[int, ...]], transposed: list[str]
-) -> list[Array] | None:
-    """The arrays in the shapes they should have; one that is transposed is noted and not used."""
-    if arrays is None:
-        return None
-    if len(arrays) != len(shapes):
-        raise ValueError(f"{name}: {what} has {len(arrays)} arrays for {len(shapes)} layers")
-    result = []
-    for layer, (array, shape) in enumerate(zip(arrays, shapes, strict=True), start=1):
-        array = np.array(array, dtype=np.float64)  # a copy, since the next call may add to the same array
-        columns = what == "delta" and len(array.shape) == 2 and 1 in shape  # one sample's δ as a column
-        if array.shape == shape[::-1] != shape and not columns:
-            transposed.append(f"{what}{layer} is transposed: {array.shape} for {shape}")
-            array = np.full(shape, np.nan)
-        elif array.squeeze().shape == np.empty(shape).squeeze().shape:
-            array = array.reshape(shape)  # a column for a vector, say: the same numbers
-        if array.shape != shape:
-            raise ValueError(f"{name}: {what}{layer} must have the shape {shape}; got {array.shape}")
-        result.append(array)
-    return result
+def _close(mine: Array, theirs: Array) -> bool:
+    """Whether an array is what it should be, given what it was computed from."""
+    scale = float(np.max(np.abs(mine)))
+    return bool(np.max(np.abs(mine - theirs)) <= 1e-9 * scale)
 
 
 def _rounding(rows: Sequence[Row], a: Array, Y: Array) -> list[str]:
@@ -344,98 +345,16 @@ def _rounding(rows: Sequence[Row], a: Array, Y: Array) -> list[str]:
     return ["rounding: δ is so small beside the outputs and targets that few of its digits are left"]
 
 
-def _likely_causes(
-    net: MLP, l2: float, truth: matrix.Backprop, theirs: _Gradients, again: _Gradients
-) -> list[str]:
-    """What common mistake gives just these numbers: each is made on purpose and compared.
-
-    ``theirs`` is what the function returned at first, ``again`` what it did at the second call.
-    """
-    for what, arrays in [("dW", theirs[1]), ("db", theirs[2])]:
+def _likely_causes(problem: Problem, first: Returned, second: Returned) -> list[str]:
+    """What common mistake gives just these numbers, of the first call and of the second."""
+    for what, arrays in [("dW", first.dW), ("db", first.db)]:
         for layer, array in enumerate(arrays or [], start=1):
             if array is not None and not np.isfinite(array).all():
                 return [f"{what}{layer} has entries that are not finite"]
     found = []
-    if not _same(again, theirs):
-        if _same_scaled(again, theirs, 2.0):
+    if not same(second.gradients, first.gradients):
+        if same(second.gradients, first.gradients, 2.0):
             found.append("gradients are not set to zero first: the second call returned twice the first")
         else:
             found.append("two calls with the same arguments return different gradients: something is kept")
-    right: _Gradients = (None, list(truth.dW), list(truth.db))
-    for cause, mistaken in _mistakes(net, truth, l2, len(truth.cost_x)):
-        if cause not in found and _same(mistaken, theirs) and not _same(mistaken, right):
-            found.append(cause)
-    return found
-
-
-def _same(ours: _Gradients, theirs: _Gradients, tolerance: float = 1e-9) -> bool:
-    return _same_scaled(ours, theirs, 1.0, tolerance)
-
-
-def _same_scaled(ours: _Gradients, theirs: _Gradients, factor: float, tolerance: float = 1e-9) -> bool:
-    """Whether dW and db are ``factor`` times those of theirs."""
-    for mine, other in zip(ours[1:], theirs[1:], strict=True):
-        if mine is None or other is None:
-            continue
-        for x, y in zip(mine, other, strict=True):
-            if x is None or y is None:
-                continue
-            scale = max(float(np.max(np.abs(x))), 1e-300)
-            if not np.max(np.abs(x - factor * y)) <= tolerance * scale:
-                return False
-    return True
-
-
-def _mistakes(net: MLP, truth: matrix.Backprop, l2: float, m: int) -> Iterator[tuple[str, _Gradients]]:
-    """(cause, the gradients it leads to) for the mistakes that students make."""
-    W, b, depth = net.W, net.b, len(net.layers)
-    right_dW, right_db = list(truth.dW), list(truth.db)
-    penalty = [l2 / m * w for w in W]
-
-    def propagate(
-        without_sigma_prime: Iterable[int] = (), as_they_stand: Iterable[int] = (), n: int = m
-    ) -> _Gradients:
-        """BP1-BP4 with σ' left out in some layers, some W not transposed, and n for m."""
-        delta = [truth.nabla_a if depth in without_sigma_prime else truth.delta[-1]]
-        for layer in range(depth - 1, 0, -1):
-            back = delta[0] @ (W[layer].T if layer + 1 in as_they_stand else W[layer])
-            delta.insert(0, back if layer in without_sigma_prime else back * truth.sigma_prime[layer])
-        dW = [delta[layer].T @ truth.a[layer] / n + penalty[layer] for layer in range(depth)]
-        return delta, dW, [d.sum(axis=0) / n for d in delta]
-
-    hidden = range(1, depth)
-    softmax = truth.sigma_prime[-1].ndim > 2
-    if not softmax:
-        yield f"σ' is missing in BP1, layer {depth}", propagate([depth])
-        yield "σ' is missing in BP1 and BP2, every layer", propagate([*hidden, depth])
-    for layers in [[layer] for layer in hidden] + [list(hidden)]:
-        yield f"σ' is missing in BP2, layer {', '.join(map(str, layers))}", propagate(layers)
-    square = [layer for layer in range(2, depth + 1) if W[layer - 1].shape[0] == W[layer - 1].shape[1]]
-    for layers in [[layer] for layer in square] + [square]:
-        names = ", ".join(f"W{layer}" for layer in layers)
-        yield f"BP2 multiplies by {names}, not by its transpose", propagate((), layers)
-    yield "the sum over the samples is not divided by m", propagate(n=1)
-
-    for cause, factor in [
-        ("the penalty's derivative is λ/m times W, not λ times W", m),
-        ("the penalty is λ/(2m) Σ w²; its derivative has no 2", 2),
-        ("the penalty's derivative, λ/m times W, is missing", 0),
-        ("the penalty's derivative is subtracted, not added", -1),
-    ]:
-        dW = [g + (factor - 1) * p for g, p in zip(right_dW, penalty, strict=True)]
-        yield cause, (None, dW, right_db)
-    if b is not None:
-        shrunk = [g + l2 / m * b_l for g, b_l in zip(_all(right_db), b, strict=True)]
-        yield "the biases are regularised; the penalty leaves them out", (None, right_dW, [*shrunk])
-
-    negative = None if b is None else [-g for g in _all(right_db)]
-    yield "the sign is the other way round", (None, [-g for g in right_dW], negative)
-    transposed = [g.T if g.shape[0] == g.shape[1] else g for g in right_dW]
-    yield "dW is transposed: BP4 is δ aᵀ, not a δᵀ", (None, transposed, right_db)
-    last = [truth.delta[layer + 1][-1:] for layer in range(depth)]
-    dW = [last[layer].T @ truth.a[layer][-1:] / m + penalty[layer] for layer in range(depth)]
-    yield "Δ is overwritten by each sample, not added to", (None, dW, [d[0] / m for d in last])
-
-
-def _all(arrays: Iterable[Array | None]) -> list[Array]:
-    return [array for array in arrays if array is not None]
+    return found + [cause for cause in likely(problem, first.gradients) if cause not in found]
