@@ -1,0 +1,132 @@
+"""A submission's process: a fresh folder, limits of time and memory, and an end whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from autobp.grading import worker
+
+#: New user, network and process namespaces, where Linux gives them to everybody: no network, and no process
+#: outlives the submission.
+_APART: Final = ("unshare", "-r", "-n", "-p", "-f", "--kill-child")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back.
+
+    Attributes:
+        status: "ok", "too slow", "crashed", or "not loaded".
+        told: why, where it is not "ok".
+        lines: an answer for each probe that was reached: {"returned": …, "after": …} or {"raised": …}.
+        printed: the beginning of what the submission printed.
+    """
+
+    status: str
+    told: str
+    lines: tuple[dict[str, Any], ...]
+    printed: str
+
+
+@functools.cache
+def apart() -> tuple[str, ...]:
+    """The command before Python's that takes network and other processes away, where there is one."""
+    if shutil.which(_APART[0]) is None:
+        return ()
+    try:
+        done = subprocess.run([*_APART, "true"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return _APART if done.returncode == 0 else ()
+
+
+def protection() -> str:
+    """What a submission is kept from here, in a sentence."""
+    has_limits = hasattr(os, "fork")
+    held = "a process, a fresh folder and a limit of time" + (" and of memory" if has_limits else "")
+    if apart():
+        return f"Each submission has {held}, and no network; it can read files: this is no sandbox."
+    return f"Each submission has {held}; it has the network and can read files: this is no sandbox."
+
+
+def ask(
+    file: Path, how: str, name: str, probes: Sequence[Any], *, seconds: int = 10, megabytes: int = 1024
+) -> Answers:
+    """Ask a submission for its answers; it never raises and never hangs, whatever the file does.
+
+    Args:
+        file: the submission.
+        how: "call" a function, or run a program on a "value".
+        name: of the function, or the class.
+        probes: what to ask, as JSON.
+        seconds, megabytes: what it may take, altogether.
+    """
+    with tempfile.TemporaryDirectory(prefix="autobp-", ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        shutil.copyfile(file, folder / "submission.py")
+        request = {"file": str(folder / "submission.py"), "how": how, "name": name, "probes": list(probes),
+                   "seconds": seconds, "megabytes": megabytes}  # fmt: skip
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        status, told = _run(folder, seconds)
+        with contextlib.suppress(OSError):
+            printed = (folder / "printed.txt").read_text(encoding="utf-8", errors="replace")[:2000]
+        return _read(folder / "answers.jsonl", status, told, printed, len(probes))
+
+
+def _run(folder: Path, seconds: int) -> tuple[str, str]:
+    """Run the worker in the folder; how it ended."""
+    script = [sys.executable, "-B", str(Path(worker.__file__)), "request.json", "answers.jsonl"]
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    variables = {**system, **threads, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONHASHSEED": "0"}
+    with open(folder / "printed.txt", "wb") as printed:
+        process = subprocess.Popen(
+            [*apart(), *script], cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=printed,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            status = process.wait(timeout=seconds + 2)
+        except subprocess.TimeoutExpired:
+            return "too slow", f"it took more than {seconds} s"
+        finally:
+            _end(process)
+    if status in (-signal.SIGXCPU, 128 + signal.SIGXCPU) if hasattr(signal, "SIGXCPU") else False:
+        return "too slow", f"it took more than {seconds} s"
+    return ("ok", "") if status == 0 else ("crashed", f"the process ended with status {status}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and those that it started."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        process.kill()
+    process.wait()
+
+
+def _read(path: Path, status: str, told: str, printed: str, n: int) -> Answers:
+    """The lines that were written, those of a process that was ended too."""
+    lines: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                answer = json.loads(line)
+                if isinstance(answer, dict):
+                    lines.append(answer)
+    if lines and "import" in lines[0]:
+        return Answers("not loaded", str(lines[0]["import"]), (), printed)
+    if status == "ok" and len(lines) < n:
+        status, told = "crashed", "the process ended before all was answered"
+    return Answers(status, told, tuple(lines), printed)

@@ -1,0 +1,122 @@
+"""A folder of submissions, graded one by one, some at a time, and taken up again where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from autobp.grading.judged import Result, points_of
+from autobp.grading.kinds import KINDS
+from autobp.grading.process import ask
+from autobp.grading.reports import page
+from autobp.grading.tasks import Task, read_task
+
+_VERSION = 1  # of the judgement: earlier results of another are not taken up
+
+
+def grade(
+    submissions: str | os.PathLike[str],
+    task: str | os.PathLike[str] | Task,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    jobs: int = 2,
+    told: Callable[[Result], object] = lambda _: None,
+) -> list[Result]:
+    """Grade every ``.py`` file of a folder, or one file.
+
+    Args:
+        submissions: the folder, or the file; a student's name is the file's, without its ending.
+        task: a task, its ``.toml`` or ``.json`` file, or the name of one that is ready made.
+        out: where each student's JSON and HTML go as soon as they are known. A result that is there already,
+            of the same file and task, is taken as it is.
+        jobs: how many submissions run at a time.
+        told: called with each result as it is known.
+
+    The results come in the order of the names. No submission can make it fail, or hang.
+
+    Raises ValueError where there is nothing to grade, or the task is none.
+    """
+    chosen = read_task(task if isinstance(task, (str, Task)) else Path(task))
+    if chosen.kind not in KINDS:
+        raise ValueError(f"unknown kind of task {chosen.kind!r}; known are {', '.join(KINDS)}")
+    folder = Path(submissions)
+    files = [folder] if folder.is_file() else sorted(folder.glob("*.py"))
+    if not files:
+        raise ValueError(f"there are no .py files in {folder}")
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1; got {jobs}")
+    target = None if out is None else Path(out)
+    if target is not None:
+        target.mkdir(parents=True, exist_ok=True)
+
+    def one(file: Path) -> Result:
+        result = _graded(file, chosen, target)
+        told(result)
+        return result
+
+    with ThreadPoolExecutor(jobs) as workers:
+        return list(workers.map(one, files))
+
+
+def _graded(file: Path, task: Task, out: Path | None) -> Result:
+    key = _key(file, task)
+    known = None if out is None else _earlier(out / f"{file.stem}.json", key)
+    if known is not None:
+        return known
+    result = judge(file, task, key)
+    if out is not None:
+        _write(out / f"{file.stem}.html", page(result, task))
+        _write(out / f"{file.stem}.json", json.dumps(result.as_json(), ensure_ascii=False, indent=1))
+    return result
+
+
+def judge(file: Path, task: Task, key: str = "") -> Result:
+    """One submission, asked and judged."""
+    kind = KINDS[task.kind]
+    answers = ask(
+        file, kind.how, task.name, kind.probes(task), seconds=task.seconds, megabytes=task.megabytes
+    )
+    none = {equation: (0.0, float(most)) for equation, most in task.points.items()}
+
+    def failed(status: str, why: str) -> Result:
+        return Result(file.stem, status, why, points=none, printed=answers.printed, key=key)
+
+    if answers.status != "ok":
+        return failed(answers.status, answers.told)
+    raised = [line["raised"] for line in answers.lines if "raised" in line]
+    if raised and kind.how == "call":
+        return failed("raised", str(raised[0]))
+    try:
+        items, causes = kind.judge(task, answers.lines)
+    except Exception as error:  # whatever was returned, one submission harms no other
+        return failed("wrong return", f"{error}" or type(error).__name__)
+    points = points_of(items, task.points)
+    if any("which it was given" in cause for cause in causes):  # an argument was changed
+        points = {equation: (got / 2, most) for equation, (got, most) in points.items()}
+    return Result(file.stem, "judged", "", items, causes, points, answers.printed, key)
+
+
+def _key(file: Path, task: Task) -> str:
+    """What a result depends on: the file, the task, and how it is judged."""
+    made = hashlib.sha256(file.read_bytes())
+    made.update(repr((_VERSION, task)).encode())
+    return made.hexdigest()
+
+
+def _earlier(path: Path, key: str) -> Result | None:
+    try:
+        found = Result.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found.key == key else None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, so that a file that is there is a result."""
+    made = path.with_suffix(f"{path.suffix}.part")
+    made.write_text(text, encoding="utf-8")
+    made.replace(path)

@@ -1,0 +1,425 @@
+"""Students' work judged: each kind of task, mistakes, hanging and crashing submissions, reports, resuming."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from autobp import check, matrix
+from autobp.command import main
+from autobp.grading import READY, Task, grade, read_task
+from autobp.grading.process import apart, ask, protection
+from autobp.grading.reports import grades_csv, page, table
+from autobp.grading.tasks import as_toml
+from autobp.testing import assert_backprop
+
+BACKPROP = """
+import numpy as np
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+F = {"tanh": np.tanh, "sigmoid": sigmoid}
+SLOPE = {"tanh": lambda z: 1 - np.tanh(z) ** 2, "sigmoid": lambda z: sigmoid(z) * (1 - sigmoid(z))}
+
+def backprop(W, b, X, Y, *, activations, cost, l2):
+    m, z, a = len(X), [X], [X]
+    for w, v, name in zip(W, b, activations):
+        z.append(a[-1] @ w.T + v)
+        a.append(F[name](z[-1]))
+    delta = [(a[-1] - Y) * SLOPE[activations[-1]](z[-1])]
+    for l in range(len(W) - 1, 0, -1):
+        delta.insert(0, (delta[0] @ W[l]) * SLOPE[activations[l - 1]](z[l]))
+    dW = [delta[l].T @ a[l] / m + l2 / m * W[l] for l in range(len(W))]
+    return {"delta": delta, "dW": dW, "db": [d.mean(axis=0) for d in delta]}
+"""
+
+DELTA_LOOP = """
+import numpy as np
+
+def accumulate(Theta, X, Y, l2):
+    m, L = len(X), len(Theta)
+    Delta = [np.zeros_like(t) for t in Theta]
+    for x, y in zip(X, Y):
+        a = [np.append(1.0, x)]
+        for l in range(L):
+            s = 1 / (1 + np.exp(-Theta[l] @ a[l]))
+            a.append(np.append(1.0, s) if l + 1 < L else s)
+        delta = a[-1] - y
+        for l in range(L - 1, -1, -1):
+            Delta[l] += np.outer(delta, a[l])
+            delta = (Theta[l].T @ delta * a[l] * (1 - a[l]))[1:]
+    D = [d / m for d in Delta]
+    for l in range(L):
+        D[l][:, 1:] += l2 / m * Theta[l][:, 1:]
+    return {**{f"Delta{l + 1}": Delta[l] for l in range(L)}, **{f"D{l + 1}": D[l] for l in range(L)}}
+"""
+
+SOFTMAX = """
+import numpy as np
+
+def softmax_cross_entropy(z, y):
+    z = z - z.max(axis=1, keepdims=True)
+    log_a = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    return -(y * log_a).sum(axis=1), np.exp(log_a) - y
+"""
+
+BATCH_NORM = """
+import numpy as np
+
+def batch_norm(x, gamma, beta, dout):
+    mean, var = x.mean(axis=0), x.var(axis=0)
+    n = (x - mean) / np.sqrt(var + 1e-5)
+    dn = dout * gamma
+    dx = (dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0)) / np.sqrt(var + 1e-5)
+    return gamma * n + beta, dx, (dout * n).sum(axis=0), dout.sum(axis=0)
+"""
+
+RNN = """
+import numpy as np
+
+def rnn(Wx, Wh, b, Wy, X, Y):
+    h, cost = [np.zeros(len(Wh))], 0.0
+    for x in X:
+        h.append(np.tanh(Wx @ x + Wh @ h[-1] + b))
+    made = {name: np.zeros_like(w) for name, w in [("dWx", Wx), ("dWh", Wh), ("db", b), ("dWy", Wy)]}
+    later = np.zeros(len(Wh))
+    for t in range(len(X), 0, -1):
+        error = Wy @ h[t] - Y[t - 1]
+        cost += (error ** 2).sum() / 2
+        made["dWy"] += np.outer(error, h[t])
+        delta = (Wy.T @ error + later) * (1 - h[t] ** 2)
+        made["dWx"] += np.outer(delta, X[t - 1])
+        made["dWh"] += np.outer(delta, h[t - 1])
+        made["db"] += delta
+        later = Wh.T @ delta
+    return {"cost": cost, **made}
+"""
+
+VALUE = """
+import math
+
+class Value:
+    def __init__(self, data, parents=(), partials=()):
+        self.data, self.grad, self.parents, self.partials = data, 0.0, parents, partials
+
+    def __add__(self, other):
+        other = other if isinstance(other, Value) else Value(other)
+        return Value(self.data + other.data, (self, other), (1.0, 1.0))
+
+    def __mul__(self, other):
+        other = other if isinstance(other, Value) else Value(other)
+        return Value(self.data * other.data, (self, other), (other.data, self.data))
+
+    def __pow__(self, n):
+        return Value(self.data ** n, (self,), (n * self.data ** (n - 1),))
+
+    def exp(self):
+        return Value(math.exp(self.data), (self,), (math.exp(self.data),))
+
+    def tanh(self):
+        t = math.tanh(self.data)
+        return Value(t, (self,), (1 - t * t,))
+
+    def __neg__(self): return self * -1.0
+    def __sub__(self, other): return self + -1.0 * other
+    def __rsub__(self, other): return -self + other
+    def __radd__(self, other): return self + other
+    def __rmul__(self, other): return self * other
+    def __truediv__(self, other): return self * other ** -1.0
+    def __rtruediv__(self, other): return other * self ** -1.0
+
+    def backward(self):
+        order, seen = [], set()
+        def visit(v):
+            if v not in seen:
+                seen.add(v)
+                for p in v.parents:
+                    visit(p)
+                order.append(v)
+        visit(self)
+        self.grad = 1.0
+        for v in reversed(order):
+            for p, d in zip(v.parents, v.partials):
+                p.grad += d * v.grad
+"""
+
+RIGHT = {
+    "backprop": BACKPROP, "delta_loop": DELTA_LOOP, "softmax": SOFTMAX, "batch_norm": BATCH_NORM,
+    "rnn": RNN, "value": VALUE,
+}  # fmt: skip
+
+
+def submit(folder, **texts):
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+def one(tmp_path, text, task):
+    (result,) = grade(submit(tmp_path / "s", ada=text), task)
+    return result
+
+
+@pytest.mark.parametrize("task", READY)
+def test_a_right_submission_has_all_points(tmp_path, task):
+    result = one(tmp_path, RIGHT[task], task)
+    assert result.status == "judged", result.told
+    assert [item.quantity for item in result.items if item.verdict != "right"] == []
+    assert result.score == result.maximum == 10
+    assert result.causes == ()
+
+
+MISTAKES = [
+    ("backprop", "(a[-1] - Y)", "2 * (a[-1] - Y)", {"BP1"}, "not 2(a - y)"),
+    ("backprop", "d.mean(axis=0)", "d.sum(axis=0)", {"BP3"}, "db is not divided by m"),
+    ("backprop", "l2 / m * W", "l2 * W", {"BP4"}, "not λ times W"),
+    ("backprop", "* SLOPE[activations[l - 1]](z[l])", "", {"BP2"}, "σ' is missing in BP2"),
+    ("delta_loop", "Delta[l] +=", "Delta[l][:] =", {"Delta", "D"}, "overwritten"),
+    ("delta_loop", "l2 / m *", "l2 *", {"D"}, "λ/m Θ"),
+    ("delta_loop", "D[l][:, 1:] += l2 / m * Theta[l][:, 1:]", "D[l] += l2 / m * Theta[l]", {"D"}, "column 0"),
+    ("softmax", "np.exp(log_a) - y", "y - np.exp(log_a)", {"delta", "large"}, "the other way round"),
+    ("softmax", "z = z - z.max(axis=1, keepdims=True)", "pass", {"large"}, "subtract the largest z"),
+    ("batch_norm", "(dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0))", "dn", {"dx"}, "as constants"),
+    ("batch_norm", "dout.sum(axis=0)", "dout.mean(axis=0)", {"dbeta"}, "divided by m, and should not"),
+    ("rnn", "later = Wh.T @ delta", "pass", {"dWx", "dWh", "db"}, "carried back through Wh"),
+    ("value", "p.grad += d * v.grad", "p.grad = d * v.grad", {"reuse"}, "grad += …"),
+    ("value", "1 - t * t", "1 - t", {"operations"}, ""),
+]
+
+
+@pytest.mark.parametrize(("task", "right", "wrong", "equations", "cause"), MISTAKES)
+def test_a_mistake_costs_its_equations_points_and_is_named(tmp_path, task, right, wrong, equations, cause):
+    assert right in RIGHT[task]
+    result = one(tmp_path, RIGHT[task].replace(right, wrong), task)
+    assert result.status == "judged", result.told
+    assert {name for name, (got, most) in result.points.items() if got < most} == equations
+    if cause:
+        assert any(cause in told for told in result.causes), result.causes
+    assert all(any(item.hints) for item in result.items if item.verdict == "wrong")
+
+
+def test_without_delta_the_gradients_tell_of_the_errors(tmp_path):
+    text = BACKPROP.replace('{"delta": delta, "dW"', '{"dW"')
+    assert one(tmp_path, text, "backprop").score == 10
+    result = one(tmp_path, text.replace("* SLOPE[activations[l - 1]](z[l])", ""), "backprop")
+    assert result.points["BP1"] == (2, 2)
+    assert result.points["BP2"] == (0, 3)
+
+
+BROKEN = {
+    "hangs": "while True: pass",
+    "sleeps": "import time\ndef backprop(*a, **k): time.sleep(60)",
+    "dies": "import os\ndef backprop(*a, **k): os._exit(3)",
+    "kills": "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    "eats": "def backprop(*a, **k): return bytearray(10**12)",
+    "syntax": "def backprop(:",
+    "nothing": "x = 1",
+    "raises": "def backprop(*a, **k): raise ValueError('no idea')",
+    "none": "def backprop(*a, **k): return None",
+    "exits": "import sys\nsys.exit(0)",
+    "dict": "def backprop(*a, **k): return {}",
+    "text": "def backprop(W, b, *a, **k): return [['x']], [['y']]",
+    "prints": "print('<script>' * 10**6)",
+    "writes": "def backprop(*a, **k):\n    open('answers.jsonl', 'w').write('[1]\\n{}\\n')\n    return 1",
+}  # fmt: skip
+STATUS = {
+    "hangs": "too slow", "sleeps": "too slow", "dies": "crashed", "kills": "crashed", "eats": "raised",
+    "syntax": "not loaded", "nothing": "not loaded", "raises": "raised", "none": "wrong return",
+    "exits": "not loaded", "dict": "wrong return", "text": "wrong return", "prints": "not loaded",
+}  # fmt: skip
+
+
+def test_what_hangs_or_crashes_harms_nobody(tmp_path):
+    folder = submit(tmp_path / "s", **BROKEN, ada=BACKPROP, zoe=BACKPROP)
+    results = {r.student: r for r in grade(folder, replace_seconds(READY["backprop"], 2), jobs=4)}
+    assert results["ada"].score == results["zoe"].score == 10
+    for name, status in STATUS.items():
+        # the first process of a namespace outlives its own signals
+        expected = {status, "not loaded"} if name == "kills" else {status}
+        assert results[name].status in expected, (name, results[name].told)
+        assert results[name].score == 0
+        assert results[name].told
+    assert results["writes"].score == 0
+    assert "no idea" in results["raises"].told
+    assert "defines no backprop" in results["nothing"].told
+    assert "no return at its end" in results["none"].told
+    shown = page(results["prints"], READY["backprop"])
+    assert "<script>" not in shown
+    assert len(shown) < 50_000
+
+
+def replace_seconds(task, seconds):
+    return Task(**{**task.__dict__, "seconds": seconds})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+def test_processes_that_a_submission_starts_end_with_it(tmp_path):
+    mark = f"import time; time.sleep({60 + np.random.default_rng().integers(10**6) / 1e6})"
+    start = f"subprocess.Popen([sys.executable, '-c', {mark!r}])"
+    text = f"import subprocess, sys, time\n{start}\ntime.sleep(60)"
+    (result,) = grade(submit(tmp_path / "s", ada=text), replace_seconds(READY["backprop"], 1))
+    assert result.status == "too slow"
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=False).stdout
+    assert mark not in listed
+
+
+def test_a_submission_is_asked_in_a_fresh_folder_and_sees_no_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_FOR_TEST", "1")
+    text = (
+        "import os, sys\n"
+        "def f(): return {'files': sorted(os.listdir('.')), 'secret': os.environ.get('SECRET_FOR_TEST'),"
+        " 'autobp': any(name == 'autobp' for name in sys.modules)}"
+    )
+    file = submit(tmp_path / "s", ada=text) / "ada.py"
+    (line,) = ask(file, "call", "f", [{"arguments": [], "named": {}}]).lines
+    found = line["returned"]["dict"]
+    assert set(found["files"]["list"]) == {"answers.jsonl", "printed.txt", "request.json", "submission.py"}
+    assert found["secret"] is None
+    assert found["autobp"] is False
+
+
+def test_what_it_is_kept_from_is_said():
+    assert "no sandbox" in protection()
+    assert ("no network" in protection()) == bool(apart())
+
+
+@pytest.mark.skipif(not apart(), reason="no namespaces here")
+def test_there_is_no_network(tmp_path):
+    text = (
+        "import socket\n"
+        "def f():\n"
+        "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "    s.connect(('192.0.2.1', 9))"
+    )
+    (line,) = ask(
+        submit(tmp_path / "s", a=text) / "a.py", "call", "f", [{"arguments": [], "named": {}}]
+    ).lines
+    assert "unreachable" in line["raised"]
+
+
+def test_an_argument_that_is_changed_costs_half(tmp_path):
+    result = one(
+        tmp_path,
+        BACKPROP.replace("    m, z, a =", "    X += 0.0; W[0][0, 0] += 1.0\n    m, z, a ="),
+        "backprop",
+    )
+    assert any("changes W" in cause for cause in result.causes)
+    result = one(
+        tmp_path, BACKPROP.replace("    return {", "    W[0][0, 0] += 1.0\n    return {"), "backprop"
+    )
+    assert result.causes == ("backprop changes W, which it was given",)
+    assert result.score == 5
+
+
+# -------------------------------------------------------------------------------------- reports and resuming
+
+
+def test_it_goes_on_where_it_stopped(tmp_path):
+    folder = submit(tmp_path / "s", ada=BACKPROP, bob=BACKPROP.replace("(a[-1] - Y)", "2 * (a[-1] - Y)"))
+    out = tmp_path / "out"
+    first = grade(folder, "backprop", out=out)
+    stamps = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert set(stamps) == {"ada.html", "ada.json", "bob.html", "bob.json"}
+    assert grade(folder, "backprop", out=out) == first
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == stamps
+    (out / "ada.json").write_text("{ half a file")
+    submit(folder, bob=BACKPROP)
+    again = grade(folder, "backprop", out=out)
+    assert [result.score for result in again] == [10, 10]
+    other = Task(**{**READY["backprop"].__dict__, "points": {"BP1": 1}})
+    assert [result.maximum for result in grade(folder, other, out=out)] == [1, 1]
+
+
+def test_the_table_the_csv_and_the_page(tmp_path):
+    wrong = BACKPROP.replace("(a[-1] - Y)", "2 * (a[-1] - Y)")
+    folder = submit(tmp_path / "s", **{"=1+1": BACKPROP, "bob": wrong})
+    results = grade(folder, "backprop")
+    shown = table(results)
+    assert "8/10" in shown
+    assert "not 2(a - y)" in shown
+    rows = list(csv.reader(io.StringIO(grades_csv(results))))
+    assert rows == [
+        ["student", "grade", "maximum", "percent", "status"],
+        ["'=1+1", "10", "10", "100.0", "judged"],
+        ["bob", "8", "10", "80.0", "judged"],
+    ]
+    made = page(results[1], READY["backprop"])
+    assert made.count("<details>") >= 3  # hints at three levels, one in another
+    assert "δ⁴ = ∂C/∂a⁴ ⊙ σ&#x27;(z⁴)" in made  # in the document's notation
+    assert "wrong, but right given what came before it" in made
+    assert json.loads(json.dumps(results[1].as_json()))["score"] == 8
+
+
+def test_the_command(tmp_path, capsys):
+    folder = submit(tmp_path / "s", ada=BACKPROP)
+    assert main(["grade", str(folder), "--task", "backprop", "-o", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "no sandbox" in shown
+    assert "10/10" in shown
+    assert (tmp_path / "out" / "grades.csv").read_text().splitlines()[1] == "ada,10,10,100.0,judged"
+    assert main(["grade", "--show", "rnn"]) == 0
+    assert 'kind = "rnn"' in capsys.readouterr().out
+    assert main(["grade", str(folder), "--task", "bakprop"]) == 2
+    assert "did you mean 'backprop'" in capsys.readouterr().err
+    assert main(["grade", str(tmp_path / "none"), "--task", "backprop"]) == 2
+    assert "no .py files" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML is read from Python 3.11 on")
+@pytest.mark.parametrize("name", READY)
+def test_a_ready_made_task_is_the_file_that_is_shown(tmp_path, name):
+    path = tmp_path / "task.toml"
+    path.write_text(as_toml(READY[name]), encoding="utf-8")
+    assert read_task(path) == READY[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kidn": "rnn"}, "unknown field 'kidn'; did you mean 'kind'?"),
+        ({"seconds": -1}, "seconds must be a number of at least 0; got -1"),
+        ({"l2": "much"}, "l2 must be a number"),
+        ({"points": {"BP1": "two"}}, "points must be numbers"),
+        ({"title": None}, "the field title is missing"),
+    ],
+)
+def test_a_task_that_is_none_is_told(tmp_path, change, words):
+    made = {"title": "t", "kind": "backprop", "name": "f", "points": {"BP1": 1}, **change}
+    path = tmp_path / "task.json"
+    path.write_text(json.dumps({key: value for key, value in made.items() if value is not None}))
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_task(path)
+
+
+@pytest.mark.long
+def test_a_hundred_submissions_take_a_few_minutes(tmp_path):
+    wrong = BACKPROP.replace("(a[-1] - Y)", "2 * (a[-1] - Y)")
+    texts = {f"s{i:03}": [BACKPROP, wrong, BROKEN["hangs"], BROKEN["dies"]][i % 4] for i in range(100)}
+    started = time.perf_counter()
+    results = grade(submit(tmp_path / "s", **texts), replace_seconds(READY["backprop"], 5))
+    print(f"{time.perf_counter() - started:.0f} s for {len(results)}")
+    assert [result.score for result in results] == [10, 8, 0, 0] * 25
+
+
+# ------------------------------------------------------------------------------------------------ for pytest
+
+
+def test_assert_backprop_passes_and_fails():
+    assert_backprop(matrix.backprop)
+
+    def wrong(*arguments, **how):
+        right = matrix.backprop(*arguments, **how)
+        return [2 * w for w in right.dW], right.db
+
+    with pytest.raises(AssertionError, match="The first is BP4"):
+        assert_backprop(wrong)
+    assert_backprop(matrix.backprop, activations=("relu", "linear"), cost="softmax_cross_entropy")
+    assert check.compare.__doc__
