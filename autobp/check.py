@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from autobp import costs, matrix
 from autobp.agreement import Agreement, Agreements
 from autobp.arguments import numbers
+from autobp.documents import Setting, sides
 from autobp.engine import Value
+from autobp.explanation.notation import Notation, named
 from autobp.functions import mean
 from autobp.in_matrices import OfOutputs, activations_in_matrices, cost_in_matrices, names_of
 from autobp.mistakes import Problem, Way, forward, gradients, likely, problem_of, same
@@ -39,8 +41,9 @@ class Row(Agreement):
     """One quantity of one layer, by both ways: true where they agree.
 
     Attributes:
-        equation: "forward", "cost", "BP1", "BP2", "BP3" or "BP4".
-        quantity: its name, such as "delta2" or "dW1"; layers count from 1, the first after the input.
+        equation: "forward", "cost", "BP1", "BP2", "BP3" or "BP4", or a document's number.
+        quantity: its name, such as "delta2" or "dW1"; layers count from 1, the first after the input. In a
+            document's notation its name there.
         graph, witness: both arrays, of one shape, a sample in each row for z, a and delta.
         absolute: the largest absolute difference.
         relative: the same divided by the witness's largest absolute entry.
@@ -111,10 +114,11 @@ class Report(Agreements[Row]):
     def __str__(self) -> str:
         network = "-".join(str(size) for size in self.sizes)
         samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
+        width = max([9, *(len(row.quantity) for row in self.rows)])
         lines = [
             f"The scalar graph against {self.against}: network {network}, {samples}",
             "",
-            f"{'equation':9} {'quantity':9} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
+            f"{'equation':9} {'quantity':{width}} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
             f"{'relative':>10}",
         ]
         for row in self.rows:
@@ -122,7 +126,7 @@ class Report(Agreements[Row]):
             largest = np.max(np.abs(row.witness))
             mark = "ok" if row.ok else "follows" if row.follows else "DIFFERS"
             lines.append(
-                f"{row.equation:9} {row.quantity:9} {shape:>10} {largest:14.6g} "
+                f"{row.equation:9} {row.quantity:{width}} {shape:>10} {largest:14.6g} "
                 f"{row.absolute:10.2e} {row.relative:10.2e}  {mark}"
             )
         lines.append("")
@@ -154,6 +158,7 @@ def compare(
     cost: str | Callable[[Any, Any], Value] = "quadratic",
     l2: float = 0.0,
     against: Callable[..., Any] | None = None,
+    notation: str | Notation = "autobp",
 ) -> Report:
     """Compare the graph's z, a, δ and gradients with the matrix formulas'.
 
@@ -175,6 +180,9 @@ def compare(
             out. It is called twice, and both results are put to the test: gradients that are not set to zero
             first are right once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are
             not 0, as those of a new network are.)
+        notation: by whose equations the witness computes, and under whose names, as for
+            :func:`autobp.explain`: "ML15" accumulates Δ over the samples, "Brawer" has the bias as node 0. Not
+            together with ``against``.
 
     The gradients in the network's parameters are left as they were.
 
@@ -190,6 +198,15 @@ def compare(
     witness = matrix.backprop(net.W, net.b, X, Y, activations=sigma, cost=in_matrices, l2=l2)
     graph = _by_graph(net, X, Y, cost_of, l2)
     depth, m = len(net.layers), len(X)
+    chosen = named(notation)
+    if not chosen.labels:
+        if against is not None:
+            raise ValueError("a function is compared by autobp's names: give against or notation, not both")
+        setting = Setting(net.W, net.b, X, Y, sigma, in_matrices, l2, graph)
+        by, pairs = sides(setting, chosen)
+        rows = [_row(s.equation, s.quantity, s.graph, s.witness, s.terms) for s in pairs]
+        causes = _rounding(rows, witness.a[-1], Y)
+        return Report(tuple(rows), f"{by}{by_rule}{by_graph}", tuple(net.sizes), m, tuple(causes))
     if against is None:
         rows = [_row("cost", "C", graph["cost"], np.array(witness.cost))]
         for layer in range(1, depth + 1):

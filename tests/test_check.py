@@ -341,3 +341,59 @@ def test_rounding_of_terms_that_cancel_is_no_difference_and_a_small_mistake_besi
         return [w * (1.0 + 1e-6) for w in right.dW], right.db
 
     assert not check.compare(net, X, Y, against=almost)
+
+
+# --- by a document's own equations -----------------------------------------------------------------------
+
+IN_NOTATION = {
+    "induction": ["J(θ)", "z⁽²⁾", "δ⁽⁴⁾", "∂J(θ)/∂θ⁽¹⁾"],
+    "ML15": ["J(Θ)", "z⁽²⁾", "a⁽⁴⁾", "δ⁽²⁾", "Δ⁽³⁾", "D⁽¹⁾"],
+    "BP1-BP4": ["C", "z²", "δ⁴", "∂C/∂b²", "∂C/∂w⁴"],
+    "Brawer": ["J", "z²", "h⁴(z⁴)", "δ²", "∂J/∂θ¹", "∂J/∂θ³, q=0"],
+    "slides": ["C", "z^[2]", "δ^[4]", "∂C/∂w^[4]"],
+}
+
+
+@pytest.mark.parametrize("notation", IN_NOTATION)
+def test_a_document_compares_by_its_own_equations_and_names(notation):
+    net = network()
+    l2 = 0.0 if notation == "Brawer" else 0.4
+    report = check.compare(net, X, ONE_HOT, cost="binary_cross_entropy", l2=l2, notation=notation)
+    assert report.ok, str(report)
+    assert {row.quantity for row in report.rows} >= set(IN_NOTATION[notation])
+    equations = {row.equation for row in report.rows}
+    if notation == "ML15":
+        assert equations == {"(1)", "Step 2", "Step 3", "Step 4", "Step 5", "D"}
+    if notation == "Brawer":
+        assert equations == {"(18)", "(5)", "(3)", "(42)", "(43)", "(48)", "(44)", "(46)"}
+
+
+@pytest.mark.parametrize("notation", IN_NOTATION)
+def test_a_wrong_rule_is_placed_in_the_documents_equation(notation, monkeypatch):
+    net = MLP(4, [3, 3], ["tanh", "sigmoid"], seed=0)
+    tanh = autobp.ops.TABLE["tanh"]
+    monkeypatch.setattr(tanh, "partials", lambda xp, y, x: (1.0 + y * y,))
+    report = check.compare(net, X, ONE_HOT, cost="binary_cross_entropy", notation=notation)
+    assert not report.ok
+    wanted = {"ML15": "Step 4", "Brawer": "(43)"}.get(notation, "BP2")
+    assert report.first_failure.equation == wanted
+
+
+def test_what_a_document_has_not_is_told():
+    net = MLP(4, [3], "sigmoid", bias=False, seed=0)
+    with pytest.raises(ValueError, match="ML15 has a bias in every layer"):
+        check.compare(net, X, ONE_HOT, notation="ML15")
+    with pytest.raises(ValueError, match=r"Brawer's cost \(18\)"):
+        check.compare(network(), X, ONE_HOT, notation="Brawer")
+    with pytest.raises(ValueError, match="not both"):
+        check.compare(network(), X, ONE_HOT, notation="ML15", against=matrix.backprop)
+
+
+def test_the_command_compares_in_a_notation(capsys):
+    from autobp.command import main
+
+    assert main(["check", "2", "2", "2", "1", "--l2", "0.5", "--notation", "ML15"]) == 0
+    shown = capsys.readouterr().out
+    assert "ML15's loop over the samples" in shown
+    assert "Step 5    Δ⁽¹⁾" in shown
+    assert main(["check", "2", "1", "--notation", "Nielsen"]) == 2

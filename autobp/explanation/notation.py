@@ -29,7 +29,7 @@ _GREEK: Final = {
     r"\Delta": "Δ",
 }
 _RAISED: Final = str.maketrans("0123456789()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾")
-_LOWERED: Final = str.maketrans("0123456789k", "₀₁₂₃₄₅₆₇₈₉ₖ")
+_LOWERED: Final = str.maketrans("0123456789kj", "₀₁₂₃₄₅₆₇₈₉ₖⱼ")
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,12 @@ class Notation:
         if self.bias_column:
             return self.weight_name(layer, j, 0)
         return self._name("b", self.number(layer), (j,), None)
+
+    def bias_vector(self, layer: int) -> Name:
+        """The biases of a layer, all together; column 0 of the weights where that is where they are."""
+        if self.bias_column:
+            return self._name(self.weight, self.number(layer) - self.weights_lead_from, ("j", 0), None)
+        return self._name("b", self.number(layer), (), None)
 
     def input_to_neuron(self, layer: int, *indices: Index, sample: int | None = None) -> Name:
         """z."""
