@@ -181,8 +181,8 @@ def compare(
             first are right once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are
             not 0, as those of a new network are.)
         notation: by whose equations the witness computes, and under whose names, as for
-            :func:`autobp.explain`: "ML15" accumulates Δ over the samples, "Brawer" has the bias as node 0. Not
-            together with ``against``.
+            :func:`autobp.explain`: "ML15" accumulates Δ over the samples, "Brawer" has the bias as node 0.
+            Not together with ``against``.
 
     The gradients in the network's parameters are left as they were.
 
