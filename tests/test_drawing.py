@@ -1,5 +1,6 @@
 """Pictures: what they say, how they are laid out, and what is folded."""
 
+import functools
 import math
 import os
 import re
@@ -836,3 +837,70 @@ def test_rounding_noise_is_not_tinted():
     edges = dict(re.findall(r"u0_(\d) -> u1_1 \[(.*?)\]\n", draw(net).source))
     assert THEMES["light"].positive in edges["1"]
     assert THEMES["light"].positive not in edges["2"]
+
+
+# ----------------------------------------------------------------------------- leaves that are used far apart
+
+
+def recurrence(steps, width=2):
+    """h = tanh(Wx x + Wh h + b), as many steps: each weight is used at every one."""
+    Wx = [Value(0.1 * (i + 1), label=f"u{i}") for i in range(width)]
+    Wh = [[Value(0.2 - 0.1 * (i + j), label=f"w{i}{j}") for j in range(width)] for i in range(width)]
+    h = [Value(0.0)] * width
+    for t in range(steps):
+        x = Value(0.3 * t, label=f"x{t}")
+        h = [(Wx[i] * x + sum(w * h_j for w, h_j in zip(Wh[i], h, strict=True))).tanh() for i in range(width)]
+    return autobp.sum(h)
+
+
+def spans(picture):
+    """Ranks that each edge of the source spans beyond one, each node as near to its first use as can be."""
+    edges = re.findall(r"^\s*(\w+) -> (\w+)", picture.source, flags=re.MULTILINE)
+    uses = {}
+    for tail, head in edges:
+        uses.setdefault(tail, []).append(head)
+
+    @functools.cache
+    def rank(node):
+        return min(map(rank, uses.get(node, [])), default=0) - 1
+
+    return [rank(head) - rank(tail) - 1 for tail, head in edges]
+
+
+def test_a_leaf_that_is_used_far_apart_is_drawn_at_each_use():
+    """So that no edge runs through the whole picture, which takes a layout engine minutes."""
+    J = recurrence(18)
+    J.backward()
+    picture = draw(J, max_nodes=1000)
+    assert sum(spans(picture)) <= 400
+    assert "are drawn at each use" in picture.source
+    graph = record([J])
+    number = next(n for n, label in graph.labels.items() if label == "w00")
+    uses = len(graph.consumers[number])
+    copies = re.findall(rf"^\s*(n{number}_\d+_\d+) \[", picture.source, flags=re.MULTILINE)
+    assert len(copies) == len(set(copies)) == uses == 18
+    assert not re.search(rf"^\s*n{number} \[", picture.source, flags=re.MULTILINE)
+
+
+def test_a_small_graph_has_each_leaf_once():
+    picture = draw(recurrence(3), max_nodes=1000)
+    assert "are drawn at each use" not in picture.source
+    assert "splines" not in picture.source
+
+
+def test_long_edges_of_other_nodes_are_laid_out_roughly():
+    x = Value(1.1, label="x")
+    early = [(x + i).tanh() for i in range(20)]
+    u = x
+    for v in early * 3:  # each is used at three places far apart
+        u = (u + v).tanh()
+    picture = draw(u, max_nodes=1000)
+    assert "splines=line" in picture.source
+    assert "mclimit" in picture.source
+
+
+def test_the_largest_graphs_that_are_drawn_have_few_long_edges():
+    for steps, width in ((20, 2), (9, 3), (6, 4)):
+        J = recurrence(steps, width)
+        assert len(record([J])) <= 300
+        assert sum(spans(draw(J))) <= 400

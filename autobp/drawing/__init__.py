@@ -42,7 +42,8 @@ def draw(
     """Draw a Value's graph, a network, or a compiled program.
 
     A graph of more than ``max_nodes`` nodes is summarised: nodes computed in the same way become one, and the
-    picture says how many each stands for. A network's wide layers are shortened likewise.
+    picture says how many each stands for. A network's wide layers are shortened likewise. In a graph whose
+    arrows would run through the whole picture, an input that is used far apart is drawn at each use.
 
     Args:
         what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from typing import Final
 
 from graphviz import escape
 
@@ -15,6 +16,12 @@ from autobp.nn import Trace
 from autobp.reading.graph import Graph
 from autobp.reading.layers import NeuronInGraph
 from autobp.reading.neurons import Neurons, find_neurons
+
+#: Ranks that all edges span together, beyond one each, at which a layout takes seconds: then leaves that are
+#: used far apart are drawn at each use, and if that is not enough the layout is a rougher one.
+_LONG: Final = 400
+#: Ranks between a leaf's first use and its last that make it drawn at each of them.
+_FAR: Final = 4
 
 #: What nodes are in a network, by number: "z1[2]" or "a1[2]".
 Marks = dict[int, list[str]]
@@ -61,7 +68,10 @@ class _Drawing:
         self.marks = marks_of(graph, self.neurons, trace)
         self.lit, n_paths = nodes_on_paths(graph, highlight)
         self.largest = largest_of(_coloured(graph.nodes[number], style) for number in self.shown)
+        self.copied, is_long = _copied(graph, self.shown)
         self.picture = new_picture(style)
+        if is_long:
+            self.picture.attr(nslimit="1", nslimit1="1", mclimit="0.1", splines="line")
         if any(not graph.is_leaf(number) for numbers in self.neurons.shared.values() for number in numbers):
             # a softmax leaves its neurons and comes back: laid out each by itself, it has arrows backwards
             self.picture.attr(newrank="true")
@@ -80,6 +90,8 @@ class _Drawing:
                 f"{n_shown:,} of {counted(n_all, 'node')}, down to depth {depth}; "
                 f"{counted(n_all - n_shown, 'node')} folded into …"
             )
+        if self.copied:
+            caption.append(f"inputs that are used far apart, {len(self.copied)} here, are drawn at each use")
         top = name_of(graph, graph.root, self.marks) or "root"
         for number, n in n_paths.items():
             bottom = name_of(graph, number, self.marks) or f"n{number}"
@@ -89,14 +101,16 @@ class _Drawing:
 
     def _put(self, graph: Picture, numbers: Iterable[int]) -> None:
         for number in numbers:
-            if number not in self.visible:
-                continue
-            attributes = {"tooltip": self._tooltip(number)}
-            if self.box is None:
-                attributes["label"] = self._label(number)
-            else:
-                attributes.update(self.box(number, name_of(self.graph, number, self.marks)))
-            graph.node(f"n{number}", id=f"n{number}", **attributes)
+            if number in self.visible and number not in self.copied:
+                self._put_node(graph, number, f"n{number}")
+
+    def _put_node(self, graph: Picture, number: int, name: str) -> None:
+        attributes = {"tooltip": self._tooltip(number)}
+        if self.box is None:
+            attributes["label"] = self._label(number)
+        else:
+            attributes.update(self.box(number, name_of(self.graph, number, self.marks)))
+        graph.node(name, id=name, **attributes)
 
     def _put_panels(self) -> None:
         """The nodes, those of inputs, layers and neurons in boxes."""
@@ -137,7 +151,11 @@ class _Drawing:
                 if "partials" in self.style.show or on_path:
                     attributes["label"] = " " + ("?" if partial is None else self.style.number(partial)) + " "
                     attributes["fontcolor"] = colours.highlight if on_path else colours.muted
-                self.picture.edge(f"n{parent}", f"n{number}", id=f"n{number}_{slot}", **attributes)
+                tail = f"n{parent}"
+                if parent in self.copied:
+                    tail = f"n{parent}_{number}_{slot}"
+                    self._put_node(self.picture, parent, tail)
+                self.picture.edge(tail, f"n{number}", id=f"n{number}_{slot}", **attributes)
             if hidden:
                 stub = f"n{number}_below"
                 tip = counted(hidden, "operand")
@@ -164,6 +182,21 @@ class _Drawing:
         node = self.graph.nodes[number]
         name = name_of(self.graph, number, self.marks) or ("input" if node.is_leaf else symbol_of(node))
         return str(escape(f"{name}: data {node.data!r}, grad {gradient(node)!r}"))
+
+
+def _copied(graph: Graph, shown: Sequence[int]) -> tuple[set[int], bool]:
+    """The leaves to draw at each use, and whether the edges are long even so."""
+    visible = set(shown)
+    uses = {n: [use for use in graph.consumers[n] if use in visible] for n in shown}
+    rank: dict[int, int] = {}  # counted back from the root, each as near to its first use as can be
+    for number in reversed(shown):
+        rank[number] = min((rank[use] for use in uses[number]), default=0) - 1
+    spans = {n: sum(rank[use] - rank[n] - 1 for use in uses[n]) for n in shown}
+    if sum(spans.values()) <= _LONG:
+        return set(), False
+    far = {n for n in shown if max((rank[use] for use in uses[n]), default=0) - rank[n] > _FAR}
+    copied = {n for n in far if graph.is_leaf(n)}
+    return copied, sum(span for n, span in spans.items() if n not in copied) > _LONG
 
 
 def new_picture(style: Style, kind: type[Picture] = Picture, engine: str = "dot") -> Picture:

@@ -55,7 +55,7 @@ def _view(graph: Graph, marks: Marks, direction: str, trace: Trace | None) -> di
     places = find_places(picture)
     items = []
     for name, at in places.boxes.items():
-        number = int(name[1:])
+        number = int(name[1:].partition("_")[0])  # a leaf drawn at each use has its node's number first
         title = node_name(graph, marks, number)
         grad = "δ = grad" if is_z(number, marks) else "grad"
         items.append(_item(number, at, title, symbol(number), grad, is_leaf=graph.is_leaf(number)))
