@@ -5,7 +5,7 @@
     python tests/mutate.py test_bp1_bp4       the tests of one document
 
 A mutant changes one operator, comparison, sign or number. It is killed where tests/test_matrix.py fails, or
-of a mutated test where that test itself does. What survives is printed, and makes the exit status 1, unless it
+of a mutated test where that test itself does. What survives is printed and makes the exit status 1, unless it
 stands in EQUIVALENT, with the reason why no test can tell it from the original.
 """
 
