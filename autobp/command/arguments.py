@@ -89,7 +89,7 @@ def number(text: str) -> float:
 
 
 def add_dialect(command: Any) -> None:
-    """Add the options that say how a file is written, which by default it tells itself, to a parser or a group."""
+    """Add to a parser or a group the options that say how a file is written; by default it tells itself."""
     for name, what in _DIALECT.items():
         command.add_argument(f"--{name}", metavar="TEXT", help=f"{what} (default: as the file tells)")
 

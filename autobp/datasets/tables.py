@@ -184,10 +184,7 @@ def _without_gaps(
     missing = np.zeros(len(sheet.rows), dtype=bool)
     worst, most = 0, 0
     for i in [*kinds, *targets]:
-        if i in kinds:
-            column = gaps(sheet, i, kinds[i])
-        else:
-            column = target_gaps(sheet, i, numerals, task)
+        column = gaps(sheet, i, kinds[i]) if i in kinds else target_gaps(sheet, i, numerals, task)
         missing |= column
         if column.sum() > most:
             worst, most = i, int(column.sum())
