@@ -20,6 +20,7 @@ from autobp.engine import Value
 from autobp.functions import mean
 from autobp.in_matrices import OfOutputs, activations_in_matrices, cost_in_matrices, names_of
 from autobp.nn import MLP
+from autobp.showing import paragraphs, table
 
 #: The largest difference that rounding can explain, as a part of the witness's largest entry.
 TOLERANCE = 1e-12
@@ -56,6 +57,14 @@ class Row(Agreement):
         return self.relative <= TOLERANCE or self.absolute <= self.rounding
 
     @property
+    def cells(self) -> tuple[str, ...]:
+        """What the table says of it: equation, quantity, shape, largest entry, differences, verdict."""
+        shape = "×".join(str(n) for n in self.witness.shape) or "scalar"
+        largest = f"{np.max(np.abs(self.witness)):.6g}"
+        differences = (f"{self.absolute:.2e}", f"{self.relative:.2e}")
+        return self.equation, self.quantity, shape, largest, *differences, "ok" if self.ok else "DIFFERS"
+
+    @property
     def where(self) -> tuple[int, ...]:
         """The index of the largest difference."""
         difference = np.abs(self.graph - self.witness)
@@ -89,37 +98,44 @@ class Report(Agreements[Row]):
         return self.rows
 
     def __str__(self) -> str:
-        network = "-".join(str(size) for size in self.sizes)
-        samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
         lines = [
-            f"The scalar graph against {self.against}: network {network}, {samples}",
+            self._title(),
             "",
             f"{'equation':9} {'quantity':9} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
             f"{'relative':>10}",
         ]
         for row in self.rows:
-            shape = "×".join(str(n) for n in row.witness.shape) or "scalar"
-            largest = np.max(np.abs(row.witness))
-            mark = "ok" if row.ok else "DIFFERS"
+            equation, quantity, shape, largest, absolute, relative, mark = row.cells
             lines.append(
-                f"{row.equation:9} {row.quantity:9} {shape:>10} {largest:14.6g} "
-                f"{row.absolute:10.2e} {row.relative:10.2e}  {mark}"
+                f"{equation:9} {quantity:9} {shape:>10} {largest:>14} {absolute:>10} {relative:>10}  {mark}"
             )
-        lines.append("")
+        return "\n".join([*lines, "", *self._verdict()])
+
+    def _title(self) -> str:
+        network = "-".join(str(size) for size in self.sizes)
+        samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
+        return f"The scalar graph against {self.against}: network {network}, {samples}"
+
+    def _verdict(self) -> list[str]:
+        """What all rows together say, and the first that differs."""
         failed = self.first_failure
         if failed is None:
             besides = "" if all(row.relative <= TOLERANCE for row in self.rows) else ", or to rounding"
-            lines.append(f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}.")
-            return "\n".join(lines)
+            return [f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}."]
         index = f"[{','.join(str(i) for i in failed.where)}]" if failed.where else ""
         n_failed = sum(not row.ok for row in self.rows)
-        lines.append(
+        first = (
             f"{n_failed} of {len(self.rows)} differ. The first is {failed.equation}: "
             f"{failed.quantity}{index} is {failed.graph[failed.where]:.10g} by the graph "
             f"and {failed.witness[failed.where]:.10g} by {self.against}."
         )
-        lines.extend(f"Likely cause: {cause}." for cause in self.causes)
-        return "\n".join(lines)
+        return [first, *[f"Likely cause: {cause}." for cause in self.causes]]
+
+    def _repr_html_(self) -> str:
+        head = ["equation", "quantity", "shape", "largest entry", "absolute", "relative", ""]
+        marked = next((i for i, row in enumerate(self.rows) if not row.ok), None)
+        rows = [row.cells for row in self.rows]
+        return table(head, rows, self._title(), marked) + paragraphs(self._verdict())
 
 
 def compare(

@@ -260,6 +260,9 @@ class Step:
         )
         return f"<compiled step: {self._last.n_statements} statements, {about} ({names})>"
 
+    def _repr_markdown_(self) -> str:
+        return f"```\n{self!r}\n```" if self._last is None else f"```python\n{self.source}\n```"
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.update(

@@ -10,8 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs
 from autobp.about import About
+from autobp.showing import paragraphs, scatter, table, thumbnails
 
 Array = NDArray[np.float64]
+
+#: So much of a data set a notebook shows.
+_MOST_IMAGES, _MOST_POINTS, _MOST_ROWS, _MOST_COLUMNS = 10, 500, 5, 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,30 @@ class Dataset:
             raise ValueError(f"the inputs of {self.name} are not images")
         inputs = np.asarray(X, dtype=np.float64)
         return inputs.reshape(len(inputs), *self.image_shape)
+
+    def _repr_html_(self) -> str:
+        return self._picture() + paragraphs([str(self)])
+
+    def _picture(self) -> str:
+        """The first samples: as images, in the plane, or as rows."""
+        if self.image_shape is not None:
+            return thumbnails(self.images(self.X[:_MOST_IMAGES]))
+        if self.X.shape[1] == 2 and self.classes:
+            numbers = self.Y[:, 0] > 0.5 if self.Y.shape[1] == 1 else self.Y.argmax(axis=1)
+            shown = slice(_MOST_POINTS)
+            return scatter(self.X[shown], [int(number) for number in numbers[shown]])
+        head = list(self.names[:_MOST_COLUMNS]) + ["…"] * (len(self.names) > _MOST_COLUMNS) + [self.target]
+        rows = []
+        for x, y in zip(self.X[:_MOST_ROWS].tolist(), self.Y[:_MOST_ROWS].tolist(), strict=True):
+            cells = [f"{number:.4g}" for number in x[:_MOST_COLUMNS]] + ["…"] * (len(x) > _MOST_COLUMNS)
+            rows.append([*cells, self._answer(y)])
+        return table(head, rows)
+
+    def _answer(self, y: list[float]) -> str:
+        """One sample's target in words."""
+        if not self.classes:
+            return ", ".join(f"{number:.4g}" for number in y)
+        return self.classes[int(y[0] > 0.5) if len(y) == 1 else y.index(max(y))]
 
     def __str__(self) -> str:
         what = f"classes {', '.join(self.classes)}" if self.classes else f"numbers, {self.target}"
