@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ from autobp.sklearn.descent import Course, Objective, Samples, lbfgs, run_epoch
 from autobp.sklearn.programs import Form, initial_theta, layers, output_program
 
 Array = NDArray[np.float64]
+Kind = TypeVar("Kind", bound="MLPEstimator")
 
 #: scikit-learn's names of activations, and those here.
 _ACTIVATIONS = {"logistic": "sigmoid", "identity": "linear"}
@@ -31,7 +32,7 @@ _SOLVERS = (*OPTIMIZERS, "lbfgs")
 _LARGEST_BATCH = 200
 
 
-class _MLP(BaseEstimator):
+class MLPEstimator(BaseEstimator):
     """What classifier and regressor share.
 
     Args:
@@ -330,12 +331,18 @@ def _checked_weights(given: ArrayLike, m: int) -> Array:
     return weights
 
 
-class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
-    __doc__ = f"""A classifier: a network whose outputs are the logits of the classes.
+def _with_the_settings(estimator: type[Kind]) -> type[Kind]:
+    """The class with what the parameters are in its docstring, which is where scikit-learn's users look."""
+    settings = (MLPEstimator.__doc__ or "").partition("    Args:")[2]
+    estimator.__doc__ = f"{(estimator.__doc__ or '').rstrip()}\n\n    Args:{settings}"
+    return estimator
+
+
+@_with_the_settings
+class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
+    """A classifier: a network whose outputs are the logits of the classes.
 
     It minimises the cross-entropy of softmax, or of a sigmoid for two classes.
-
-    Args:{(_MLP.__doc__ or "").partition("Args:")[2].rstrip()}
 
     Attributes:
         classes_: the classes, in the order of ``predict_proba``'s columns.
@@ -418,12 +425,11 @@ def _likeliest(logits: Array) -> NDArray[np.int64]:
     return np.asarray((logits[:, 0] > 0).astype(np.int64) if logits.shape[1] == 1 else logits.argmax(axis=1))
 
 
-class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
-    __doc__ = f"""A regressor: a network whose outputs are quantities.
+@_with_the_settings
+class MLPRegressor(RegressorMixin, MLPEstimator):  # type: ignore[misc]
+    """A regressor: a network whose outputs are quantities.
 
     It minimises the quadratic cost, half the squared distance of outputs and targets.
-
-    Args:{(_MLP.__doc__ or "").partition("Args:")[2].rstrip()}
 
     Attributes:
         coefs_, intercepts_: the weights, (inputs, outputs), and biases of each layer.
