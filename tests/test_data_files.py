@@ -324,6 +324,8 @@ def test_what_is_missing_everywhere_names_the_column(tmp_path):
         (["id,a,y", *rows(lambda i: str(i + 1), number, [0, 1])], "column 1 (id) counts the rows"),
         (["user id,a,y", *rows(lambda i: str(907 - 7 * i), number, [0, 1])], "(user id) counts the rows"),
         (["a,name", *rows(number, lambda i: f"car {i}")], "has 24 classes in 24 rows"),
+        (["share,a,y", *rows(["12%", "15%"], number, [0, 1])], "numbers with signs, '12%'"),
+        (["cost,a,y", *rows(["$1", "$2.50"], number, [0, 1])], "numbers with signs, '$1'"),
         ([",a,y", *rows(str, number, [0, 1])], "column 1 has no name, and another value in every row"),
     ],
 )
@@ -336,6 +338,15 @@ def test_nothing_is_said_of_what_is_plain(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(write(tmp_path, ["year,a,y", *rows(lambda i: str(1990 + i), number, [0, 1])]))
+
+
+def test_targets_that_may_be_thousands_or_decimals_are_no_classes(tmp_path):
+    lines = ["a;y", *[f"{number(i)};{1 + i % 2},{200 + i % 3}" for i in range(M)]]
+    with pytest.raises(ValueError, match=r"'1,200' is not a finite number; .*or thousands=','"):
+        load(write(tmp_path, lines))
+    data = load(write(tmp_path, lines), thousands=",", task="regression", test_size=0, scaled=False)
+    assert sorted(set(data.Y[:, 0].tolist())) == [1200, 1201, 1202, 2200, 2201, 2202]
+    assert "1,200" in load(write(tmp_path, lines), task="classification").classes
 
 
 def test_a_line_of_words_is_a_sample_where_its_words_come_again(tmp_path):

@@ -174,8 +174,8 @@ def test_an_example_notebook_runs_and_shows_what_it_makes(notebook, tmp_path, mo
     """Cell by cell, as a notebook does, but in this process."""
     import ast
 
-    for module in ("sklearn", "pandas"):
-        pytest.importorskip(module)
+    pytest.importorskip("sklearn", minversion="1.6")
+    pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)
     namespace, n_shown = {}, 0
     for cell in cells(notebook):

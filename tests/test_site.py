@@ -30,7 +30,7 @@ WITH_CODE = [
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn", minversion="1.6")
     monkeypatch.chdir(tmp_path)
     namespace = {}
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ Array = NDArray[np.float64]
 Column = str | int
 
 MISSING_CHOICES = ("drop", "mean", "category")
+#: "$1,200", "12 %".
+_WITH_A_SIGN = re.compile(r"[$€£¥]?\s*[+-]?\d[\d.,]*\s*[%$€£¥]?")
 #: In fewer rows a column that counts them, or a class a row, may be chance.
 _FEWEST_ROWS = 10
 
@@ -142,6 +145,11 @@ def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
                 f"{sheet.column(i)} has {len(set(cells))} different texts in {len(cells)} rows, "
                 f"{cells[0]!r}, …: it is left out, as by drop=[{name!r}] (--drop {name}); "
                 f"categories=[{name!r}] (--categories {name}) takes it all the same"
+            )
+        elif kind == "categories" and all(map(_WITH_A_SIGN.fullmatch, sheet.cells(i))):
+            notes.append(
+                f"{sheet.column(i)} has numbers with signs, {sheet.cells(i)[0]!r}, …, which become "
+                "categories; write the numbers alone to have them as such"
             )
         elif kind == "number" and len(sheet.rows) >= _FEWEST_ROWS and _counts_rows(sheet, i):
             notes.append(

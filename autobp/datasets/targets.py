@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobp.datasets.encoding import bad_number
-from autobp.datasets.numerals import MISSING_NUMBER, MISSING_TEXT, Numerals, finite
+from autobp.datasets.numerals import MISSING_NUMBER, MISSING_TEXT, Numerals, finite, like_comma
 from autobp.datasets.sheet import Sheet
 
 Array = NDArray[np.float64]
@@ -55,6 +55,8 @@ def targets_of(
             f'are {"text" if numeric[odd] else "numbers"}; say task="classification" (--task classification) '
             "if all are classes"
         )
+    if task is None and not any(numeric) and all(map(like_comma, cells)):  # numbers, if one could read them
+        raise ValueError(bad_number(sheet, 0, i))
     if task == "regression" or (task is None and all(numeric) and not _like_classes(cells, numerals)):
         return quantities_of(sheet, i, numerals), ()
     numbers = [numerals.value(cell) for cell in cells]
