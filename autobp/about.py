@@ -20,7 +20,8 @@ class About:
         classes: the classes' names, in the order of the outputs, or of 0 and 1; empty for quantities.
         target: what the output is, the name of its column.
         offset, scale: n numbers each: the network's inputs are (inputs as given - offset) / scale.
-        target_offset, target_scale: the same for the outputs; 0 and 1 for classes.
+        target_offset, target_scale: the same for the outputs, a number each for several
+            quantities; 0 and 1 for classes.
         test_size, seed: the part of the samples that was held out, and the seed of the split.
         version: of autobp that saved it.
 
@@ -35,8 +36,8 @@ class About:
     target: str = ""
     offset: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
-    target_offset: float = 0.0
-    target_scale: float = 1.0
+    target_offset: float | tuple[float, ...] = 0.0
+    target_scale: float | tuple[float, ...] = 1.0
     test_size: float = 0.0
     seed: int = 0
     version: str = ""
@@ -47,8 +48,9 @@ class About:
                 f"{len(self.names)} names need as many offsets and scales; got {len(self.offset)} and "
                 f"{len(self.scale)}"
             )
-        numbers = [*self.offset, *self.scale, self.target_offset, self.target_scale]
-        if not all(map(math.isfinite, numbers)) or 0 in (*self.scale, self.target_scale):
+        offsets, scales = _several(self.target_offset), _several(self.target_scale)
+        numbers = [*self.offset, *self.scale, *offsets, *scales]
+        if not all(map(math.isfinite, numbers)) or 0 in (*self.scale, *scales):
             raise ValueError("offsets and scales must be finite, and scales not 0")
 
     def check_fits(self, sizes: list[int]) -> None:
@@ -58,6 +60,9 @@ class About:
         outputs = 1 if len(self.classes) == 2 and sizes[-1] == 1 else len(self.classes)
         if self.classes and outputs != sizes[-1]:
             raise ValueError(f"{len(self.classes)} classes for {sizes[-1]} outputs")
+        for numbers in (_several(self.target_offset), _several(self.target_scale)):
+            if len(numbers) not in (1, sizes[-1]):
+                raise ValueError(f"offsets and scales of {len(numbers)} quantities for {sizes[-1]} outputs")
 
     def json(self) -> str:
         """All of it as text; numbers come back as they are."""
@@ -73,12 +78,18 @@ def about_of(text: str) -> About:
     return About(**{field.name: _typed(field.name, field.default, found[field.name]) for field in known})
 
 
+def _several(numbers: float | tuple[float, ...]) -> tuple[float, ...]:
+    return numbers if isinstance(numbers, tuple) else (numbers,)
+
+
 def _typed(name: str, usual: Any, given: Any) -> Any:
     """An entry in the kind of its default; ValueError where it is of another."""
     if isinstance(usual, tuple):
         kind = float if name in ("offset", "scale") else str
         if isinstance(given, list) and all(_is(kind, entry) for entry in given):
             return tuple(kind(entry) for entry in given)
+    elif name.startswith("target_") and isinstance(given, list) and all(_is(float, entry) for entry in given):
+        return tuple(float(entry) for entry in given)
     elif _is(type(usual), given):
         return type(usual)(given)
     raise ValueError(f"{name} is {given!r}")

@@ -24,6 +24,7 @@ from autobp.in_matrices import OfOutputs, activations_in_matrices, cost_in_matri
 from autobp.mistakes import Problem, Way, forward, gradients, likely, problem_of, same
 from autobp.nn import MLP
 from autobp.returned import Given, Returned, call
+from autobp.showing import paragraphs, table
 
 #: The largest difference that rounding can explain, as a part of the witness's largest entry.
 TOLERANCE = 1e-12
@@ -65,6 +66,15 @@ class Row(Agreement):
     def ok(self) -> bool:
         """Whether the largest difference is at most 1e-12 of the witness's largest entry."""
         return self.relative <= TOLERANCE or self.absolute <= self.rounding
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """What the table says of it: equation, quantity, shape, largest entry, differences, verdict."""
+        shape = "×".join(str(n) for n in self.witness.shape) or "scalar"
+        largest = f"{np.max(np.abs(self.witness)):.6g}"
+        differences = (f"{self.absolute:.2e}", f"{self.relative:.2e}")
+        verdict = "ok" if self.ok else "follows" if self.follows else "DIFFERS"
+        return self.equation, self.quantity, shape, largest, *differences, verdict
 
     @property
     def where(self) -> tuple[int, ...]:
@@ -112,42 +122,49 @@ class Report(Agreements[Row]):
         return next((row for row in failed if not row.follows), failed[0] if failed else None)
 
     def __str__(self) -> str:
-        network = "-".join(str(size) for size in self.sizes)
-        samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
         width = max([9, *(len(row.quantity) for row in self.rows)])
         lines = [
-            f"The scalar graph against {self.against}: network {network}, {samples}",
+            self._title(),
             "",
             f"{'equation':9} {'quantity':{width}} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
             f"{'relative':>10}",
         ]
         for row in self.rows:
-            shape = "×".join(str(n) for n in row.witness.shape) or "scalar"
-            largest = np.max(np.abs(row.witness))
-            mark = "ok" if row.ok else "follows" if row.follows else "DIFFERS"
+            equation, quantity, shape, largest, absolute, relative, mark = row.cells
             lines.append(
-                f"{row.equation:9} {row.quantity:{width}} {shape:>10} {largest:14.6g} "
-                f"{row.absolute:10.2e} {row.relative:10.2e}  {mark}"
+                f"{equation:9} {quantity:{width}} {shape:>10} {largest:>14} {absolute:>10} {relative:>10}  {mark}"
             )
-        lines.append("")
+        return "\n".join([*lines, "", *self._verdict()])
+
+    def _title(self) -> str:
+        network = "-".join(str(size) for size in self.sizes)
+        samples = f"{self.n_samples} sample{'s' * (self.n_samples != 1)}"
+        return f"The scalar graph against {self.against}: network {network}, {samples}"
+
+    def _verdict(self) -> list[str]:
+        """What all rows together say, and the first that differs."""
         failed = self.first_failure
         if failed is None and self.causes:
-            return "\n".join([*lines, *[f"But {cause}." for cause in self.causes]])
+            return [f"But {cause}." for cause in self.causes]
         if failed is None:
             besides = "" if all(row.relative <= TOLERANCE for row in self.rows) else ", or to rounding"
-            lines.append(f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}.")
-            return "\n".join(lines)
+            return [f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}."]
         index = f"[{','.join(str(i) for i in failed.where)}]" if failed.where else ""
         n_failed = sum(not row.ok for row in self.rows)
         n_following = sum(row.follows for row in self.rows)
         but = f", of which {n_following} follow from the δ returned" if n_following else ""
-        lines.append(
+        first = (
             f"{n_failed} of {len(self.rows)} differ{but}. The first is {failed.equation}: "
             f"{failed.quantity}{index} is {failed.graph[failed.where]:.10g} by the graph "
             f"and {failed.witness[failed.where]:.10g} by {self.against}."
         )
-        lines.extend(f"Likely cause: {cause}." for cause in self.causes)
-        return "\n".join(lines)
+        return [first, *[f"Likely cause: {cause}." for cause in self.causes]]
+
+    def _repr_html_(self) -> str:
+        head = ["equation", "quantity", "shape", "largest entry", "absolute", "relative", ""]
+        marked = next((i for i, row in enumerate(self.rows) if row is self.first_failure), None)
+        rows = [row.cells for row in self.rows]
+        return table(head, rows, self._title(), marked) + paragraphs(self._verdict())
 
 
 def compare(

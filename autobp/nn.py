@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from operator import index as whole
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from mypy_extensions import mypyc_attr
@@ -28,6 +28,9 @@ from autobp.engine import Value, set_data
 from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
 from autobp.saving import load, save
+
+if TYPE_CHECKING:
+    from autobp.typed import Output
 
 INITIALISATIONS = ("uniform", "xavier", "he", "zeros")
 
@@ -196,10 +199,10 @@ class Layer(Module):
             return softmax(z)
         return [activate(self.activation, z_j) for z_j in z]
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def __call__(self, x: Sequence[Any]) -> Output:
         """The activations for the inputs x: a list, or one Value of one neuron, as in micrograd."""
-        a = self.activations(self.weighted_inputs(x))
-        return a[0] if len(a) == 1 else a
+        a: Any = self.activations(self.weighted_inputs(x))
+        return a[0] if len(a) == 1 else a  # type: ignore[no-any-return]
 
     def parameters(self) -> list[Value]:
         """The parameters of each neuron in turn."""
@@ -332,10 +335,10 @@ class MLP(Module):
         """Each layer's activation, as it was given."""
         return [layer.activation for layer in self.layers]
 
-    def __call__(self, x: Sequence[Any]) -> Any:
+    def __call__(self, x: Sequence[Any]) -> Output:
         """The output for the inputs x: a list, or one Value where there is one output, as in micrograd."""
-        a = self.trace(x).output
-        return a[0] if len(a) == 1 else a
+        a: Any = self.trace(x).output
+        return a[0] if len(a) == 1 else a  # type: ignore[no-any-return]
 
     def trace(self, x: Sequence[Any]) -> Trace:
         """The forward pass of one sample with every z and a at hand.

@@ -57,7 +57,7 @@ def steps_run_on(request):
         yield
         return
     from autobp.compiler import executable
-    from autobp.compiler.entry import compile_step
+    from autobp.compiler.entry import compile
 
     choose = executable.choose
 
@@ -67,8 +67,8 @@ def steps_run_on(request):
         assert made.name == "c" or any(why in made.why for why in known), made
         return made
 
-    compile_step.__kwdefaults__["backend"] = "auto"
+    compile.__kwdefaults__["backend"] = "auto"
     executable.choose = chosen
     yield
-    compile_step.__kwdefaults__["backend"] = "numpy"
+    compile.__kwdefaults__["backend"] = "numpy"
     executable.choose = choose

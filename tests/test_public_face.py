@@ -5,6 +5,7 @@ import builtins
 import json
 import re
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -134,7 +135,11 @@ def cost(x: Any, y: Any) -> Value:
     return costs.quadratic(net(x), y)
 
 
-step = assert_type(autobp.compile(cost, net.parameters()), Step)
+step: Step = autobp.compile(cost, net.parameters())
+value, gradient = autobp.compile(cost, net.parameters())(step.theta, data.X, data.Y)
+assert_type(value, float)
+downhill: Array = -gradient
+assert_type(net(data.X[0]) * 3, Value)
 source: str = step.source
 picture: bytes = draw(net).pipe(format="svg")
 optimizer = optim.Adam(net.parameters(), lr=0.1)
@@ -207,16 +212,35 @@ def test_mypy_finds_nothing_wrong_in_readme(tmp_path):
     assert mypy_errors(tmp_path, code, "--check-untyped-defs", *lenient) == []
 
 
+def readme_modules():
+    """README's programs as modules, each of which imports the names that it takes from those before it."""
+    defined, modules = {}, {}
+    for i, code in enumerate(readme_programs()):
+        symbols = symtable.symtable(code, "README", "exec").get_symbols()
+        stored = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()}
+        names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+        taken = names & set(defined) - stored
+        lines = [f"from {defined[name]} import {name}" for name in sorted(taken)]
+        modules[f"readme_{i}"] = "\n".join([*lines, code])
+        defined |= dict.fromkeys(stored, f"readme_{i}")
+    return modules
+
+
 def test_pyright_agrees(tmp_path):
     pytest.importorskip("pyright")
     if INIT.parents[1] != ROOT:
         pytest.skip("the types are checked on the source")
-    (tmp_path / "user_code.py").write_text(TYPED, encoding="utf-8")
-    settings = {"include": ["user_code.py"], "extraPaths": [str(ROOT)], "reportMissingImports": "error"}
+    modules = {"user_code": TYPED, **readme_modules()}
+    for name, code in modules.items():
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    files = [f"{name}.py" for name in modules]
+    settings = {"include": files, "extraPaths": [str(ROOT)], "reportMissingImports": "error"}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     found = subprocess.run(
         [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
-    errors = [e for e in json.loads(found.stdout)["generalDiagnostics"] if e["severity"] == "error"]
-    assert not errors, [f"line {e['range']['start']['line'] + 1}: {e['message']}" for e in errors]
+    told = json.loads(found.stdout)
+    assert told["summary"]["filesAnalyzed"] == len(files)
+    errors = [e for e in told["generalDiagnostics"] if e["severity"] == "error"]
+    assert not errors, [(e["file"], e["range"]["start"]["line"] + 1, e["message"]) for e in errors]

@@ -5,8 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
 
 from autobp.arguments import unknown
+from autobp.datasets import Dialect
+
+#: The options that say how a file is written, with their help.
+_DIALECT = {
+    "delimiter": 'what parts the cells, a character or "whitespace"',
+    "decimal": '"." or ","',
+    "thousands": "what parts thousands",
+    "encoding": "as utf-8, cp1252 or latin-1",
+    "comment": "what begins a line to leave out",
+}
 
 
 def one_of(
@@ -74,3 +86,14 @@ def number(text: str) -> float:
     if not math.isfinite(given):
         raise argparse.ArgumentTypeError(f"{text!r} is not finite")
     return given
+
+
+def add_dialect(command: Any) -> None:
+    """Add to a parser or a group the options that say how a file is written; by default it tells itself."""
+    for name, what in _DIALECT.items():
+        command.add_argument(f"--{name}", metavar="TEXT", help=f"{what} (default: as the file tells)")
+
+
+def dialect_of(options: argparse.Namespace) -> Dialect:
+    """What :func:`add_dialect` has read; ValueError where one is out of range."""
+    return Dialect(**{field.name: getattr(options, field.name) for field in fields(Dialect)})

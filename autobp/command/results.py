@@ -91,7 +91,7 @@ def picture_training(
     X, Y = shown_samples(data)
     if not data.classes and (Y[0] != Y).any():
         predictions = plots.predicted_against_measured(
-            net, X, Y, offset=data.target_offset, scale=data.target_scale, target=data.target
+            net, X, Y, offset=float(data.target_offset), scale=float(data.target_scale), target=data.target
         )
         _write_figure(folder, "predictions.svg", predictions)
 

@@ -9,7 +9,5 @@ out are programs (:mod:`~autobp.ir`), which :mod:`~autobp.compiler.executable` h
 write. :class:`~autobp.compiler.step.Step` is what users hold.
 """
 
-from autobp.compiler.entry import compile_step
+from autobp.compiler.entry import compile as compile
 from autobp.compiler.step import Step as Step
-
-compile = compile_step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, KeysView, Mapping, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from autobp.compiler.arrays import floats
 from autobp.compiler.executable import Executable
@@ -13,10 +13,50 @@ from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
 from autobp.engine import Value
+from autobp.ir import Floats
 from autobp.ir.reserved import is_free
 
+if TYPE_CHECKING:
+    from autobp.typed import Output
 
-def compile_step(
+
+@overload
+def compile(
+    function: Callable[..., Output],
+    parameters: Sequence[Value],
+    *,
+    inputs: None = None,
+    example: Sequence[Any] | None = None,
+    check: bool = False,
+    backend: Backend = "numpy",
+) -> Step: ...
+
+
+@overload
+def compile(
+    function: Callable[..., Value] | Value,
+    parameters: Sequence[Value],
+    *,
+    inputs: Sequence[Any] | None = None,
+    example: Sequence[Any] | None = None,
+    check: bool = False,
+    backend: Backend = "numpy",
+) -> Step[tuple[float, Floats]]: ...
+
+
+@overload
+def compile(
+    function: Callable[..., Sequence[Any]] | Sequence[Any],
+    parameters: Sequence[Value],
+    *,
+    inputs: Sequence[Any] | None = None,
+    example: Sequence[Any] | None = None,
+    check: bool = False,
+    backend: Backend = "numpy",
+) -> Step[Floats]: ...
+
+
+def compile(
     function: Callable[..., Any] | Value | Sequence[Any],
     parameters: Sequence[Value],
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,17 +21,27 @@ from autobp.compiler.report import report
 from autobp.engine import Value
 from autobp.ir import Floats, Program
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", default=Any, covariant=True)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R", covariant=True)
+
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class Step:
+class Step(Generic[R]):
     """A compiled function of parameters and data: the mean cost over samples, and its gradient.
 
     Made by :func:`compile`. ``step(theta, X, Y)`` takes the parameters as one array (n_parameters,) and the
     function's arguments as arrays with samples as rows; it returns the mean cost, a float, and the gradient,
-    a fresh array (n_parameters,). Where the function gives a list, it returns the outputs, (m, …).
+    a fresh array (n_parameters,). Where the function gives a list, it returns the outputs, (m, …). To type
+    checkers a step is ``Step[tuple[float, NDArray]]`` or ``Step[NDArray]``, as the function's own type tells.
     """
 
     def __init__(
@@ -56,7 +66,7 @@ class Step:
         self._lock = threading.Lock()
         self._thread = threading.local()  # of each thread, the calls that it is prepared for
 
-    def __call__(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
+    def __call__(self, theta: ArrayLike, *arguments: ArrayLike) -> R:
         """(cost, gradient) at theta for the samples in ``arguments``; the outputs, where they are a list.
 
         Raises ValueError where shapes do not fit, TypeError where an argument is missing or no real numbers.
@@ -78,7 +88,7 @@ class Step:
                 calls[key] = call
         function, work, scalar, looks = call
         with np.errstate(all="ignore"):
-            result = function(theta, *arrays, work)
+            result: Any = function(theta, *arrays, work)
             if scalar:
                 finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
             else:
@@ -86,7 +96,8 @@ class Step:
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
-        return (float(result[0]), result[1]) if scalar else result
+        told: Any = (float(result[0]), result[1]) if scalar else result
+        return told  # type: ignore[no-any-return]
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
@@ -259,6 +270,9 @@ class Step:
             for name, positions in self._last.matrices[:8]
         )
         return f"<compiled step: {self._last.n_statements} statements, {about} ({names})>"
+
+    def _repr_markdown_(self) -> str:
+        return f"```\n{self!r}\n```" if self._last is None else f"```python\n{self.source}\n```"
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

@@ -1,4 +1,4 @@
-"""Data to learn from, by name or from a CSV file: split, scaled and with targets as the costs take them.
+"""Data to learn from, by name, from a file or a frame: split, scaled and with targets as the costs take them.
 
 >>> data = load("digits")
 >>> data.X.shape, data.Y.shape, data.X_test.shape
@@ -7,8 +7,10 @@
 The collected sets are those that scikit-learn carries; nothing is downloaded.
 """
 
-from autobp.datasets.csv_files import MOST_CLASSES, TASKS
 from autobp.datasets.dataset import Dataset
+from autobp.datasets.dialect import Dialect
 from autobp.datasets.loading import load, names
+from autobp.datasets.tables import MISSING_CHOICES
+from autobp.datasets.targets import MOST_CLASSES, TASKS
 
-__all__ = ["MOST_CLASSES", "TASKS", "Dataset", "load", "names"]
+__all__ = ["MISSING_CHOICES", "MOST_CLASSES", "TASKS", "Dataset", "Dialect", "load", "names"]

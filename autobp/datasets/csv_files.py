@@ -1,260 +1,180 @@
-"""A CSV file as a table of samples, with messages that give the file, line, column and value."""
+"""A CSV file as a sheet: which line has the names, and numbers alone read fast."""
 
 from __future__ import annotations
 
 import csv
-import io
-import math
-import re
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autobp.arguments import closest
-from autobp.datasets.dataset import Table
+from autobp.datasets.dialect import (
+    WHITESPACE,
+    Dialect,
+    Line,
+    delimiters,
+    first_line,
+    lines_of,
+    text_of,
+    without_preamble,
+)
+from autobp.datasets.encoding import encodings_of
+from autobp.datasets.numerals import Numerals, is_number, numerals_of
+from autobp.datasets.sheet import Sheet, without
 
 Array = NDArray[np.float64]
 
-#: Whole numbers are taken for classes up to so many different ones, and for quantities beyond.
-MOST_CLASSES = 20
-
-TASKS = ("classification", "regression")
-
-#: How a missing number is written, in small letters.
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")
+_UNASKED = Dialect()
 
 
-def read_csv(
-    path: Path, target: str | int | None, drop: Sequence[str | int], header: bool | None, task: str | None
-) -> Table:
-    """The file's samples; the options are those of :func:`autobp.datasets.load`."""
-    if task is not None and task not in TASKS:
-        raise ValueError(f"task is {' or '.join(TASKS)}; got {task!r}")
-    lines = _lines(path)
-    first_number, first = lines[0]
+def sheet_of_file(path: Path, dialect: Dialect, header: bool | None) -> Sheet:
+    """The file as a sheet; the options are those of :func:`autobp.datasets.load`.
+
+    Raises ValueError where it is no table, or its first line may be names or a sample.
+    """
+    text, dialect = without_preamble(text_of(path, dialect.encoding), dialect)
+    where = str(path)
+    return sheet_of_numbers(where, text, dialect, header) or _sheet_of_text(where, text, dialect, header)
+
+
+def _sheet_of_text(where: str, text: str, dialect: Dialect, header: bool | None) -> Sheet:
+    lines = lines_of(where, text, dialect.delimiter)
+    number, first = lines[0]
     guessed = header is None
     if header is None:
-        header = not any(_is_number(cell) for cell in first)
-    columns = [f"x{i + 1}" for i in range(len(first))]
+        numerals = _numerals(lines, dialect)
+        header = not any(map(numerals.is_number, first))
+        if header and _like_sample([cells for _, cells in lines], numerals):
+            header = False
+    names = first if header else [f"x{i + 1}" for i in range(len(first))]
+    said = f"line {number} has {len(first)}"
     if header:
-        columns = first
         lines = lines[1:]
-    dropped = {_column(path, columns, column) for column in drop}
-    if header:
-        _check_names(path, first_number, columns, dropped)
+        if lines and all(len(cells) == len(first) + 1 for _, cells in lines):
+            names = ["", *first]  # as R writes names of rows
+    _check_width(where, lines, len(names), said)
     if len(first) < 2:
-        raise ValueError(f"{path}, line {first_number}: only one column; an input and a target are two")
-    if len(lines) < 2:
-        raise ValueError(f"{path}: {len(lines)} samples; at least two are needed")
-    kept = [i for i in range(len(columns)) if i not in dropped]
-    chosen = kept[-1] if kept else -1
-    if target is not None:
-        chosen = _column(path, columns, target)
-        if chosen in dropped:
-            raise ValueError(f"{path}: the column {columns[chosen]!r} is the target, and dropped")
-    inputs = [i for i in kept if i != chosen]
-    if not inputs:
-        raise ValueError(f"{path}: no column is left for the inputs")
-    _check_width(path, lines, len(columns), f"line {first_number} has {len(columns)}")
-    if guessed and not header and _like_names([cells for _, cells in lines], chosen):
         raise ValueError(
-            f"{path}, line {first_number}: {','.join(first)!r} may be the columns' names or a sample; "
-            "say header=True or header=False (--header or --no-header)"
+            f"{where}, line {number}: only one column; an input and a target are two. If something else than "
+            "a comma, semicolon, tab, | or spaces parts the cells, say delimiter=… (--delimiter)"
         )
-    _refuse_text(path, columns, inputs, [cells for _, cells in lines])
-    X = np.array([[_number(path, n, columns, i, cells[i]) for i in inputs] for n, cells in lines])
-    labels, classes = _targets(path, lines, columns, chosen, task)
-    return Table(path.name, X, labels, tuple(columns[i] for i in inputs), classes, columns[chosen])
+    return replace(
+        _sheet(where, names, lines),
+        names_at=f"line {number}",
+        first=bool(lines) and lines[0][0] == 1,
+        head=tuple(first) if guessed and not header else (),
+    )
 
 
-def read_inputs(path: Path, names: Sequence[str]) -> Array:
-    """The inputs of these names in a file, (m, n): its columns of these names, or all where it names none.
-
-    Raises ValueError where a column is not there, or a cell is no finite number.
-    """
-    lines = _lines(path)
-    number, first = lines[0]
-    if set(names) <= set(first):
-        columns, lines = first, lines[1:]
-        _check_names(path, number, columns, {i for i, name in enumerate(columns) if name not in names})
-        chosen = [columns.index(name) for name in names]
-    elif not any(_is_number(cell) for cell in first):
-        raise ValueError(_without(path, first, next(name for name in names if name not in first)))
-    else:
-        columns, chosen = list(names), list(range(len(names)))
-    if not lines:
-        raise ValueError(f"{path}: there are names, and no sample below them")
-    _check_width(path, lines, len(columns), f"the columns are {', '.join(columns)}")
-    return np.array([[_number(path, n, columns, i, cells[i], False) for i in chosen] for n, cells in lines])
+def _sheet(where: str, names: Sequence[str], lines: Sequence[Line]) -> Sheet:
+    rows = [f"line {number}" for number, _ in lines]
+    return Sheet(where, tuple(names), rows, lambda i: [cells[i] for _, cells in lines])
 
 
-def _check_width(path: Path, lines: Sequence[tuple[int, Sequence[str]]], width: int, wanted: str) -> None:
+def _numerals(lines: Sequence[Line], dialect: Dialect) -> Numerals:
+    return numerals_of(dialect.decimal, dialect.thousands, (cell for _, cells in lines for cell in cells))
+
+
+def _check_width(where: str, lines: Sequence[Line], width: int, wanted: str) -> None:
     """Raise ValueError where a line does not have as many cells as it should."""
     for number, cells in lines:
         if len(cells) != width:
-            raise ValueError(f"{path}, line {number}: {len(cells)} cells, but {wanted}")
+            raise ValueError(f"{where}, line {number}: {len(cells)} cells, but {wanted}")
 
 
-def _without(path: Path, columns: Sequence[str], wanted: str | int) -> str:
-    """The message that there is no such column."""
-    near = "" if str(wanted).lstrip("-").isdecimal() else closest(wanted, columns)
-    hint = f"did you mean {near}? The" if near else "the"
-    return f"{path}: there is no column {wanted!r}; {hint} columns are {', '.join(columns)}, numbered from 1"
+def _like_sample(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
+    """Whether a first line of words is a sample: below it are words too, and each of its own comes again."""
+    first, others = rows[0], rows[1:]
+    columns = list(zip(*others, strict=False))
+    return (
+        len(columns) == len(first)
+        and not any(numerals.is_number(cell) for column in columns for cell in column)
+        and all(cell in column for cell, column in zip(first, columns, strict=True))
+    )
 
 
-def _column(path: Path, columns: list[str], wanted: str | int) -> int:
-    """The index of a column by its name, or by its number from 1 or from -1, which may be text too."""
-    if wanted in columns:
-        return columns.index(str(wanted))
-    whole = isinstance(wanted, int) or wanted.lstrip("-").isdecimal()
-    number = int(wanted) if whole else 0
-    if 1 <= number <= len(columns):
-        return number - 1
-    if -len(columns) <= number <= -1:
-        return len(columns) + number
-    raise ValueError(_without(path, columns, wanted))
+def sheet_of_numbers(where: str, text: str, dialect: Dialect, header: bool | None) -> Sheet | None:
+    """The sheet of a file of numbers alone, but for its first line; None where it is anything else.
 
-
-def _refuse_text(path: Path, columns: list[str], inputs: list[int], rows: list[list[str]]) -> None:
-    """ValueError where columns for inputs have text and no number at all; it names all of them."""
-    text = [i for i in inputs if all(_is_text(row[i]) for row in rows)]
-    if text:
-        where = ", ".join(f"column {i + 1} ({columns[i]}) has {rows[0][i]!r}, …" for i in text)
-        names = [columns[i] for i in text]
-        raise ValueError(
-            f"{path}: {where}, text alone; leave out what is no quantity, drop={names} or --drop "
-            f"{' '.join(names)}, or make numbers of it"
-        )
-
-
-def _is_text(cell: str) -> bool:
-    """Whether a cell is neither a number, however written, nor missing."""
-    return cell.lower() not in _MISSING and not _is_number(cell) and not _like_comma(cell)
-
-
-def _like_comma(cell: str) -> bool:
-    """Whether a comma, and that alone, keeps a cell from being a number: "1,5", "1,234,567"."""
-    return "," in cell and (_is_number(cell.replace(",", ".", 1)) or _is_number(cell.replace(",", "")))
-
-
-def _like_thousands(cell: str) -> bool:
-    """Whether the commas in a cell may part thousands: "1,200", and surely in "1,200,000.5"."""
-    return re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) is not None
-
-
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of each line that is not blank, at least one."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}") from error
-    first = next((row for row in text.split("\n") if row.strip()), "")
-    delimiter = "\t" if "\t" in first else ";" if ";" in first else ","
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    try:
-        found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    lines = [(number, cells) for number, cells in found if cells not in ([], [""])]
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    return lines
-
-
-def _check_names(path: Path, number: int, names: list[str], dropped: set[int]) -> None:
-    for i, name in enumerate(names):
-        if i in dropped:
-            continue
-        if not name:
-            raise ValueError(
-                f"{path}, line {number}, column {i + 1}: the column has no name; name it, or leave it out, "
-                f"drop=[{i + 1}] or --drop {i + 1}, if it only numbers the lines"
-            )
-        if name in names[:i]:
-            raise ValueError(f"{path}, line {number}, column {i + 1}: a second column called {name!r}")
-
-
-def _number(
-    path: Path, line: int, columns: list[str], i: int, cell: str, may_be_name: bool = True
-) -> float:
-    if _is_number(cell) and math.isfinite(float(cell)):
-        return float(cell)
-    where = f"{path}, line {line}, column {i + 1} ({columns[i]})"
-    if not cell:
-        raise ValueError(f"{where}: the cell is empty; fill it, or leave the line or the column out")
-    hint = ""
-    if line == 1 and may_be_name:
-        hint = "; if line 1 holds the columns' names, say header=True (--header)"
-    elif cell.lower() in _MISSING:
-        hint = "; fill it, or leave the line or the column out"
-    elif _like_thousands(cell):
-        hint = f"; if the comma is the decimal point, write {cell.replace(',', '.')}; if it parts thousands, "
-        hint += f"write {cell.replace(',', '')}"
-    elif _like_comma(cell):
-        hint = f"; write {cell.replace(',', '.', 1)}"
-    raise ValueError(f"{where}: {cell!r} is not a finite number{hint}")
-
-
-def _targets(
-    path: Path, lines: Sequence[tuple[int, list[str]]], columns: list[str], i: int, task: str | None
-) -> tuple[Array, tuple[str, ...]]:
-    """Class numbers and the classes' names, or quantities and no names."""
-    cells = [cells[i] for _, cells in lines]
-    numeric = [_is_number(cell) for cell in cells]
-    if "" in cells:
-        line = lines[cells.index("")][0]
-        raise ValueError(f"{path}, line {line}, column {i + 1} ({columns[i]}): the target is missing")
-    if task is None and any(numeric) and not all(numeric):
-        odd = numeric.index(numeric.count(True) * 2 < len(numeric))
-        raise ValueError(
-            f"{path}, line {lines[odd][0]}, column {i + 1} ({columns[i]}): {cells[odd]!r}, but other targets "
-            f'are {"text" if numeric[odd] else "numbers"}; say task="classification" (--task classification) '
-            "if all are classes"
-        )
-    if task == "regression" or (task is None and all(numeric) and not _like_classes(cells)):
-        return np.array([_number(path, n, columns, i, row[i]) for n, row in lines]), ()
-    if all(numeric) and all(math.isfinite(float(cell)) for cell in cells):
-        by_number: dict[float, str] = {}
-        for cell in cells:
-            by_number.setdefault(float(cell), cell)  # "1" and "1.0" are one class, called as it came first
-        order = sorted(by_number)
-        classes = [by_number[number] for number in order]
-        labels = [order.index(float(cell)) for cell in cells]
-    else:
-        classes = sorted(set(cells))
-        labels = [classes.index(cell) for cell in cells]
-    if len(classes) < 2:
-        raise ValueError(f"{path}, column {i + 1} ({columns[i]}): every target is {cells[0]!r}")
-    return np.array(labels, dtype=np.float64), tuple(classes)
-
-
-def _like_classes(cells: list[str]) -> bool:
-    """Whether numbers look like class numbers: whole, few, and few against the samples."""
-    numbers = [float(cell) for cell in cells]
-    whole = all(math.isfinite(x) and x == int(x) for x in numbers)
-    return whole and 2 <= len(set(numbers)) <= min(MOST_CLASSES, len(numbers) / 2)
-
-
-def _like_names(lines: list[list[str]], target: int) -> bool:
-    """Whether a first line with numbers in it looks like names all the same.
-
-    It does where it counts the columns from 0, as pandas names them, and where its target is the only one
-    that comes once among labels.
+    It reads what the way for all files reads, many times as fast.
     """
-    first = lines[0]
-    if len(first) > 2 and first == [str(i) for i in range(len(first))]:
-        return True
-    counts = Counter(cells[target] for cells in lines)
-    alone = [label for label, count in counts.items() if count == 1]
-    return alone == [first[target]] and len(counts) > 2 and not any(_is_number(label) for label in counts)
-
-
-def _is_number(cell: str) -> bool:
+    first = first_line(text)
+    delimiter = dialect.delimiter or delimiters(first)[0]
+    if dialect.decimal or dialect.thousands or delimiter == WHITESPACE or not first:
+        return None
+    lines, numbers = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line and not line.isspace():
+            lines.append(line)
+            numbers.append(number)
     try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell  # Python's own 1_000
+        (head,) = csv.reader([first], delimiter=delimiter, strict=True)
+    except (csv.Error, ValueError):
+        return None
+    head = [cell.strip() for cell in head]
+    guessed = header is None
+    if header is None:
+        header = not any(map(is_number, head))
+    body = lines[1:] if header else lines
+    allowed = f"0123456789.eE+- {delimiter}"
+    if len(head) < 2 or not body or "".join(body).encode().translate(None, allowed.encode()):
+        return None
+    try:
+        table = np.loadtxt(body, delimiter=delimiter, ndmin=2, comments=None)
+    except ValueError:  # the other way says what is wrong, and where
+        return None
+    if table.shape != (len(body), len(head)) or not np.isfinite(table).all():
+        return None
+
+    def cells(i: int) -> list[str]:
+        if 2 * i < len(head):
+            return [line.split(delimiter, i + 1)[i].strip() for line in body]
+        return [line.rsplit(delimiter, len(head) - i)[-(len(head) - i)].strip() for line in body]
+
+    return Sheet(
+        where,
+        tuple(head) if header else tuple(f"x{i + 1}" for i in range(len(head))),
+        [f"line {number}" for number in numbers[len(lines) - len(body) :]],
+        cells,
+        lambda i: table[:, i],
+        table,
+        names_at=f"line {numbers[0]}",
+        first=not header and numbers[0] == 1,
+        head=tuple(head) if guessed and not header else (),
+    )
+
+
+def read_inputs(path: Path, names: Sequence[str], dialect: Dialect = _UNASKED) -> Array:
+    """The inputs of these names in a file, (m, n): from its columns, or from all where it names none.
+
+    What was encoded for the training, as :mod:`autobp.datasets.encoding` says, is encoded likewise. A
+    number is NaN where it is missing and an input says so.
+
+    Raises ValueError where a column is not there, or a cell is no finite number, or no known category.
+    """
+    text, dialect = without_preamble(text_of(path, dialect.encoding), dialect)
+    where = str(path)
+    lines = lines_of(where, text, dialect.delimiter)
+    number, first = lines[0]
+    encodings = encodings_of(names, first)
+    wanted = [encoding.column for encoding in encodings]
+    if set(wanted) <= set(first):
+        columns, lines = first, lines[1:]
+        chosen = [columns.index(name) for name in wanted]
+        for i, name in enumerate(columns):
+            if name in wanted and name in columns[:i]:
+                raise ValueError(f"{where}, line {number}, column {i + 1}: a second column called {name!r}")
+    else:
+        numerals = _numerals(lines, dialect)
+        encodings = encodings_of(names, ())
+        columns, chosen = [encoding.column for encoding in encodings], list(range(len(encodings)))
+        if not any(map(numerals.is_number, first)):
+            raise ValueError(without(where, first, next(name for name in columns if name not in first)))
+    if not lines:
+        raise ValueError(f"{where}: there are names, and no sample below them")
+    _check_width(where, lines, len(columns), f"the columns are {', '.join(columns)}")
+    numerals = _numerals([(n, [cells[i] for i in chosen]) for n, cells in lines], dialect)
+    sheet = _sheet(where, columns, lines)
+    return np.hstack([e.array(sheet, i, numerals) for e, i in zip(encodings, chosen, strict=True)])

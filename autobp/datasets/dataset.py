@@ -10,8 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from autobp import costs
 from autobp.about import About
+from autobp.showing import paragraphs, scatter, table, thumbnails
 
 Array = NDArray[np.float64]
+
+#: So much of a data set a notebook shows.
+_MOST_IMAGES, _MOST_POINTS, _MOST_ROWS, _MOST_COLUMNS = 10, 500, 5, 8
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,9 @@ class Dataset:
         X_test, Y_test: the samples held out, likewise; no rows where none are.
         names: of the n inputs.
         classes: the classes' names in the order of Y's columns, or of 0 and 1; empty for numbers.
-        target: what Y is, the name of its column.
+        target: what Y is, the name of its column, or the names with commas.
         offset, scale: (n,) each: X is (inputs as given - offset) / scale.
-        target_offset, target_scale: the same for Y; 0 and 1 for classes.
+        target_offset, target_scale: the same for Y, (K,) each for several targets; 0 and 1 for classes.
         image_shape: (height, width) where each input is an image, row by row, else None.
         test_size, seed: the part of the samples that was to be held out, and the seed of the split.
     """
@@ -42,8 +46,8 @@ class Dataset:
     target: str
     offset: Array
     scale: Array
-    target_offset: float = 0.0
-    target_scale: float = 1.0
+    target_offset: float | Array = 0.0
+    target_scale: float | Array = 1.0
     image_shape: tuple[int, int] | None = None
     test_size: float = 0.0
     seed: int = 0
@@ -68,7 +72,8 @@ class Dataset:
         """
         return About(
             self.name, cost or self.cost, self.names, self.classes, self.target,
-            tuple(self.offset.tolist()), tuple(self.scale.tolist()), self.target_offset, self.target_scale,
+            tuple(self.offset.tolist()), tuple(self.scale.tolist()),
+            _number_or_tuple(self.target_offset), _number_or_tuple(self.target_scale),
             self.test_size, self.seed,
         )  # fmt: skip
 
@@ -78,6 +83,30 @@ class Dataset:
             raise ValueError(f"the inputs of {self.name} are not images")
         inputs = np.asarray(X, dtype=np.float64)
         return inputs.reshape(len(inputs), *self.image_shape)
+
+    def _repr_html_(self) -> str:
+        return self._picture() + paragraphs([str(self)])
+
+    def _picture(self) -> str:
+        """The first samples: as images, in the plane, or as rows."""
+        if self.image_shape is not None:
+            return thumbnails(self.images(self.X[:_MOST_IMAGES]))
+        if self.X.shape[1] == 2 and self.classes:
+            numbers = self.Y[:, 0] > 0.5 if self.Y.shape[1] == 1 else self.Y.argmax(axis=1)
+            shown = slice(_MOST_POINTS)
+            return scatter(self.X[shown], [int(number) for number in numbers[shown]])
+        head = list(self.names[:_MOST_COLUMNS]) + ["…"] * (len(self.names) > _MOST_COLUMNS) + [self.target]
+        rows = []
+        for x, y in zip(self.X[:_MOST_ROWS].tolist(), self.Y[:_MOST_ROWS].tolist(), strict=True):
+            cells = [f"{number:.4g}" for number in x[:_MOST_COLUMNS]] + ["…"] * (len(x) > _MOST_COLUMNS)
+            rows.append([*cells, self._answer(y)])
+        return table(head, rows)
+
+    def _answer(self, y: list[float]) -> str:
+        """One sample's target in words."""
+        if not self.classes:
+            return ", ".join(f"{number:.4g}" for number in y)
+        return self.classes[int(y[0] > 0.5) if len(y) == 1 else y.index(max(y))]
 
     def __str__(self) -> str:
         what = f"classes {', '.join(self.classes)}" if self.classes else f"numbers, {self.target}"
@@ -89,7 +118,9 @@ class Dataset:
 
 @dataclass
 class Table:
-    """Samples before the split. ``labels`` are class numbers if there are classes, else quantities."""
+    """Samples before the split. ``labels`` are class numbers if there are classes, (m,), else quantities,
+    (m,) or (m, K). An input is NaN where it is missing, and the mean is to stand for it.
+    """
 
     name: str
     X: Array
@@ -99,12 +130,13 @@ class Table:
     target: str = "class"
     scale: float | None = None  # what to divide the inputs by; None: as their spread asks
     image_shape: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()  # what a user should know
 
 
 def dataset_of(table: Table, test_size: float, scaled: bool, rng: np.random.Generator) -> Dataset:
     """The table split, the part test_size held out, and its quantities scaled, where that is asked for."""
     train, test = _split(table.labels if table.classes else None, len(table.X), test_size, rng)
-    X, offset, scale = table.X, np.zeros(len(table.names)), np.ones(len(table.names))
+    X, offset, scale = _filled(table, train), np.zeros(len(table.names)), np.ones(len(table.names))
     if table.scale is not None:
         scale *= table.scale
         X = X / scale
@@ -114,9 +146,11 @@ def dataset_of(table: Table, test_size: float, scaled: bool, rng: np.random.Gene
     if len(table.classes) > 2:
         Y = np.eye(len(table.classes))[table.labels.astype(int)]
     else:
-        Y = table.labels.reshape(-1, 1)
+        Y = table.labels.reshape(len(table.X), -1)
+        target_offset, target_scale = np.zeros(Y.shape[1]), np.ones(Y.shape[1])
         if not table.classes and scaled:
-            Y, target_offset, target_scale = _standardised(table.name, [table.target], Y, train)
+            targets = [table.target] * Y.shape[1]
+            Y, target_offset, target_scale = _standardised(table.name, targets, Y, train)
     return Dataset(
         table.name,
         X[train],
@@ -128,10 +162,32 @@ def dataset_of(table: Table, test_size: float, scaled: bool, rng: np.random.Gene
         table.target,
         offset,
         scale,
-        float(target_offset[0]),
-        float(target_scale[0]),
+        _one_or_several(target_offset),
+        _one_or_several(target_scale),
         table.image_shape,
     )
+
+
+def _filled(table: Table, train: NDArray[np.int64]) -> Array:
+    """The inputs with the mean over the samples to train on where one is missing."""
+    gaps = np.isnan(table.X)
+    if not gaps.any():
+        return table.X
+    known = ~gaps[train]
+    counts = known.sum(axis=0)
+    if not counts.all():
+        column = table.names[int(np.argmin(counts))]
+        raise ValueError(f"{table.name}: {column} is missing in every sample to train on; leave it out")
+    means = np.where(known, table.X[train], 0.0).sum(axis=0) / counts
+    return np.where(gaps, means, table.X)
+
+
+def _number_or_tuple(numbers: float | Array) -> float | tuple[float, ...]:
+    return numbers if isinstance(numbers, float) else tuple(numbers.tolist())
+
+
+def _one_or_several(numbers: Array) -> float | Array:
+    return float(numbers[0]) if len(numbers) == 1 else numbers
 
 
 def _standardised(
@@ -141,9 +197,10 @@ def _standardised(
 
     The scale is 1 where a column is constant up to rounding.
     """
+    trained = X[train]
     with np.errstate(over="ignore", invalid="ignore"):
-        offset, deviation = X[train].mean(axis=0), X[train].std(axis=0)
-        scale = np.where(deviation > 1e-12 * np.abs(X[train]).max(axis=0), deviation, 1.0)
+        offset, deviation = trained.mean(axis=0), trained.std(axis=0)
+        scale = np.where(deviation > 1e-12 * np.abs(trained).max(axis=0), deviation, 1.0)
         scaled = (X - offset) / scale
     fine = np.isfinite(offset) & np.isfinite(scale) & np.isfinite(scaled).all(axis=0)
     if not fine.all():

@@ -40,5 +40,5 @@ def answers(net: MLP, X: ArrayLike) -> NDArray[Any]:
         known = costs.COSTS.get(about.cost)
         threshold = threshold_of(net, known.threshold if known and outputs.shape[1] == 1 else None)
         return np.asarray(np.array(about.classes)[classes_of(outputs, threshold)])
-    quantities = outputs * about.target_scale + about.target_offset
+    quantities = outputs * np.array(about.target_scale) + np.array(about.target_offset)
     return np.asarray(quantities[:, 0] if outputs.shape[1] == 1 else quantities)

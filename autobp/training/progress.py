@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from autobp.showing import curves
+
 
 @dataclass
 class History:
@@ -32,6 +34,10 @@ class History:
     interrupted: bool = False
     diverged: bool = False
     best_epoch: int = 0
+
+    def _repr_svg_(self) -> str:
+        named = {"training": self.cost, "validation": self.validation_cost}
+        return curves({name: costs for name, costs in named.items() if costs}, "cost")
 
 
 class Progress:

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autobp import nn
+from autobp.about import About
+from autobp.command.arguments import add_dialect, dialect_of
 from autobp.command.files import write
 from autobp.command.parser import Command
 
@@ -19,6 +22,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("network", metavar="FILE.npz", help="a network that autobp train has saved")
     command.add_argument("data", type=Path, metavar="FILE.csv",
                          help="a line for each sample, unscaled, as in the training")  # fmt: skip
+    add_dialect(command.add_argument_group("how the file is written"))
     command.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="(default: standard output)")
 
 
@@ -29,7 +33,8 @@ def _run(options: argparse.Namespace) -> int:
     net = nn.MLP.load(options.network)
     if net.about is None or not net.about.names:
         raise ValueError(f"{options.network} does not say what it was trained on; autobp train does")
-    told = answers(net, read_inputs(options.data, net.about.names))
+    X = read_inputs(options.data, net.about.names, dialect_of(options))
+    told = answers(net, _filled(X, net.about, options.data))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow([net.about.target])
@@ -40,6 +45,19 @@ def _run(options: argparse.Namespace) -> int:
         write(options.output, text.getvalue().encode())
         print(f"wrote {len(told)} answers to {options.output}")
     return 0
+
+
+def _filled(X: NDArray[np.float64], about: About, data: Path) -> NDArray[np.float64]:
+    """The mean of the training where a number is missing, and the network has been taught that.
+
+    ValueError where it does not know the mean, since its inputs were not scaled.
+    """
+    offset, scale = np.array(about.offset), np.array(about.scale)
+    gaps = np.isnan(X)
+    unknown = gaps.any(axis=0) & (offset == 0) & (scale == 1)
+    if unknown.any():
+        raise ValueError(f"{data}: {about.names[int(np.argmax(unknown))]} is missing in a row; fill it")
+    return np.where(gaps, offset, X)
 
 
 COMMAND = Command(

@@ -5,16 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import autobp
 from autobp import check, nn, optim
-from autobp.command.arguments import above_zero, at_least_zero, count, one_of, part, size
+from autobp.command.arguments import (
+    above_zero,
+    add_dialect,
+    at_least_zero,
+    count,
+    dialect_of,
+    one_of,
+    part,
+    size,
+)
 from autobp.command.files import Folder
 from autobp.command.parser import Command
 from autobp.command.results import FILES, judge, picture_network, picture_training, what_is_missing
 from autobp.command.signals import interrupted_by_sigterm
+from autobp.datasets import MISSING_CHOICES
 from autobp.datasets import names as named_sets
 from autobp.training import Diverged
 
@@ -44,6 +55,12 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     file.add_argument("--task", choices=["classification", "regression"],
                       help="(default: as the target's values suggest)")  # fmt: skip
+    file.add_argument("--missing", choices=MISSING_CHOICES,
+                      help="what to do where something is missing: leave out the line, fill in the "
+                      "column's mean, or make it a category (default: say so and end)")  # fmt: skip
+    file.add_argument("--categories", nargs="+", action="extend", default=[], metavar="COLUMN",
+                      help="whose values are categories though they are numbers")  # fmt: skip
+    add_dialect(file)
     command.add_argument("--test-size", type=part, default=0.25, help="the part to hold out (default: 0.25)")
     command.add_argument("--hidden", type=size, nargs="*", default=[32, 32], metavar="SIZE",
                          help="sizes of the hidden layers (default: 32 32)")  # fmt: skip
@@ -80,7 +97,8 @@ def _run(options: argparse.Namespace) -> int:
 
     data = datasets.load(
         options.data, test_size=options.test_size, seed=options.seed, target=options.target,
-        drop=options.drop, header=options.header, task=options.task,
+        drop=options.drop, header=options.header, task=options.task, missing=options.missing,
+        categories=options.categories, **asdict(dialect_of(options)),
     )  # fmt: skip
     net = nn.MLP(
         data.X.shape[1],
