@@ -209,7 +209,7 @@ def test_what_is_not_finite_leaves_the_others_their_colours_and_their_range():
     w = net.layers[0].neurons[0].w
     w[0].data, w[1].data = math.nan, -math.inf
     largest = max(abs(p.data) for p in net.parameters() if math.isfinite(p.data))
-    assert f"(at most {largest:.3g})" in draw(net).source
+    assert f"at most {largest:.3g}" in draw(net).source
     assert f"penwidth={0.4 + 3.2:.2f}" in draw(net).source
     x = [Value(data, label=f"x[{i + 1}]") for i, data in enumerate([3.0, math.nan, 1e308, 1e308, math.nan])]
     y = autobp.sum(v.sin() for v in [*x[:1], *x[2:4]]) + x[1] + x[4]
@@ -836,3 +836,22 @@ def test_rounding_noise_is_not_tinted():
     edges = dict(re.findall(r"u0_(\d) -> u1_1 \[(.*?)\]\n", draw(net).source))
     assert THEMES["light"].positive in edges["1"]
     assert THEMES["light"].positive not in edges["2"]
+
+
+def test_a_label_lets_the_lines_beneath_it_shine_through(monkeypatch):
+    drawn = draw(MLP(3, [2, 1], seed=1))
+    without_graphviz(monkeypatch)
+    for svg in (drawn.svg(), drawn.pipe(encoding="utf-8")):
+        grounds = re.findall(r'<rect [^>]*fill-opacity="([\d.]+)"', svg)
+        assert len(grounds) == 8 + 3  # every weight and bias
+        assert set(grounds) == {"0.70"}
+    assert re.findall(r'fillcolor="(#\w{8})"', drawn.source) == ["#ffffffb3"] * (11 + 3)  # and titles
+
+
+def test_numbers_that_cancel_leave_their_box_untinted():
+    x = [Value(v, label=f"x[{i}]") for i, v in enumerate([0.1, 0.2, -0.3])]
+    y = autobp.sum([v * v for v in x])
+    source = draw(y, max_nodes=4, color="data").source
+    (inputs,) = [box for box in source.split("\n") if "3 numbers" in box]
+    assert math.fsum(v.data / 3 for v in x) != 0
+    assert f'bgcolor="{THEMES["light"].node}"' in inputs

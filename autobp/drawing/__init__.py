@@ -17,7 +17,7 @@ from autobp.drawing.picture import LayoutError as LayoutError
 from autobp.drawing.picture import Picture as Picture
 from autobp.drawing.program import draw_program
 from autobp.drawing.scalars import down_to, draw_scalars
-from autobp.drawing.style import Style
+from autobp.drawing.style import GRAPH_COLOUR, NETWORK_COLOUR, Style
 from autobp.drawing.summary import draw_summary
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron, Trace
@@ -82,7 +82,7 @@ def draw(
         (show,) if isinstance(show, str) else tuple(show),
         number_format or (".3g" if is_network else ".4g"),
         theme,
-        color or ("data" if is_network else "grad"),
+        color or (NETWORK_COLOUR if is_network else GRAPH_COLOUR),
     )
     if depth is not None and depth < 0:
         raise ValueError(f"depth must be at least 0; got {depth}")

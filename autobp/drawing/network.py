@@ -15,7 +15,7 @@ from graphviz import escape, nohtml
 from autobp.drawing.picture import Picture
 from autobp.drawing.placed import PlacedPicture
 from autobp.drawing.scalars import gradient, new_picture
-from autobp.drawing.style import Style, is_rounding, largest_of, printable
+from autobp.drawing.style import Style, is_rounding, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import MLP, Activation, Layer, Neuron, Trace
 
@@ -26,6 +26,7 @@ _CHARACTER = 6.4  # the width of a character and
 _LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
 _GAP = 16.0
 _LONGEST_NAME = 24
+_VEIL = "b3"  # how opaque the ground of a text is, of ff: lines beneath it stay to be seen
 
 
 @dataclass
@@ -215,14 +216,14 @@ def draw_network(
 
 
 def _put_legend(picture: Picture, largest: float, style: Style, shortened: bool) -> None:
-    what = "weight" if style.colour == "data" else "gradient"
-    legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
-    legend += f" (at most {style.number(largest)})"
+    what = "weights" if style.colour == "data" else "gradients"
+    reach = f"lines: {what} of at most {style.number(largest)}"
     if shortened:
-        legend += "; of many circles, those with the largest weights"
+        reach += "; of many circles, those with the largest weights"
+    lines = (" ", legend(style.colour, network=True), reach)
     picture.attr(
         # Graphviz crashes on freeing a label with an empty line
-        label=escape(f" \n{legend}"),
+        label="".join(f"{escape(line)}\\l" for line in lines),
         labelloc="b",
         fontsize="9",
         fontcolor=style.colours.muted,
@@ -412,7 +413,7 @@ def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, m
         height=f"{len(unit.lines) * (_LINE - 1) / 72:.4f}",
         tooltip=" ",
         style="filled" if filled else "solid",
-        fillcolor=colours.background,
+        fillcolor=colours.background + _VEIL,
         fontcolor=colours.muted if muted else colours.ink,
     )
 

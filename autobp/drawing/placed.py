@@ -78,13 +78,14 @@ class PlacedPicture(Picture):
         top = min(node.y - node.height / 2 for node in nodes) - _PAD
         right = max(node.x + node.width / 2 for node in nodes) + _PAD
         bottom = max(node.y + node.height / 2 for node in nodes) + _PAD
-        legend = _unescaped(graph.get("label", "")).strip()
+        legend = [line for line in _unescaped(graph.get("label", "")).split("\\l") if line.strip()]
         below = ""
         if legend:
             size = float(graph["fontsize"])
-            below = _text(left + _PAD, bottom + size, [legend], graph, anchor="start")
-            bottom += 2 * size
-            right = max(right, left + _PAD * 2 + 0.55 * size * len(legend))
+            height = _LINE_HEIGHT * size * len(legend)
+            below = _text(left + _PAD, bottom + height / 2, legend, graph, anchor="start")
+            bottom += height + size
+            right = max(right, left + _PAD * 2 + 0.55 * size * max(map(len, legend)))
         width, height = right - left, bottom - top
         drawn = [self._drawn_edge(*edge) for edge in self._edges]
         drawn += [_drawn_node(node) for node in nodes]
@@ -115,10 +116,17 @@ def _drawn_node(node: _Node) -> str:
     else:
         body = (
             f'<rect x="{node.x - node.width / 2:.2f}" y="{node.y - node.height / 2:.2f}" '
-            f'width="{node.width:.2f}" height="{node.height:.2f}" fill="{fill}"/>'
+            f'width="{node.width:.2f}" height="{node.height:.2f}" {_fill(fill)}/>'
         )
     lines = _unescaped(look["label"]).split("\n")
     return f'<g class="node" id="{look["id"]}">{_tip(look)}{body}{_text(node.x, node.y, lines, look)}</g>'
+
+
+def _fill(colour: str) -> str:
+    """A colour as SVG has it: #rrggbbaa as a colour and its opacity."""
+    if len(colour) != len("#rrggbbaa"):
+        return f'fill="{colour}"'
+    return f'fill="{colour[:7]}" fill-opacity="{int(colour[7:], 16) / 255:.2f}"'
 
 
 def _text(x: float, y: float, lines: list[str], look: dict[str, str], anchor: str = "middle") -> str:

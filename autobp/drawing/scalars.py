@@ -9,7 +9,7 @@ from itertools import count
 from graphviz import escape
 
 from autobp.drawing.picture import Picture
-from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, printable
+from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.reading.graph import Graph
@@ -85,6 +85,8 @@ class _Drawing:
             bottom = name_of(graph, number, self.marks) or f"n{number}"
             shown = self.style.number(gradient(graph.nodes[number]))
             caption.append(f"∂{top}/∂{bottom} = {shown}, a sum over {counted(n, 'path')}")
+        if self.largest and self.box is None:
+            caption.append(legend(self.style.colour))
         return caption
 
     def _put(self, graph: Picture, numbers: Iterable[int]) -> None:

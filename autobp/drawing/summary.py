@@ -20,7 +20,7 @@ from autobp.drawing.scalars import (
     put_caption,
     symbol_of,
 )
-from autobp.drawing.style import Style, counted, escape_html, largest_of, printable
+from autobp.drawing.style import Style, counted, escape_html, is_rounding, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.ops import ADD, MAXIMUM, MINIMUM, MULTIPLY, SUBTRACT
@@ -201,8 +201,7 @@ def _caption(fold: Fold, style: Style) -> list[str]:
     n_nodes, n_groups = len(fold.graph), len(fold.members)
     caption = [f"{counted(n_nodes, 'node')} in {counted(n_groups, 'box')}: too many to draw each"]
     if style.colour != "none":
-        what = "gradients" if style.colour == "grad" else "data"
-        caption.append(f"blue: the mean of a box's {what} is above 0; orange: below 0; stronger: larger")
+        caption.append(f"{legend(style.colour)}; a box has the colour of its mean")
     if not fold.exact:
         caption.append("a box holds what is computed alike nearby; arrows in a circle are repetition")
     return caption
@@ -331,7 +330,10 @@ class _Labels:
             return 0.0
         numbers = self._numbers(members, self.style.colour)
         n = len(numbers)
-        return math.fsum(x / n for x in numbers) if all(map(math.isfinite, numbers)) else 0.0
+        if not all(map(math.isfinite, numbers)):
+            return 0.0
+        mean = math.fsum(x / n for x in numbers)
+        return 0.0 if is_rounding(mean, max(map(abs, numbers))) else mean
 
 
 def _kind_of_leaf(label: str) -> str:

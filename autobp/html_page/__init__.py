@@ -2,10 +2,10 @@
 
 What flows in: the flat graph from :mod:`autobp.reading`, a network's plan from :mod:`autobp.drawing`, or a
 compiled step. ``of_graph``, ``of_network`` and ``of_program`` make a model of it: nodes to choose, where they
-stand (``places``), and the operation table's rules in JavaScript. What flows out: a ``document``, the model
-with the scripts that read it: ``stage.js`` is every page's; ``passes.js`` carries out a graph's passes by the
-chain rule as :mod:`autobp.reading.adjoints` has it, and ``scalars.js`` shows them; ``arrays.js`` and
-``program.js`` are a program's.
+stand (``places``), what one step takes together (``stages``), and the operation table's rules in JavaScript.
+What flows out: a ``document``, the model with the scripts that read it: ``stage.js`` is every page's;
+``passes.js`` carries out a graph's passes by the chain rule as :mod:`autobp.reading.adjoints` has it, and
+``scalars.js`` shows them; ``arrays.js`` and ``program.js`` are a program's.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def page(
     """Write a page on which a Value's graph, a network, or a compiled program can be explored.
 
     The page holds everything it needs. A click on a node shows its data, gradient and local derivatives, and
-    the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward; and
-    inputs and weights can be dragged, upon which the page computes data and gradients anew, by rules written
-    out from the operation table.
+    the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward, by
+    nodes, neurons, layers or levels of equal depth, at first the finest with at most 60 steps; and inputs and
+    weights can be dragged, upon which the page computes data and gradients anew, by rules written out from
+    the operation table. Colours show at first what draw()'s show, a graph's gradients and a network's data.
 
     Args:
         what: a Value, the root of the graph; an MLP; or what compile() returned, once it has been traced.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from autobp.drawing.scalars import Marks, draw_scalars, is_z, marks_of, name_of, symbol_of
-from autobp.drawing.style import Style, printable
+from autobp.drawing.style import GRAPH_COLOUR, Style, printable
 from autobp.engine import Value
 from autobp.html_page.document import Document
 from autobp.html_page.places import MOST_NODES, find_places, view_of
-from autobp.html_page.scalar_model import SCRIPTS, node_name, rules_of, scalar_nodes
+from autobp.html_page.scalar_model import SCRIPTS, colours_of, node_name, rules_of, scalar_nodes
+from autobp.html_page.stages import first_way, stagings
 from autobp.nn import Trace
 from autobp.reading.graph import Graph, record
 from autobp.reading.neurons import find_neurons
@@ -26,14 +27,19 @@ def graph_page(root: Value, trace: Trace | None, direction: str) -> Document:
             f"a page shows every node, and {len(graph):,} are too many to read (at most {MOST_NODES:,}): "
             "draw() summarises such a graph; or make the page of the network, page(net, path, trace=…, of=…)"
         )
-    marks = marks_of(graph, find_neurons(graph, trace), trace)
+    neurons = find_neurons(graph, trace)
+    marks = marks_of(graph, neurons, trace)
     leaves = [number for number in range(len(graph)) if graph.is_leaf(number)]
     # what has no name is a constant
     free = {number for number in leaves if graph.label(number) or number in marks} or set(leaves)
+    ways = stagings(graph, neurons, marks)
     model = {
         "root": graph.root,
         "nodes": scalar_nodes(graph, marks, free),
         "view": _view(graph, marks, direction, trace),
+        "stagings": ways,
+        "way": first_way(len(graph) - len(leaves), ways),
+        **colours_of(GRAPH_COLOUR),
     }
     heading = f"How {name_of(graph, graph.root, marks) or 'the result'} is computed"
     return Document(heading, model, rules_of(graph), SCRIPTS)
