@@ -18,6 +18,7 @@ import autobp
 from autobp import MLP, Layer, Neuron, Value
 from autobp.drawing import LayoutError, draw, picture
 from autobp.drawing.program import statements
+from autobp.drawing.reach import EASY, Reach
 from autobp.drawing.style import THEMES, Style, mix
 from autobp.engine import topological_order
 from autobp.ops import EXP
@@ -855,3 +856,53 @@ def test_numbers_that_cancel_leave_their_box_untinted():
     (inputs,) = [box for box in source.split("\n") if "3 numbers" in box]
     assert math.fsum(v.data / 3 for v in x) != 0
     assert f'bgcolor="{THEMES["light"].node}"' in inputs
+
+
+def recurrence(steps, n_weights):
+    weights = [Value(0.1 * k + 0.1, label=f"w{k}") for k in range(n_weights)]
+    h = Value(0.1, label="h")
+    for t in range(steps):
+        s = h + Value(0.01 * t, label=f"x{t}")
+        for k, w in enumerate(weights):
+            s = s * w if k % 2 else s + w
+        h = s.tanh()
+    return h
+
+
+def test_a_leaf_that_every_step_uses_is_drawn_again_where_it_is_used():
+    root = recurrence(14, 8)
+    graph = record([root])
+    source = draw(root).source
+    found = [re.findall(r'id="?(n\d+_\d+)', source), re.findall(r"(n\d+)\w* -> (n\d+)", source)]
+    edges = [(parent, number) for number, parents in enumerate(graph.parents) for parent in parents]
+    assert sorted(found[1]) == sorted((f"n{parent}", f"n{number}") for parent, number in edges)
+    assert len(set(found[0])) == len(edges)
+    again = re.findall(r"^\t(n\d+)_again\d+ \[label=(.*)$", source, flags=re.MULTILINE)
+    weights = {f"n{number}" for number in range(len(graph)) if graph.label(number).startswith("w")}
+    assert {name for name, _ in again} == weights
+    assert all('style="dashed"' in label for _, label in again)
+    assert "dashed: a leaf that stands elsewhere" in source
+    reach = Reach(graph, range(len(graph)))
+    assert reach.passed <= EASY < Reach(graph, range(len(graph)), may_repeat=False).passed
+    assert "dashed" not in draw(recurrence(3, 3)).source
+
+
+def test_arrows_that_reach_too_far_make_a_summary_that_says_so(tmp_path):
+    states = [Value(0.1, label="h0")]
+    for t in range(50):
+        states.append(autobp.tanh(states[-1] + states[t // 2] + states[t // 3] + states[t // 5]))
+    source = draw(states[-1]).source
+    assert len(record([states[-1]])) < 300
+    assert "boxes: each alone, the arrows would reach too far" in source
+    assert "too many" not in source
+    with pytest.raises(ValueError, match="reach too far to be laid out one by one"):
+        autobp.page(recurrence(60, 4), tmp_path / "page.html")
+    assert "too far" not in draw(states[-1], depth=3).source
+
+
+def test_columns_that_arrows_pass():
+    x, y = Value(1.0, label="x"), Value(2.0, label="y")
+    root = (((x + y).tanh() + 1.0).exp() * x) + y
+    graph = record([root])
+    # x and y stand before column 1; x is used in column 5, y in 6
+    assert Reach(graph, range(len(graph))).passed == 4 + 5

@@ -16,6 +16,7 @@ from autobp.drawing.network import draw_network
 from autobp.drawing.picture import LayoutError as LayoutError
 from autobp.drawing.picture import Picture as Picture
 from autobp.drawing.program import draw_program
+from autobp.drawing.reach import HARD, Reach
 from autobp.drawing.scalars import down_to, draw_scalars
 from autobp.drawing.style import GRAPH_COLOUR, NETWORK_COLOUR, Style
 from autobp.drawing.summary import draw_summary
@@ -41,8 +42,9 @@ def draw(
 ) -> Picture:
     """Draw a Value's graph, a network, or a compiled program.
 
-    A graph of more than ``max_nodes`` nodes is summarised: nodes computed in the same way become one, and the
-    picture says how many each stands for. A network's wide layers are shortened likewise.
+    A graph of more than ``max_nodes`` nodes, or with arrows that no layout could place in time, is
+    summarised: nodes computed in the same way become one, and the picture says how many each stands for. A
+    leaf that is used far from its box is drawn again there, dashed. A network's wide layers are shortened.
 
     Args:
         what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,
@@ -114,6 +116,12 @@ def _draw_graph(
     """A graph node by node, or where it is too large summarised."""
     graph = record([root])
     highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
-    if (len(graph) if depth is None else len(down_to(graph, depth))) > max_nodes:
-        return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes)
+    shown = range(len(graph)) if depth is None else down_to(graph, depth)
+    why = ""
+    if len(shown) > max_nodes:
+        why = "too many to draw each"
+    elif Reach(graph, shown).passed > HARD:
+        why = "each alone, the arrows would reach too far"
+    if why:
+        return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes, why=why)
     return draw_scalars(graph, style, depth=depth, highlight=highlighted, trace=trace)

@@ -9,6 +9,7 @@ from itertools import count
 from graphviz import escape
 
 from autobp.drawing.picture import Picture
+from autobp.drawing.reach import Reach
 from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import Trace
@@ -57,6 +58,9 @@ class _Drawing:
         self.shown = list(range(len(graph))) if depth is None else down_to(graph, depth)
         self.visible = set(self.shown)
         self.box = box
+        # a page has one box for each node
+        self.boxes_again: set[str] = set()
+        self.again = Reach(graph, self.visible, may_repeat=box is None).again
         self.neurons = find_neurons(graph, trace)
         self.marks = marks_of(graph, self.neurons, trace)
         self.lit, n_paths = nodes_on_paths(graph, highlight)
@@ -85,6 +89,8 @@ class _Drawing:
             bottom = name_of(graph, number, self.marks) or f"n{number}"
             shown = self.style.number(gradient(graph.nodes[number]))
             caption.append(f"∂{top}/∂{bottom} = {shown}, a sum over {counted(n, 'path')}")
+        if self.again:
+            caption.append("dashed: a leaf that stands elsewhere, drawn again where it is used")
         if self.largest and self.box is None:
             caption.append(legend(self.style.colour))
         return caption
@@ -139,14 +145,26 @@ class _Drawing:
                 if "partials" in self.style.show or on_path:
                     attributes["label"] = " " + ("?" if partial is None else self.style.number(partial)) + " "
                     attributes["fontcolor"] = colours.highlight if on_path else colours.muted
-                self.picture.edge(f"n{parent}", f"n{number}", id=f"n{number}_{slot}", **attributes)
+                attributes["id"] = f"n{number}_{slot}"
+                self.picture.edge(self._tail(number, parent), f"n{number}", **attributes)
             if hidden:
                 stub = f"n{number}_below"
                 tip = counted(hidden, "operand")
                 self.picture.node(stub, "…", shape="plaintext", fontcolor=colours.muted, tooltip=tip)
                 self.picture.edge(stub, f"n{number}", style="dashed")
 
-    def _label(self, number: int) -> str:
+    def _tail(self, number: int, leaf: int) -> str:
+        """The box that an arrow comes from; a leaf's further box is put where it is not there yet."""
+        box = self.again.get((number, leaf))
+        if box is None:
+            return f"n{leaf}"
+        name = f"n{leaf}_again{box}"
+        if name not in self.boxes_again:
+            self.boxes_again.add(name)
+            self.picture.node(name, self._label(leaf, again=True), id=name, tooltip=self._tooltip(leaf))
+        return name
+
+    def _label(self, number: int, *, again: bool = False) -> str:
         """A table of a node's operation, name and numbers."""
         node, style = self.graph.nodes[number], self.style
         name = escape_html(name_of(self.graph, number, self.marks))
@@ -160,7 +178,8 @@ class _Drawing:
         if not rows:
             rows.append("<tr><td>&nbsp;</td></tr>")
         fill = style.tint(_coloured(node, style), self.largest)
-        return box_of(rows, fill, style, lit=number in self.lit, leaf=node.is_leaf)
+        shape = ' style="dashed"' if again else "" if node.is_leaf else ' style="rounded"'
+        return box_of(rows, fill, style, lit=number in self.lit, shape=shape)
 
     def _tooltip(self, number: int) -> str:
         node = self.graph.nodes[number]
@@ -244,11 +263,11 @@ def number_row(name: str, number: str) -> str:
     )
 
 
-def box_of(rows: Sequence[str], fill: str, style: Style, *, lit: bool, leaf: bool) -> str:
-    """A node's table of those rows: round where it was computed, with a thick line where it stands out."""
+def box_of(rows: Sequence[str], fill: str, style: Style, *, lit: bool, shape: str) -> str:
+    """A node's table of those rows, with a thick line where it stands out; shape is an attribute: round where
+    it was computed."""
     colours = style.colours
     border = f'border="{3 if lit else 1}" color="{colours.highlight if lit else colours.line}"'
-    shape = "" if leaf else ' style="rounded"'
     return (
         f'<<table {border}{shape} bgcolor="{fill}" cellborder="0" cellspacing="1" cellpadding="3">'
         f"{''.join(rows)}</table>>"

@@ -180,8 +180,9 @@ def draw_summary(
     highlight: Sequence[Value] = (),
     trace: Trace | None = None,
     max_groups: int = _MOST_GROUPS,
+    why: str = "too many to draw each",
 ) -> Picture:
-    """A graph as groups of nodes that are computed in the same way.
+    """A graph as groups of nodes that are computed in the same way; ``why`` it is, for the caption.
 
     Raises:
         ValueError: a highlighted Value is no part of the graph.
@@ -191,15 +192,15 @@ def draw_summary(
     roles = roles_of(neurons)
     fold = Fold(graph, roles, min(max_groups, _MOST_GROUPS))
     picture = new_picture(style)
-    put_caption(picture, _caption(fold, style), style)
+    put_caption(picture, _caption(fold, style, why), style)
     _put_groups(picture, fold, _Labels(fold, neurons, roles, style, lit))
     _put_edges(picture, fold, lit, style)
     return picture
 
 
-def _caption(fold: Fold, style: Style) -> list[str]:
+def _caption(fold: Fold, style: Style, why: str) -> list[str]:
     n_nodes, n_groups = len(fold.graph), len(fold.members)
-    caption = [f"{counted(n_nodes, 'node')} in {counted(n_groups, 'box')}: too many to draw each"]
+    caption = [f"{counted(n_nodes, 'node')} in {counted(n_groups, 'box')}: {why}"]
     if style.colour != "none":
         caption.append(f"{legend(style.colour)}; a box has the colour of its mean")
     if not fold.exact:
@@ -291,7 +292,7 @@ class _Labels:
                 rows.append(number_row(title, _range(self._numbers(members, shown), style)))
         fill = style.tint(self._strength(members), self.largest)
         lit = any(member in self.lit for member in members)
-        return box_of(rows, fill, style, lit=lit, leaf=operation is None)
+        return box_of(rows, fill, style, lit=lit, shape="" if operation is None else ' style="rounded"')
 
     def _name(self, members: Sequence[int]) -> str:
         first = members[0]
