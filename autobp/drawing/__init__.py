@@ -38,6 +38,7 @@ def draw(
     trace: Trace | None = None,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
+    pixels: Sequence[int] | None = None,
     max_nodes: int = 300,
 ) -> Picture:
     """Draw a Value's graph, a network, or a compiled program.
@@ -65,6 +66,9 @@ def draw(
             Value's graph; without it they are found by labels such as ``W1[1,2]``.
         names, classes: what a network's inputs are called, and the classes that its outputs stand for (two,
             where one output tells them apart): they are written beside the circles.
+        pixels: the height and width of the pictures that a network's inputs are: the weights of its first
+            layer are then drawn as images, in what ``color`` says. Left out: names such as pixel_3_7 tell,
+            and without names 64 inputs or more that make a square are pixels. () for none.
         max_nodes: the largest graph to be drawn node by node, at least 1.
 
     Returns:
@@ -90,12 +94,12 @@ def draw(
         raise ValueError(f"depth must be at least 0; got {depth}")
     if max_nodes < 1:
         raise ValueError(f"max_nodes must be at least 1; got {max_nodes}")
-    if not is_network and (len(names) or len(classes)):
+    if not is_network and (len(names) or len(classes) or pixels):
         raise ValueError(
-            "names= and classes= are for the picture of a network; a graph's nodes have their labels"
+            "names=, classes= and pixels= are for the picture of a network; a graph's nodes have their labels"
         )
     if is_network:
-        return draw_network(what, style, trace, names, classes)
+        return draw_network(what, style, trace, names, classes, pixels)
     if is_program:
         return draw_program(what, style, max_nodes)
     if not isinstance(what, Value):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autobp.costs import quadratic
-from autobp.drawing.network import Plan, Unit, plan_network, width_of
+from autobp.drawing.plan import Plan, Unit, plan_network, width_of
 from autobp.drawing.scalars import Marks, marks_of
 from autobp.drawing.style import NETWORK_COLOUR, Style
 from autobp.engine import Value
