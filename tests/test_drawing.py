@@ -17,6 +17,7 @@ import pytest
 import autobp
 from autobp import MLP, Layer, Neuron, Value
 from autobp.drawing import LayoutError, draw, picture
+from autobp.drawing.area import in_layer
 from autobp.drawing.program import statements
 from autobp.drawing.reach import EASY, Reach
 from autobp.drawing.style import THEMES, Style, mix
@@ -906,3 +907,37 @@ def test_columns_that_arrows_pass():
     graph = record([root])
     # x and y stand before column 1; x is used in column 5, y in 6
     assert Reach(graph, range(len(graph))).passed == 4 + 5
+
+
+def deep_cost():
+    net = MLP(2, [3, 3, 3, 3, 3, 3, 1], "tanh", seed=0)
+    cost = autobp.costs.quadratic(net.trace([0.1, 0.2]).output, [1.0])
+    cost.backward()
+    return net, cost
+
+
+def test_a_layer_is_one_box_before_a_picture_fills_two_square_metres():
+    net, cost = deep_cost()
+    graph = record([cost])
+    drawn = draw(cost, highlight=net.layers[1].neurons[0].w[0])
+    assert len(graph) < 300
+    svg = drawn.pipe(encoding="utf-8")
+    width, height = map(int, re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', svg).groups())
+    assert width * height / (72 / 0.0254) ** 2 < 2.0
+    collapsed = sorted(set(re.findall(r'id="?(layer\d+)', drawn.source)))
+    assert collapsed
+    assert "node by node it would make more than two square metres" in drawn.source
+    # what is not in such a box is still there, and the box has its neurons' numbers
+    found = find_neurons(graph)
+    inside = {n for layer in collapsed for n in in_layer(found, int(layer[5:]))}
+    assert len(re.findall(r"^\t+n\d+ \[", drawn.source, flags=re.MULTILINE)) == len(graph) - len(inside)
+    layer = int(collapsed[-1][5:])
+    z = [graph.nodes[neuron.z] for neuron in found.neurons if neuron.layer == layer]
+    text = " ".join(texts(ElementTree.fromstring(svg)))
+    for numbers in ([v.data for v in z], [v.grad for v in z]):
+        assert f"{min(numbers):.4g} … {max(numbers):.4g}" in text
+    # the path that is shown passes the box
+    arrow = re.search(rf"-> layer{layer} \[(.*)penwidth", drawn.source)[1]
+    assert THEMES["light"].highlight in arrow
+    assert "square metres" not in draw(network_cost()[2]).source
+    assert "square metres" not in draw(cost, depth=4).source

@@ -45,7 +45,8 @@ def draw(
 
     A graph of more than ``max_nodes`` nodes, or with arrows that no layout could place in time, is
     summarised: nodes computed in the same way become one, and the picture says how many each stands for. A
-    leaf that is used far from its box is drawn again there, dashed. A network's wide layers are shortened.
+    leaf that is used far from its box is drawn again there, dashed; a layer is one box where the picture
+    would else fill more than two square metres. A network's wide layers are shortened.
 
     Args:
         what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,

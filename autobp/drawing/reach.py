@@ -19,6 +19,20 @@ HARD: Final = 1500
 _NEAR = 3  # columns from a leaf's box, as far as uses share it
 
 
+def columns(graph: Graph, shown: Sequence[int]) -> dict[int, int]:
+    """For each of some nodes, in order, its distance from the leaves, the longest; leaves stand before their
+    first use."""
+    column: dict[int, int] = {}
+    for number in shown:
+        below = [column[parent] for parent in graph.parents[number] if parent in column]
+        column[number] = 1 + max(below, default=-1)
+    first: dict[int, int] = {}
+    for number in shown:
+        for parent in graph.parents[number]:
+            first[parent] = min(first.get(parent, column[number]), column[number])
+    return {n: first[n] - 1 if n in first and graph.is_leaf(n) else column[n] for n in shown}
+
+
 class Reach:
     """The columns of a picture and what its arrows pass.
 
@@ -30,7 +44,7 @@ class Reach:
 
     def __init__(self, graph: Graph, shown: Collection[int], *, may_repeat: bool = True) -> None:
         self._graph = graph
-        self._column = self._columns(sorted(shown))
+        self._column = columns(graph, sorted(shown))
         uses: dict[int, list[int]] = {}
         for number in shown:
             for parent in dict.fromkeys(graph.parents[number]):
@@ -45,18 +59,6 @@ class Reach:
             if graph.is_leaf(leaf) and lengths[leaf]:
                 self.passed -= lengths[leaf]
                 self.passed += self._repeat(leaf, sorted(uses[leaf], key=lambda user: self._column[user]))
-
-    def _columns(self, shown: Sequence[int]) -> dict[int, int]:
-        """For each node its distance from the leaves, the longest; leaves stand before their first use."""
-        column: dict[int, int] = {}
-        for number in shown:
-            below = [column[parent] for parent in self._graph.parents[number] if parent in column]
-            column[number] = 1 + max(below, default=-1)
-        first: dict[int, int] = {}
-        for number in shown:
-            for parent in self._graph.parents[number]:
-                first[parent] = min(first.get(parent, column[number]), column[number])
-        return {n: first[n] - 1 if n in first and self._graph.is_leaf(n) else column[n] for n in shown}
 
     def _length(self, operand: int, users: Sequence[int]) -> int:
         return sum(max(0, self._column[user] - self._column[operand] - 1) for user in users)

@@ -8,6 +8,7 @@ from itertools import count
 
 from graphviz import escape
 
+from autobp.drawing.area import in_layer, layers_to_collapse
 from autobp.drawing.picture import Picture
 from autobp.drawing.reach import Reach
 from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, legend, printable
@@ -64,6 +65,11 @@ class _Drawing:
         self.neurons = find_neurons(graph, trace)
         self.marks = marks_of(graph, self.neurons, trace)
         self.lit, n_paths = nodes_on_paths(graph, highlight)
+        labelled = bool(self.lit) or "partials" in style.show
+        self.collapsed = (
+            [] if box else layers_to_collapse(graph, self.neurons, self.visible, labelled=labelled)
+        )
+        self.layer_of = {n: layer for layer in self.collapsed for n in in_layer(self.neurons, layer)}
         self.largest = largest_of(_coloured(graph.nodes[number], style) for number in self.shown)
         self.picture = new_picture(style)
         if any(not graph.is_leaf(number) for numbers in self.neurons.shared.values() for number in numbers):
@@ -89,6 +95,8 @@ class _Drawing:
             bottom = name_of(graph, number, self.marks) or f"n{number}"
             shown = self.style.number(gradient(graph.nodes[number]))
             caption.append(f"∂{top}/∂{bottom} = {shown}, a sum over {counted(n, 'path')}")
+        if self.collapsed:
+            caption.append("a layer in one box: node by node it would make more than two square metres")
         if self.again:
             caption.append("dashed: a leaf that stands elsewhere, drawn again where it is used")
         if self.largest and self.box is None:
@@ -97,7 +105,7 @@ class _Drawing:
 
     def _put(self, graph: Picture, numbers: Iterable[int]) -> None:
         for number in numbers:
-            if number not in self.visible:
+            if number not in self.visible or number in self.layer_of:
                 continue
             attributes = {"tooltip": self._tooltip(number)}
             if self.box is None:
@@ -119,6 +127,9 @@ class _Drawing:
                 self._put(outer, found.inputs)
             inside.update(found.inputs)
         for layer in found.layers():
+            if layer in self.collapsed:
+                self.picture.node(f"layer{layer}", self._layer_label(layer), id=f"layer{layer}", tooltip=" ")
+                continue
             with self.picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
                 panel(outer, f"layer {layer}", style)
                 for neuron, numbers in zip(found.neurons, found.inside, strict=True):
@@ -133,6 +144,7 @@ class _Drawing:
     def _put_edges(self) -> None:
         """An arrow from each operand, and a stub for those that are not shown."""
         colours = self.style.colours
+        joined: dict[tuple[str, str], bool] = {}
         for number in self.shown:
             hidden = 0
             partials = _partials(self.graph.nodes[number])
@@ -141,6 +153,10 @@ class _Drawing:
                     hidden += 1
                     continue
                 on_path = number in self.lit and parent in self.lit
+                if number in self.layer_of or parent in self.layer_of:
+                    ends = self._end(parent), self._end(number)
+                    joined[ends] = joined.get(ends, False) or on_path
+                    continue
                 attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
                 if "partials" in self.style.show or on_path:
                     attributes["label"] = " " + ("?" if partial is None else self.style.number(partial)) + " "
@@ -151,7 +167,32 @@ class _Drawing:
                 stub = f"n{number}_below"
                 tip = counted(hidden, "operand")
                 self.picture.node(stub, "…", shape="plaintext", fontcolor=colours.muted, tooltip=tip)
-                self.picture.edge(stub, f"n{number}", style="dashed")
+                self.picture.edge(stub, self._end(number), style="dashed")
+        for (tail, head), on_path in joined.items():
+            if tail != head:
+                attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
+                self.picture.edge(tail, head, **attributes)
+
+    def _end(self, number: int) -> str:
+        """The box that a node is in: its own, or its layer's."""
+        return f"layer{self.layer_of[number]}" if number in self.layer_of else f"n{number}"
+
+    def _layer_label(self, layer: int) -> str:
+        """A table of what the neurons of a layer in one box come to."""
+        graph, style, found = self.graph, self.style, self.neurons
+        neurons = [neuron for neuron in found.neurons if neuron.layer == layer]
+        n_nodes = sum(number in self.visible for number in in_layer(found, layer))
+        counts = f"{counted(len(neurons), 'neuron')}, {counted(n_nodes, 'node')}"
+        rows = [head_row("", f"layer {layer}"), f'<tr><td colspan="2">{counts}</td></tr>']
+        z = [graph.nodes[neuron.z] for neuron in neurons]
+        a = [graph.nodes[neuron.output] for neuron in neurons]
+        if "data" in style.show:
+            rows.append(number_row("z", style.range_of([node.data for node in z])))
+            rows.append(number_row("a", style.range_of([node.data for node in a])))
+        if "grad" in style.show:
+            rows.append(number_row("δ", style.range_of([gradient(node) for node in z])))
+        lit = any(self.layer_of.get(number) == layer for number in self.lit)
+        return box_of(rows, style.colours.panel, style, lit=lit, shape=' style="rounded"')
 
     def _tail(self, number: int, leaf: int) -> str:
         """The box that an arrow comes from; a leaf's further box is put where it is not there yet."""

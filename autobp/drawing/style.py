@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -105,6 +105,15 @@ class Style:
     def number(self, x: float) -> str:
         """x as text; a zero has no sign."""
         return format(x + 0.0 if x == 0 else x, self.number_format)
+
+    def range_of(self, numbers: Sequence[float]) -> str:
+        """The smallest and the largest number, and how many are NaN."""
+        known = [x for x in numbers if not math.isnan(x)]
+        missing = len(numbers) - len(known)
+        if not known:
+            return "nan"
+        low, high = self.number(min(known)), self.number(max(known))
+        return (low if low == high else f"{low} … {high}") + (f", {missing:,} nan" if missing else "")
 
     def tint(self, x: float, largest: float) -> str:
         """A fill for a number: the node's own where it is 0 up to rounding, else the sign's, the stronger the

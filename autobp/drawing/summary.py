@@ -289,7 +289,7 @@ class _Labels:
             rows.append(f'<tr><td colspan="2">{self._how_many(members, size)}</td></tr>')
         for shown, title in (("data", "data"), ("grad", "δ = grad" if role and role.name == "z" else "grad")):
             if shown in style.show:
-                rows.append(number_row(title, _range(self._numbers(members, shown), style)))
+                rows.append(number_row(title, style.range_of(self._numbers(members, shown))))
         fill = style.tint(self._strength(members), self.largest)
         lit = any(member in self.lit for member in members)
         return box_of(rows, fill, style, lit=lit, shape="" if operation is None else ' style="rounded"')
@@ -356,12 +356,3 @@ def _array_name(labels: Sequence[str]) -> str:
         if math.prod(shape) == len(labels) and len(shape) > 1:
             return f"{name}  {' × '.join(f'{n:,}' for n in shape)}"
     return name
-
-
-def _range(numbers: Sequence[float], style: Style) -> str:
-    known = [x for x in numbers if not math.isnan(x)]
-    missing = len(numbers) - len(known)
-    if not known:
-        return "nan"
-    low, high = style.number(min(known)), style.number(max(known))
-    return (low if low == high else f"{low} … {high}") + (f", {missing:,} nan" if missing else "")
