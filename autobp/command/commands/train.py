@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import autobp
 from autobp import check, nn, optim
-from autobp.command.arguments import above_zero, at_least_zero, count, one_of, part, size
+from autobp.command.arguments import above_zero, at_least_zero, count, fitting, one_of, part, size
 from autobp.command.files import Folder
 from autobp.command.parser import Command
 from autobp.command.results import FILES, judge, picture_network, picture_training, what_is_missing
@@ -82,9 +82,10 @@ def _run(options: argparse.Namespace) -> int:
         options.data, test_size=options.test_size, seed=options.seed, target=options.target,
         drop=options.drop, header=options.header, task=options.task,
     )  # fmt: skip
+    sizes = fitting([data.X.shape[1], *options.hidden, data.Y.shape[1]])
     net = nn.MLP(
-        data.X.shape[1],
-        [*options.hidden, data.Y.shape[1]],
+        sizes[0],
+        sizes[1:],
         [*[options.activation] * len(options.hidden), "linear"],
         init="xavier",
         seed=options.seed,
