@@ -1,6 +1,5 @@
 """Pictures: what they say, how they are laid out, and what is folded."""
 
-import functools
 import math
 import os
 import re
@@ -18,7 +17,9 @@ import pytest
 import autobp
 from autobp import MLP, Layer, Neuron, Value
 from autobp.drawing import LayoutError, draw, picture
+from autobp.drawing.area import in_layer
 from autobp.drawing.program import statements
+from autobp.drawing.reach import EASY, Reach
 from autobp.drawing.style import THEMES, Style, mix
 from autobp.engine import topological_order
 from autobp.ops import EXP
@@ -210,7 +211,7 @@ def test_what_is_not_finite_leaves_the_others_their_colours_and_their_range():
     w = net.layers[0].neurons[0].w
     w[0].data, w[1].data = math.nan, -math.inf
     largest = max(abs(p.data) for p in net.parameters() if math.isfinite(p.data))
-    assert f"(at most {largest:.3g})" in draw(net).source
+    assert f"at most {largest:.3g}" in draw(net).source
     assert f"penwidth={0.4 + 3.2:.2f}" in draw(net).source
     x = [Value(data, label=f"x[{i + 1}]") for i, data in enumerate([3.0, math.nan, 1e308, 1e308, math.nan])]
     y = autobp.sum(v.sin() for v in [*x[:1], *x[2:4]]) + x[1] + x[4]
@@ -569,7 +570,7 @@ def test_edges_tell_sign_and_size():
 
 
 def test_a_wide_layer_is_shortened_and_counted():
-    found = texts(svg_of(draw(MLP(784, [30, 10], seed=1))))
+    found = texts(svg_of(draw(MLP(784, [30, 10], seed=1), pixels=())))
     assert "776 more" in found
     assert "22 more" in found
     assert "a2[10]" in found
@@ -839,68 +840,104 @@ def test_rounding_noise_is_not_tinted():
     assert THEMES["light"].positive not in edges["2"]
 
 
-# ----------------------------------------------------------------------------- leaves that are used far apart
+def test_a_label_lets_the_lines_beneath_it_shine_through(monkeypatch):
+    drawn = draw(MLP(3, [2, 1], seed=1))
+    without_graphviz(monkeypatch)
+    for svg in (drawn.svg(), drawn.pipe(encoding="utf-8")):
+        grounds = re.findall(r'<rect [^>]*fill-opacity="([\d.]+)"', svg)
+        assert len(grounds) == 8 + 3  # every weight and bias
+        assert set(grounds) == {"0.70"}
+    assert re.findall(r'fillcolor="(#\w{8})"', drawn.source) == ["#ffffffb3"] * (11 + 3)  # and titles
 
 
-def recurrence(steps, width=2):
-    """h = tanh(Wx x + Wh h + b), as many steps: each weight is used at every one."""
-    Wx = [Value(0.1 * (i + 1), label=f"u{i}") for i in range(width)]
-    Wh = [[Value(0.2 - 0.1 * (i + j), label=f"w{i}{j}") for j in range(width)] for i in range(width)]
-    h = [Value(0.0)] * width
+def test_numbers_that_cancel_leave_their_box_untinted():
+    x = [Value(v, label=f"x[{i}]") for i, v in enumerate([0.1, 0.2, -0.3])]
+    y = autobp.sum([v * v for v in x])
+    source = draw(y, max_nodes=4, color="data").source
+    (inputs,) = [box for box in source.split("\n") if "3 numbers" in box]
+    assert math.fsum(v.data / 3 for v in x) != 0
+    assert f'bgcolor="{THEMES["light"].node}"' in inputs
+
+
+def recurrence(steps, n_weights):
+    weights = [Value(0.1 * k + 0.1, label=f"w{k}") for k in range(n_weights)]
+    h = Value(0.1, label="h")
     for t in range(steps):
-        x = Value(0.3 * t, label=f"x{t}")
-        h = [(Wx[i] * x + sum(w * h_j for w, h_j in zip(Wh[i], h, strict=True))).tanh() for i in range(width)]
-    return autobp.sum(h)
+        s = h + Value(0.01 * t, label=f"x{t}")
+        for k, w in enumerate(weights):
+            s = s * w if k % 2 else s + w
+        h = s.tanh()
+    return h
 
 
-def spans(picture):
-    """Ranks that each edge of the source spans beyond one, each node as near to its first use as can be."""
-    edges = re.findall(r"^\s*(\w+) -> (\w+)", picture.source, flags=re.MULTILINE)
-    uses = {}
-    for tail, head in edges:
-        uses.setdefault(tail, []).append(head)
-
-    @functools.cache
-    def rank(node):
-        return min(map(rank, uses.get(node, [])), default=0) - 1
-
-    return [rank(head) - rank(tail) - 1 for tail, head in edges]
-
-
-def test_a_leaf_that_is_used_far_apart_is_drawn_at_each_use():
-    """So that no edge runs through the whole picture, which takes a layout engine minutes."""
-    J = recurrence(18)
-    J.backward()
-    picture = draw(J, max_nodes=1000)
-    assert sum(spans(picture)) <= 400
-    assert "are drawn at each use" in picture.source
-    graph = record([J])
-    number = next(n for n, label in graph.labels.items() if label == "w00")
-    uses = len(graph.consumers[number])
-    copies = re.findall(rf"^\s*(n{number}_\d+_\d+) \[", picture.source, flags=re.MULTILINE)
-    assert len(copies) == len(set(copies)) == uses == 18
-    assert not re.search(rf"^\s*n{number} \[", picture.source, flags=re.MULTILINE)
+def test_a_leaf_that_every_step_uses_is_drawn_again_where_it_is_used():
+    root = recurrence(14, 8)
+    graph = record([root])
+    source = draw(root).source
+    found = [re.findall(r'id="?(n\d+_\d+)', source), re.findall(r"(n\d+)\w* -> (n\d+)", source)]
+    edges = [(parent, number) for number, parents in enumerate(graph.parents) for parent in parents]
+    assert sorted(found[1]) == sorted((f"n{parent}", f"n{number}") for parent, number in edges)
+    assert len(set(found[0])) == len(edges)
+    again = re.findall(r"^\t(n\d+)_again\d+ \[label=(.*)$", source, flags=re.MULTILINE)
+    weights = {f"n{number}" for number in range(len(graph)) if graph.label(number).startswith("w")}
+    assert {name for name, _ in again} == weights
+    assert all('style="dashed"' in label for _, label in again)
+    assert "dashed: a leaf that stands elsewhere" in source
+    reach = Reach(graph, range(len(graph)))
+    assert reach.passed <= EASY < Reach(graph, range(len(graph)), may_repeat=False).passed
+    assert "dashed" not in draw(recurrence(3, 3)).source
 
 
-def test_a_small_graph_has_each_leaf_once():
-    picture = draw(recurrence(3), max_nodes=1000)
-    assert "are drawn at each use" not in picture.source
-    assert "splines" not in picture.source
+def test_arrows_that_reach_too_far_make_a_summary_that_says_so(tmp_path):
+    states = [Value(0.1, label="h0")]
+    for t in range(50):
+        states.append(autobp.tanh(states[-1] + states[t // 2] + states[t // 3] + states[t // 5]))
+    source = draw(states[-1]).source
+    assert len(record([states[-1]])) < 300
+    assert "boxes: each alone, the arrows would reach too far" in source
+    assert "too many" not in source
+    with pytest.raises(ValueError, match="reach too far to be laid out one by one"):
+        autobp.page(recurrence(60, 4), tmp_path / "page.html")
+    assert "too far" not in draw(states[-1], depth=3).source
 
 
-def test_long_edges_of_other_nodes_are_laid_out_roughly():
-    x = Value(1.1, label="x")
-    early = [(x + i).tanh() for i in range(20)]
-    u = x
-    for v in early * 3:  # each is used at three places far apart
-        u = (u + v).tanh()
-    picture = draw(u, max_nodes=1000)
-    assert "splines=line" in picture.source
-    assert "mclimit" in picture.source
+def test_columns_that_arrows_pass():
+    x, y = Value(1.0, label="x"), Value(2.0, label="y")
+    root = (((x + y).tanh() + 1.0).exp() * x) + y
+    graph = record([root])
+    # x and y stand before column 1; x is used in column 5, y in 6
+    assert Reach(graph, range(len(graph))).passed == 4 + 5
 
 
-def test_the_largest_graphs_that_are_drawn_have_few_long_edges():
-    for steps, width in ((20, 2), (9, 3), (6, 4)):
-        J = recurrence(steps, width)
-        assert len(record([J])) <= 300
-        assert sum(spans(draw(J))) <= 400
+def deep_cost():
+    net = MLP(2, [3, 3, 3, 3, 3, 3, 1], "tanh", seed=0)
+    cost = autobp.costs.quadratic(net.trace([0.1, 0.2]).output, [1.0])
+    cost.backward()
+    return net, cost
+
+
+def test_a_layer_is_one_box_before_a_picture_fills_two_square_metres():
+    net, cost = deep_cost()
+    graph = record([cost])
+    drawn = draw(cost, highlight=net.layers[1].neurons[0].w[0])
+    assert len(graph) < 300
+    svg = drawn.pipe(encoding="utf-8")
+    width, height = map(int, re.search(r'<svg width="(\d+)pt" height="(\d+)pt"', svg).groups())
+    assert width * height / (72 / 0.0254) ** 2 < 2.0
+    collapsed = sorted(set(re.findall(r'id="?(layer\d+)', drawn.source)))
+    assert collapsed
+    assert "node by node it would make more than two square metres" in drawn.source
+    # what is not in such a box is still there, and the box has its neurons' numbers
+    found = find_neurons(graph)
+    inside = {n for layer in collapsed for n in in_layer(found, int(layer[5:]))}
+    assert len(re.findall(r"^\t+n\d+ \[", drawn.source, flags=re.MULTILINE)) == len(graph) - len(inside)
+    layer = int(collapsed[-1][5:])
+    z = [graph.nodes[neuron.z] for neuron in found.neurons if neuron.layer == layer]
+    text = " ".join(texts(ElementTree.fromstring(svg)))
+    for numbers in ([v.data for v in z], [v.grad for v in z]):
+        assert f"{min(numbers):.4g} … {max(numbers):.4g}" in text
+    # the path that is shown passes the box
+    arrow = re.search(rf"-> layer{layer} \[(.*)penwidth", drawn.source)[1]
+    assert THEMES["light"].highlight in arrow
+    assert "square metres" not in draw(network_cost()[2]).source
+    assert "square metres" not in draw(cost, depth=4).source

@@ -545,6 +545,7 @@ def test_a_networks_circles_show_a_and_delta_and_its_edges_the_weights(tmp_path)
         return float(re.sub("^[δ∂] ", "", text))
 
     circles = {item[0]: item[1:] for item in found if len(item) == 3}
+    assert circles.pop("J") == [f"{cost.data:.4g}", "∂ 1"]
     for layer, column in enumerate(trace.a):
         for j, a in enumerate(column, start=1):
             data, grad = circles.pop(f"a{layer}[{j}]" if layer else f"x[{j}]")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 from autobp.arguments import unknown
@@ -34,16 +35,38 @@ def one_of(
     return name
 
 
+#: More than these take gigabytes, or days: a slip of the finger, and no error of Python's later on.
+_MOST_COUNTED = 1_000_000
+_MOST_WEIGHTS = 5_000_000
+
+
 def names(text: str) -> list[str]:
     """Names with commas between them."""
     return text.split(",")
 
 
 def size(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
+    """A whole number above 0, of neurons, samples or epochs."""
+    digits = text.lstrip("0")
+    is_long = len(digits) > len(str(_MOST_COUNTED))  # Python reads no numbers of thousands of digits
+    if not digits.isdecimal() or not (is_long or int(digits)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+    if is_long or int(digits) > _MOST_COUNTED:
+        raise argparse.ArgumentTypeError(f"{text[:30]} is too large: at most {_MOST_COUNTED:,}")
+    return int(digits)
+
+
+def fitting(sizes: Sequence[int]) -> Sequence[int]:
+    """Sizes of layers, whose weights fit a computer.
+
+    Raises:
+        ValueError: they do not.
+    """
+    n_weights = sum(n * k for n, k in pairwise(sizes))
+    if n_weights > _MOST_WEIGHTS:
+        shown = "-".join(map(str, sizes))
+        raise ValueError(f"a network {shown} has {n_weights:,} weights, too many: at most {_MOST_WEIGHTS:,}")
+    return sizes
 
 
 def count(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import autobp
 from autobp import costs, nn
 from autobp.activations import known_activations
-from autobp.command.arguments import at_least_zero, count, names, one_of
+from autobp.command.arguments import at_least_zero, count, fitting, names, one_of, size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,16 +44,19 @@ def network_of(options: argparse.Namespace) -> nn.MLP:
     """The saved network that is named, or a random one of the sizes."""
     if len(options.network) == 1 and options.network[0].endswith(".npz"):
         return nn.MLP.load(options.network[0])
-    wrong = [size for size in options.network if not size.isdecimal() or int(size) < 1]
+    wrong = [text for text in options.network if not text.isdecimal() or not text.strip("0")]
     if wrong:
         raise ValueError(f"{wrong[0]!r} is neither a SIZE, a whole number above 0, nor a FILE.npz alone")
-    options.sizes = [int(size) for size in options.network]
+    try:
+        options.sizes = [size(text) for text in options.network]
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"SIZE: {error}") from None
     return random_network(options)
 
 
 def random_network(options: argparse.Namespace) -> nn.MLP:
     """A network of ``options.sizes``."""
-    sizes = options.sizes
+    sizes = fitting(options.sizes)
     if len(sizes) < 2:
         raise ValueError(f"a network needs two sizes or more, inputs first and outputs last; got {sizes}")
     activation = options.activation

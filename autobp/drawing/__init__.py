@@ -16,8 +16,9 @@ from autobp.drawing.network import draw_network
 from autobp.drawing.picture import LayoutError as LayoutError
 from autobp.drawing.picture import Picture as Picture
 from autobp.drawing.program import draw_program
+from autobp.drawing.reach import HARD, Reach
 from autobp.drawing.scalars import down_to, draw_scalars
-from autobp.drawing.style import Style
+from autobp.drawing.style import GRAPH_COLOUR, NETWORK_COLOUR, Style
 from autobp.drawing.summary import draw_summary
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron, Trace
@@ -37,13 +38,15 @@ def draw(
     trace: Trace | None = None,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
+    pixels: Sequence[int] | None = None,
     max_nodes: int = 300,
 ) -> Picture:
     """Draw a Value's graph, a network, or a compiled program.
 
-    A graph of more than ``max_nodes`` nodes is summarised: nodes computed in the same way become one, and the
-    picture says how many each stands for. A network's wide layers are shortened likewise. In a graph whose
-    arrows would run through the whole picture, an input that is used far apart is drawn at each use.
+    A graph of more than ``max_nodes`` nodes, or with arrows that no layout could place in time, is
+    summarised: nodes computed in the same way become one, and the picture says how many each stands for. A
+    leaf that is used far from its box is drawn again there, dashed; a layer is one box where the picture
+    would else fill more than two square metres. A network's wide layers are shortened.
 
     Args:
         what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,
@@ -64,6 +67,9 @@ def draw(
             Value's graph; without it they are found by labels such as ``W1[1,2]``.
         names, classes: what a network's inputs are called, and the classes that its outputs stand for (two,
             where one output tells them apart): they are written beside the circles.
+        pixels: the height and width of the pictures that a network's inputs are: the weights of its first
+            layer are then drawn as images, in what ``color`` says. Left out: names such as pixel_3_7 tell,
+            and without names 64 inputs or more that make a square are pixels. () for none.
         max_nodes: the largest graph to be drawn node by node, at least 1.
 
     Returns:
@@ -83,18 +89,18 @@ def draw(
         (show,) if isinstance(show, str) else tuple(show),
         number_format or (".3g" if is_network else ".4g"),
         theme,
-        color or ("data" if is_network else "grad"),
+        color or (NETWORK_COLOUR if is_network else GRAPH_COLOUR),
     )
     if depth is not None and depth < 0:
         raise ValueError(f"depth must be at least 0; got {depth}")
     if max_nodes < 1:
         raise ValueError(f"max_nodes must be at least 1; got {max_nodes}")
-    if not is_network and (len(names) or len(classes)):
+    if not is_network and (len(names) or len(classes) or pixels):
         raise ValueError(
-            "names= and classes= are for the picture of a network; a graph's nodes have their labels"
+            "names=, classes= and pixels= are for the picture of a network; a graph's nodes have their labels"
         )
     if is_network:
-        return draw_network(what, style, trace, names, classes)
+        return draw_network(what, style, trace, names, classes, pixels)
     if is_program:
         return draw_program(what, style, max_nodes)
     if not isinstance(what, Value):
@@ -115,6 +121,12 @@ def _draw_graph(
     """A graph node by node, or where it is too large summarised."""
     graph = record([root])
     highlighted = [highlight] if isinstance(highlight, Value) else list(highlight)
-    if (len(graph) if depth is None else len(down_to(graph, depth))) > max_nodes:
-        return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes)
+    shown = range(len(graph)) if depth is None else down_to(graph, depth)
+    why = ""
+    if len(shown) > max_nodes:
+        why = "too many to draw each"
+    elif Reach(graph, shown).passed > HARD:
+        why = "each alone, the arrows would reach too far"
+    if why:
+        return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes, why=why)
     return draw_scalars(graph, style, depth=depth, highlight=highlighted, trace=trace)

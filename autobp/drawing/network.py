@@ -4,157 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from textwrap import wrap
 from typing import Any
 
-import numpy as np
 from graphviz import escape, nohtml
 
+from autobp.drawing.images import Image
 from autobp.drawing.picture import Picture
 from autobp.drawing.placed import PlacedPicture
-from autobp.drawing.scalars import gradient, new_picture
-from autobp.drawing.style import Style, is_rounding, largest_of, printable
-from autobp.engine import Value
-from autobp.nn import MLP, Activation, Layer, Neuron, Trace
+from autobp.drawing.plan import INPUT_IMAGE, LINE, Plan, Unit, coloured, plan_network, shown_value, width_of
+from autobp.drawing.scalars import new_picture
+from autobp.drawing.style import Style, is_rounding, largest_of, legend
+from autobp.nn import MLP, Layer, Neuron, Trace
 
-_MOST_ROWS = 10  # a layer of more neurons is shortened,
-_SHOWN_ROWS = 8  # to so many: those with the largest weights
-_MOST_ACROSS = 900.0  # points for the labels between two layers; past it, width and colour alone tell weights
-_CHARACTER = 6.4  # the width of a character and
-_LINE = 13.0  # the height of a line, in points: a wide font of size 10, so that narrower ones fit as well
-_GAP = 16.0
-_LONGEST_NAME = 24
-
-
-@dataclass
-class Unit:
-    """A circle or a text, and where its centre is, in points along the layers and across them.
-
-    Attributes:
-        id: unique in the picture: "u1_2" for the second neuron of the first layer, "bias0", "title1", "w7" ….
-        lines: what is written in it.
-        index: a neuron's or an input's number in its layer; 0 for everything else.
-    """
-
-    id: str
-    lines: list[str]
-    index: int = 0
-    along: float = 0.0
-    across: float = 0.0
-
-    def place(self, direction: str) -> tuple[float, float]:
-        """x and y, y upwards."""
-        return {
-            "LR": (self.along, -self.across),
-            "RL": (-self.along, -self.across),
-            "TB": (self.across, -self.along),
-            "BT": (self.across, self.along),
-        }[direction]
-
-
-@dataclass
-class Edge:
-    """A weight or a bias; ``label`` is None where there are too many edges to label."""
-
-    source: Unit
-    target: Unit
-    weight: Value
-    label: Unit | None
-
-
-@dataclass
-class Plan:
-    """Where everything of a network stands.
-
-    Attributes:
-        columns: the units of each layer, the inputs first; a unit of index 0 stands for those left out.
-        biases: the bias unit beside each column but the last, None where a layer has no biases.
-        names: texts beside inputs and outputs, the names of quantities and classes.
-        radius: of the circles of inputs and neurons, in points.
-    """
-
-    columns: list[list[Unit]]
-    biases: list[Unit | None]
-    edges: list[Edge]
-    titles: list[Unit]
-    names: list[Unit]
-    radius: float
-
-
-def plan_network(
-    net: MLP | Layer | Neuron,
-    style: Style,
-    trace: Trace | None = None,
-    *,
-    names: Sequence[str] = (),
-    classes: Sequence[str] = (),
-    with_delta: bool = False,
-) -> Plan:
-    """The layout of a network, with room for what the style shows; for δ, where there is one or in any case.
-
-    Raises:
-        ValueError: the trace is another network's, or there are not as many names as inputs or outputs.
-    """
-    layers = _rows(net)
-    sizes = [len(layers[0][0].w), *[len(neurons) for neurons in layers]]
-    if trace is not None and [len(a) for a in trace.a] != sizes:
-        raise ValueError(
-            f"the trace has layers of {[len(a) for a in trace.a]} values, the network of {sizes}; "
-            "give the trace that this network's trace(x) returned"
-        )
-    # before backward() every grad is 0, and there is no δ yet
-    with_delta |= trace is not None and any(gradient(z) for layer in [*trace.z, *trace.a] for z in layer)
-    shown = [_shown_units(layers, layer, size) for layer, size in enumerate(sizes)]
-    columns = [
-        _column(layer, size, shown[layer], style, trace, with_delta) for layer, size in enumerate(sizes)
-    ]
-    biases = [
-        Unit(f"bias{layer}", ["1"]) if any(neuron.b is not None for neuron in neurons) else None
-        for layer, neurons in enumerate(layers)
-    ]
-    edges = [
-        Edge(source, target, weight, None)
-        for layer, neurons in enumerate(layers)
-        for target in columns[layer + 1]
-        if target.index
-        for source, weight in _incoming(columns[layer], biases[layer], neurons[target.index - 1])
-    ]
-    labels, extent = _labels(edges, columns, style)
-    radius = max(_radius(unit.lines) for column in columns for unit in column)
-    shares = _place(columns, biases, radius, extent if labels else None)
-    layer_of = {unit.id: layer for layer, column in enumerate(columns) for unit in column}
-    for i, (edge, label) in enumerate(zip(edges, labels, strict=False)):
-        edge.label = _on_edge(edge, shares[layer_of[edge.target.id]], Unit(f"w{i}", label))
-    tops = [column[0].across - radius for column in columns] + [bias.across - 14 for bias in biases if bias]
-    titles = [
-        Unit(f"title{layer}", _title(net, layer), along=column[0].along, across=min(tops) - 24)
-        for layer, column in enumerate(columns)
-    ]
-    texts = _names(columns[0], [[str(name)] for name in names], sizes[0], "names", style, -radius)
-    texts += _names(columns[-1], _class_lines(classes, sizes[-1]), sizes[-1], "classes", style, radius)
-    return Plan(columns, biases, edges, titles, texts, radius)
-
-
-def _labels(
-    edges: Sequence[Edge], columns: Sequence[Sequence[Unit]], style: Style
-) -> tuple[list[list[str]], tuple[float, float]]:
-    """The lines on each edge, none where there is no room for them; and how far a label reaches, along the
-    layers and across."""
-    labels = _edge_labels([edge.weight for edge in edges], style)
-    longest = max((len(line) for label in labels for line in label), default=0) * _CHARACTER + 8
-    height = max(map(len, labels), default=0) * _LINE + 3
-    extent = (longest, height) if style.direction in ("LR", "RL") else (height, longest)
-    most = max((len(column) + 1) * len(targets) for column, targets in pairwise(columns))
-    return [] if not any(labels) or most * extent[1] > _MOST_ACROSS else labels, extent
-
-
-def _on_edge(edge: Edge, share: float, label: Unit) -> Unit:
-    """The label, put on its edge at a share of the way from the target."""
-    label.along = edge.target.along + (edge.source.along - edge.target.along) * share
-    label.across = edge.target.across + (edge.source.across - edge.target.across) * share
-    return label
+_VEIL = "b3"  # how opaque the ground of a text is, of ff: lines beneath it stay to be seen
 
 
 def draw_network(
@@ -163,17 +25,18 @@ def draw_network(
     trace: Trace | None = None,
     names: Sequence[str] = (),
     classes: Sequence[str] = (),
+    pixels: Sequence[int] | None = None,
 ) -> Picture:
     """A network, with the a and δ of a trace and the names of inputs and classes, where they are given.
 
     Raises:
-        ValueError: the trace is another network's, or there are not as many names as inputs or outputs.
+        ValueError: the trace is another network's, or there are not as many names, or pixels, as inputs.
     """
-    plan = plan_network(net, style, trace, names=names, classes=classes)
+    plan = plan_network(net, style, trace, names=names, classes=classes, pixels=pixels)
     picture = new_picture(style, PlacedPicture, engine="neato")
     picture.attr(inputscale="72", splines="line", outputorder="edgesfirst", forcelabels="false")
     picture.attr("node", shape="circle", fixedsize="true", fontsize="10", style="filled", penwidth="1.2")
-    values = [_coloured(edge.weight, style) for edge in plan.edges]
+    values = [coloured(edge.weight, style) for edge in plan.edges]
     largest = largest_of(values)
     for edge, value in zip(plan.edges, values, strict=True):
         tip = escape(f"{edge.weight.label or 'weight'}: {edge.weight.data!r}")
@@ -186,7 +49,7 @@ def draw_network(
             if not unit.index:
                 _text(picture, unit, style, filled=True)
                 continue
-            shown = _shown_value(trace, layer, unit.index, style)
+            shown = shown_value(trace, layer, unit.index, style)
             picture.node(
                 unit.id,
                 _centred(unit.lines),
@@ -205,196 +68,51 @@ def draw_network(
     for edge in plan.edges:
         if edge.label is not None:
             _text(picture, edge.label, style, filled=True)
+    _put_images(picture, plan, style)
     for name in plan.names:
         _text(picture, name, style)
     for title in plan.titles:
         _text(picture, title, style, muted=True)
-    if style.colour != "none" and largest:
-        _put_legend(picture, largest, style, any(not u.index for column in plan.columns for u in column))
+    if style.colour != "none" and (largest or plan.images):
+        shortened = any(not unit.index for column in plan.columns[bool(plan.images) :] for unit in column)
+        _put_legend(picture, largest, _largest_weight(plan.images), style, shortened)
     return picture
 
 
-def _put_legend(picture: Picture, largest: float, style: Style, shortened: bool) -> None:
-    what = "weight" if style.colour == "data" else "gradient"
-    legend = f"blue: {what} above 0; orange, dashed: below 0; the thicker, the larger"
-    legend += f" (at most {style.number(largest)})"
+def _largest_weight(images: Sequence[Image]) -> float:
+    return largest_of(image.largest for image in images if image.id != INPUT_IMAGE)
+
+
+def _put_images(picture: PlacedPicture, plan: Plan, style: Style) -> None:
+    largest = _largest_weight(plan.images)
+    for image in plan.images:
+        place = _position(Unit(image.id, [], along=image.along, across=image.across), style)
+        colours = image.colours(style, image.largest if image.id == INPUT_IMAGE else largest)
+        picture.grid(
+            image.id,
+            colours,
+            pixel=image.pixel,
+            pos=place,
+            tooltip=escape(image.tip),
+            color=style.colours.line,
+        )
+
+
+def _put_legend(picture: Picture, largest: float, in_images: float, style: Style, shortened: bool) -> None:
+    what = "weights" if style.colour == "data" else "gradients"
+    reach = f"lines: {what} of at most {style.number(largest)}"
+    if in_images:
+        reach += f"; images: of at most {style.number(in_images)}"
     if shortened:
-        legend += "; of many circles, those with the largest weights"
+        reach += "; of many circles, those with the largest weights"
+    lines = (" ", legend(style.colour, network=True), reach)
     picture.attr(
         # Graphviz crashes on freeing a label with an empty line
-        label=escape(f" \n{legend}"),
+        label="".join(f"{escape(line)}\\l" for line in lines),
         labelloc="b",
         fontsize="9",
         fontcolor=style.colours.muted,
     )
-
-
-def _rows(net: MLP | Layer | Neuron) -> list[list[Neuron]]:
-    if isinstance(net, MLP):
-        return [layer.neurons for layer in net.layers]
-    return [net.neurons] if isinstance(net, Layer) else [[net]]
-
-
-def _shown_units(layers: list[list[Neuron]], layer: int, size: int) -> list[int]:
-    """The numbers of a layer's units that are drawn, from 1: of many those with the largest sum of squared
-    weights on the edges that meet there, in their order."""
-    if size <= _MOST_ROWS:
-        return list(range(1, size + 1))
-    met = np.zeros(size)
-    if layer:
-        met += [sum(w.data**2 for w in neuron.w) for neuron in layers[layer - 1]]
-    if layer < len(layers):
-        met += np.square([[w.data for w in neuron.w] for neuron in layers[layer]]).sum(axis=0)
-    strongest = np.argsort(-met, kind="stable")[:_SHOWN_ROWS]
-    return sorted((strongest + 1).tolist())
-
-
-def _column(
-    layer: int, size: int, shown: Sequence[int], style: Style, trace: Trace | None, with_delta: bool
-) -> list[Unit]:
-    column = []
-    for index in shown:
-        name = f"a{layer}[{index}]" if layer else f"x[{index}]"
-        lines = [name]
-        if trace is not None:
-            a = trace.a[layer][index - 1]
-            if not layer and a.label:
-                lines = [printable(a.label, 12)]
-            lines.append(style.number(a.data))
-            if layer and with_delta:
-                lines.append(f"δ {style.number(gradient(trace.z[layer][index - 1]))}")
-        column.append(Unit(f"u{layer}_{index}", lines, index))
-    if len(shown) < size:
-        column.append(Unit(f"u{layer}_more", ["⋮", f"{size - len(shown):,} more"]))
-    return column
-
-
-def _class_lines(classes: Sequence[str], n_outputs: int) -> list[list[str]]:
-    """What to write beside each output: its class; of two classes, what a large and a small output mean."""
-    if n_outputs == 1 and len(classes) == 2:
-        no, yes = [f"class {name}" if str(name).isdecimal() else f"{name}" for name in classes]
-        return [[f"large: {yes}", f"small: {no}"]]
-    return [[str(name)] for name in classes]
-
-
-def _names(
-    column: list[Unit], names: list[list[str]], size: int, what: str, style: Style, radius: float
-) -> list[Unit]:
-    """Texts before (radius < 0) or after the circles of a layer, none where there are no names."""
-    if names and len(names) != size:
-        raise ValueError(f"{what} must have one for each of the {size}; got {len(names)}: {_some(names)}")
-    texts = []
-    horizontal = style.direction in ("LR", "RL")
-    # one above another they have a line each; side by side, two lines as wide as the circles
-    longest = _LONGEST_NAME if horizontal else int((2 * abs(radius) + _GAP) / _CHARACTER) - 1
-    for unit in column if names else ():
-        if unit.index:
-            lines = [printable(name, _LONGEST_NAME) for name in names[unit.index - 1]]
-            if not horizontal:
-                lines = [part for line in lines for part in _wrapped(line, longest)]
-            text = Unit(f"{unit.id}_name", lines, across=unit.across)
-            room = width_of(text) if horizontal else len(lines) * _LINE
-            text.along = unit.along + math.copysign(abs(radius) + 6 + room / 2, radius)
-            texts.append(text)
-    return texts
-
-
-def _wrapped(line: str, longest: int) -> list[str]:
-    return wrap(line, longest, max_lines=2, placeholder="…") or [line]
-
-
-def _some(names: list[list[str]]) -> str:
-    shown = ", ".join(repr(line) for lines in names[:4] for line in lines)
-    return f"{shown}, …" if len(names) > 4 else shown
-
-
-def _incoming(column: list[Unit], bias: Unit | None, neuron: Neuron) -> list[tuple[Unit, Value]]:
-    edges = [(unit, neuron.w[unit.index - 1]) for unit in column if unit.index]
-    if bias is not None and neuron.b is not None:
-        edges.insert(0, (bias, neuron.b))
-    return edges
-
-
-def _edge_labels(weights: list[Value], style: Style) -> list[list[str]]:
-    """The lines on each edge."""
-    return [
-        [style.number(weight.data)] * ("data" in style.show)
-        + [f"∂ {style.number(gradient(weight))}"] * ("grad" in style.show)
-        for weight in weights
-    ]
-
-
-def _radius(lines: list[str]) -> float:
-    """That of the circle around centred lines of text, in points."""
-    corners = []
-    for i, line in enumerate(lines):
-        farthest = (abs(i + 0.5 - len(lines) / 2) + 0.3) * _LINE
-        corners.append(math.hypot(len(line) * _CHARACTER / 2, farthest))
-    return max(20.0, *corners)
-
-
-def _place(
-    columns: list[list[Unit]], biases: list[Unit | None], radius: float, extent: tuple[float, float] | None
-) -> list[float]:
-    """Give every unit its place; the result says where on the edges into each layer their labels go.
-
-    That is a share of the edge's length, measured from the target. All labels between two layers stand side
-    by side: the largest share up to one half is taken at which none overlaps another, and the targets move
-    apart where there is none.
-    """
-    least = 2 * radius + _GAP if extent is None else max(2 * radius + _GAP, 2.2 * extent[1])
-    shares = [0.0]
-    along = 0.0
-    for layer, column in enumerate(columns):
-        spacing = least
-        if layer:
-            sources = [unit.across for unit in [*columns[layer - 1], biases[layer - 1]] if unit is not None]
-            distance = 4 * radius + 40 + 6.0 * max(len(sources), len(column)) * (extent is None)
-            share = 0.5
-            if extent is not None:
-                spacing, share = _spread(sources, len(column), least, extent[1])
-                distance = max(distance, (radius + extent[0] / 2 + 8) / share)
-            shares.append(share)
-            along += distance
-        for i, unit in enumerate(column):
-            unit.along = along
-            unit.across = (i - (len(column) - 1) / 2) * spacing
-        bias = biases[layer] if layer < len(biases) else None
-        if bias is not None:
-            bias.along = along
-            bias.across = column[0].across - least
-    return shares
-
-
-def _spread(sources: list[float], n_targets: int, least: float, extent: float) -> tuple[float, float]:
-    """The spacing of targets and the share of the edges that keep labels of an extent apart."""
-    spacing = least
-    while True:
-        targets = [(j - (n_targets - 1) / 2) * spacing for j in range(n_targets)]
-        for percent in range(50, 14, -1):
-            share = percent / 100
-            places = sorted(t + (s - t) * share for t in targets for s in sources)
-            if all(b - a >= extent for a, b in pairwise(places)):
-                return spacing, share
-        spacing *= 1.05
-
-
-def _title(net: MLP | Layer | Neuron, layer: int) -> list[str]:
-    return [f"layer {layer}", _activation_name(_activation(net, layer))] if layer else ["inputs"]
-
-
-def _activation(net: MLP | Layer | Neuron, layer: int) -> Activation:
-    return net.layers[layer - 1].activation if isinstance(net, MLP) else net.activation
-
-
-def _activation_name(activation: Activation) -> str:
-    name = activation if isinstance(activation, str) else getattr(activation, "__name__", "custom")
-    return printable(name, 20)
-
-
-def width_of(unit: Unit) -> float:
-    """Room for a text, in points."""
-    return max(map(len, unit.lines)) * _CHARACTER + 2
 
 
 def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, muted: bool = False) -> None:
@@ -409,10 +127,10 @@ def _text(picture: Picture, unit: Unit, style: Style, *, filled: bool = False, m
         penwidth="0",
         pos=_position(unit, style),
         width=f"{width / 72:.4f}",
-        height=f"{len(unit.lines) * (_LINE - 1) / 72:.4f}",
+        height=f"{len(unit.lines) * (LINE - 1) / 72:.4f}",
         tooltip=" ",
         style="filled" if filled else "solid",
-        fillcolor=colours.background,
+        fillcolor=colours.background + _VEIL,
         fontcolor=colours.muted if muted else colours.ink,
     )
 
@@ -439,24 +157,11 @@ def _edge_look(value: float, largest: float, style: Style) -> dict[str, str]:
     return look
 
 
-def _coloured(value: Value, style: Style) -> float:
-    return gradient(value) if style.colour == "grad" else value.data
-
-
-def _shown_value(trace: Trace | None, layer: int, index: int, style: Style) -> float:
-    """What tints a circle: its a, or its δ where gradients are what is shown."""
-    if trace is None or style.colour == "none":
-        return 0.0
-    if style.colour == "data":
-        return trace.a[layer][index - 1].data
-    return gradient(trace.z[layer][index - 1] if layer else trace.a[0][index - 1])
-
-
 def _strongest(trace: Trace | None, style: Style) -> float:
     if trace is None:
         return 0.0
     return largest_of(
-        _shown_value(trace, layer, index, style)
+        shown_value(trace, layer, index, style)
         for layer, a in enumerate(trace.a)
         for index in range(1, len(a) + 1)
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from autobp.drawing.images import stretches
 from autobp.drawing.picture import LayoutError, Picture
 
 _INCH = 72.0  # points; widths and heights of nodes are in inches
@@ -26,6 +27,7 @@ class _Node:
     width: float
     height: float
     look: dict[str, str]
+    pixels: list[list[str]] | None = None
 
 
 class PlacedPicture(Picture):
@@ -55,6 +57,29 @@ class PlacedPicture(Picture):
         self._nodes[name] = _Node(x, -y, width, height, look)
         super().node(name, label, **attributes)
 
+    def grid(
+        self, name: str, colours: list[list[str]], *, pixel: float, pos: str, tooltip: str, color: str
+    ) -> None:
+        """Add an image: the colours of rows of pixels, so many points wide, in a border of a ``color``."""
+        rows = "".join(f"<tr>{''.join(_cells(row, pixel))}</tr>" for row in colours)
+        opening = f'<table border="1" color="{color}" cellborder="0" cellspacing="0" cellpadding="0">'
+        size = {
+            "width": f"{len(colours[0]) * pixel / _INCH:.4f}",
+            "height": f"{len(colours) * pixel / _INCH:.4f}",
+        }
+        look = {
+            "shape": "plaintext",
+            "margin": "0",
+            "fixedsize": "true",
+            "style": "solid",
+            "tooltip": tooltip,
+        }
+        super().node(name, f"<{opening}{rows}</table>>", id=name, pos=pos, **size, **look)
+        x, y = (float(part) for part in pos.rstrip("!").split(","))
+        width, height = len(colours[0]) * pixel, len(colours) * pixel
+        shown = {**look, "id": name, "color": color}
+        self._nodes[name] = _Node(x, -y, width, height, shown, colours)
+
     def edge(self, tail_name: str, head_name: str, label: str | None = None, **attributes: Any) -> None:
         """Add an edge, as :meth:`Digraph.edge`."""
         self._edges.append((tail_name, head_name, {**self._defaults["edge"], **attributes}))
@@ -78,13 +103,14 @@ class PlacedPicture(Picture):
         top = min(node.y - node.height / 2 for node in nodes) - _PAD
         right = max(node.x + node.width / 2 for node in nodes) + _PAD
         bottom = max(node.y + node.height / 2 for node in nodes) + _PAD
-        legend = _unescaped(graph.get("label", "")).strip()
+        legend = [line for line in _unescaped(graph.get("label", "")).split("\\l") if line.strip()]
         below = ""
         if legend:
             size = float(graph["fontsize"])
-            below = _text(left + _PAD, bottom + size, [legend], graph, anchor="start")
-            bottom += 2 * size
-            right = max(right, left + _PAD * 2 + 0.55 * size * len(legend))
+            height = _LINE_HEIGHT * size * len(legend)
+            below = _text(left + _PAD, bottom + height / 2, legend, graph, anchor="start")
+            bottom += height + size
+            right = max(right, left + _PAD * 2 + 0.55 * size * max(map(len, legend)))
         width, height = right - left, bottom - top
         drawn = [self._drawn_edge(*edge) for edge in self._edges]
         drawn += [_drawn_node(node) for node in nodes]
@@ -104,7 +130,35 @@ class PlacedPicture(Picture):
         )
 
 
+def _cells(row: list[str], pixel: float) -> list[str]:
+    """A row of pixels as cells of a table in Graphviz's language, neighbours of a colour joined."""
+    return [
+        f'<td bgcolor="{colour}" width="{n * pixel:g}" height="{pixel:g}" fixedsize="true" '
+        f'colspan="{n}"></td>'
+        for colour, _, n in stretches(row)
+    ]
+
+
+def _drawn_image(node: _Node, pixels: list[list[str]]) -> str:
+    """Pixels as rectangles, neighbours of a colour joined."""
+    left, top, pixel = node.x - node.width / 2, node.y - node.height / 2, node.height / len(pixels)
+    drawn = "".join(
+        f'<rect x="{left + first * pixel:.2f}" y="{top + i * pixel:.2f}" width="{n * pixel:.2f}" '
+        f'height="{pixel:.2f}" fill="{colour}"/>'
+        for i, row in enumerate(pixels)
+        for colour, first, n in stretches(row)
+    )
+    border = (
+        f'<rect x="{left:.2f}" y="{top:.2f}" width="{node.width:.2f}" height="{node.height:.2f}" '
+        f'fill="none" stroke="{node.look["color"]}"/>'
+    )
+    identity = f'class="image" id="{node.look["id"]}" shape-rendering="crispEdges"'
+    return f"<g {identity}>{_tip(node.look)}{drawn}{border}</g>"
+
+
 def _drawn_node(node: _Node) -> str:
+    if node.pixels is not None:
+        return _drawn_image(node, node.pixels)
     look = node.look
     fill = look.get("fillcolor", "none") if "filled" in look.get("style", "") else "none"
     if look["shape"] == "circle":
@@ -115,10 +169,17 @@ def _drawn_node(node: _Node) -> str:
     else:
         body = (
             f'<rect x="{node.x - node.width / 2:.2f}" y="{node.y - node.height / 2:.2f}" '
-            f'width="{node.width:.2f}" height="{node.height:.2f}" fill="{fill}"/>'
+            f'width="{node.width:.2f}" height="{node.height:.2f}" {_fill(fill)}/>'
         )
     lines = _unescaped(look["label"]).split("\n")
     return f'<g class="node" id="{look["id"]}">{_tip(look)}{body}{_text(node.x, node.y, lines, look)}</g>'
+
+
+def _fill(colour: str) -> str:
+    """A colour as SVG has it: #rrggbbaa as a colour and its opacity."""
+    if len(colour) != len("#rrggbbaa"):
+        return f'fill="{colour}"'
+    return f'fill="{colour[:7]}" fill-opacity="{int(colour[7:], 16) / 255:.2f}"'
 
 
 def _text(x: float, y: float, lines: list[str], look: dict[str, str], anchor: str = "middle") -> str:

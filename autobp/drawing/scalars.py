@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import Final
 
 from graphviz import escape
 
+from autobp.drawing.area import in_layer, layers_to_collapse
 from autobp.drawing.picture import Picture
-from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, printable
+from autobp.drawing.reach import Reach
+from autobp.drawing.style import FONT, Style, counted, escape_html, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.reading.graph import Graph
 from autobp.reading.layers import NeuronInGraph
 from autobp.reading.neurons import Neurons, find_neurons
-
-#: Ranks that all edges span together, beyond one each, at which a layout takes seconds: then leaves that are
-#: used far apart are drawn at each use, and if that is not enough the layout is a rougher one.
-_LONG: Final = 400
-#: Ranks between a leaf's first use and its last that make it drawn at each of them.
-_FAR: Final = 4
 
 #: What nodes are in a network, by number: "z1[2]" or "a1[2]".
 Marks = dict[int, list[str]]
@@ -64,14 +59,19 @@ class _Drawing:
         self.shown = list(range(len(graph))) if depth is None else down_to(graph, depth)
         self.visible = set(self.shown)
         self.box = box
+        # a page has one box for each node
+        self.boxes_again: set[str] = set()
+        self.again = Reach(graph, self.visible, may_repeat=box is None).again
         self.neurons = find_neurons(graph, trace)
         self.marks = marks_of(graph, self.neurons, trace)
         self.lit, n_paths = nodes_on_paths(graph, highlight)
+        labelled = bool(self.lit) or "partials" in style.show
+        self.collapsed = (
+            [] if box else layers_to_collapse(graph, self.neurons, self.visible, labelled=labelled)
+        )
+        self.layer_of = {n: layer for layer in self.collapsed for n in in_layer(self.neurons, layer)}
         self.largest = largest_of(_coloured(graph.nodes[number], style) for number in self.shown)
-        self.copied, is_long = _copied(graph, self.shown)
         self.picture = new_picture(style)
-        if is_long:
-            self.picture.attr(nslimit="1", nslimit1="1", mclimit="0.1", splines="line")
         if any(not graph.is_leaf(number) for numbers in self.neurons.shared.values() for number in numbers):
             # a softmax leaves its neurons and comes back: laid out each by itself, it has arrows backwards
             self.picture.attr(newrank="true")
@@ -90,27 +90,29 @@ class _Drawing:
                 f"{n_shown:,} of {counted(n_all, 'node')}, down to depth {depth}; "
                 f"{counted(n_all - n_shown, 'node')} folded into …"
             )
-        if self.copied:
-            caption.append(f"inputs that are used far apart, {len(self.copied)} here, are drawn at each use")
         top = name_of(graph, graph.root, self.marks) or "root"
         for number, n in n_paths.items():
             bottom = name_of(graph, number, self.marks) or f"n{number}"
             shown = self.style.number(gradient(graph.nodes[number]))
             caption.append(f"∂{top}/∂{bottom} = {shown}, a sum over {counted(n, 'path')}")
+        if self.collapsed:
+            caption.append("a layer in one box: node by node it would make more than two square metres")
+        if self.again:
+            caption.append("dashed: a leaf that stands elsewhere, drawn again where it is used")
+        if self.largest and self.box is None:
+            caption.append(legend(self.style.colour))
         return caption
 
     def _put(self, graph: Picture, numbers: Iterable[int]) -> None:
         for number in numbers:
-            if number in self.visible and number not in self.copied:
-                self._put_node(graph, number, f"n{number}")
-
-    def _put_node(self, graph: Picture, number: int, name: str) -> None:
-        attributes = {"tooltip": self._tooltip(number)}
-        if self.box is None:
-            attributes["label"] = self._label(number)
-        else:
-            attributes.update(self.box(number, name_of(self.graph, number, self.marks)))
-        graph.node(name, id=name, **attributes)
+            if number not in self.visible or number in self.layer_of:
+                continue
+            attributes = {"tooltip": self._tooltip(number)}
+            if self.box is None:
+                attributes["label"] = self._label(number)
+            else:
+                attributes.update(self.box(number, name_of(self.graph, number, self.marks)))
+            graph.node(f"n{number}", id=f"n{number}", **attributes)
 
     def _put_panels(self) -> None:
         """The nodes, those of inputs, layers and neurons in boxes."""
@@ -125,6 +127,9 @@ class _Drawing:
                 self._put(outer, found.inputs)
             inside.update(found.inputs)
         for layer in found.layers():
+            if layer in self.collapsed:
+                self.picture.node(f"layer{layer}", self._layer_label(layer), id=f"layer{layer}", tooltip=" ")
+                continue
             with self.picture.subgraph(name=f"cluster_{next(clusters)}") as outer:
                 panel(outer, f"layer {layer}", style)
                 for neuron, numbers in zip(found.neurons, found.inside, strict=True):
@@ -139,6 +144,7 @@ class _Drawing:
     def _put_edges(self) -> None:
         """An arrow from each operand, and a stub for those that are not shown."""
         colours = self.style.colours
+        joined: dict[tuple[str, str], bool] = {}
         for number in self.shown:
             hidden = 0
             partials = _partials(self.graph.nodes[number])
@@ -147,22 +153,59 @@ class _Drawing:
                     hidden += 1
                     continue
                 on_path = number in self.lit and parent in self.lit
+                if number in self.layer_of or parent in self.layer_of:
+                    ends = self._end(parent), self._end(number)
+                    joined[ends] = joined.get(ends, False) or on_path
+                    continue
                 attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
                 if "partials" in self.style.show or on_path:
                     attributes["label"] = " " + ("?" if partial is None else self.style.number(partial)) + " "
                     attributes["fontcolor"] = colours.highlight if on_path else colours.muted
-                tail = f"n{parent}"
-                if parent in self.copied:
-                    tail = f"n{parent}_{number}_{slot}"
-                    self._put_node(self.picture, parent, tail)
-                self.picture.edge(tail, f"n{number}", id=f"n{number}_{slot}", **attributes)
+                attributes["id"] = f"n{number}_{slot}"
+                self.picture.edge(self._tail(number, parent), f"n{number}", **attributes)
             if hidden:
                 stub = f"n{number}_below"
                 tip = counted(hidden, "operand")
                 self.picture.node(stub, "…", shape="plaintext", fontcolor=colours.muted, tooltip=tip)
-                self.picture.edge(stub, f"n{number}", style="dashed")
+                self.picture.edge(stub, self._end(number), style="dashed")
+        for (tail, head), on_path in joined.items():
+            if tail != head:
+                attributes = {"color": colours.highlight, "penwidth": "2.6"} if on_path else {}
+                self.picture.edge(tail, head, **attributes)
 
-    def _label(self, number: int) -> str:
+    def _end(self, number: int) -> str:
+        """The box that a node is in: its own, or its layer's."""
+        return f"layer{self.layer_of[number]}" if number in self.layer_of else f"n{number}"
+
+    def _layer_label(self, layer: int) -> str:
+        """A table of what the neurons of a layer in one box come to."""
+        graph, style, found = self.graph, self.style, self.neurons
+        neurons = [neuron for neuron in found.neurons if neuron.layer == layer]
+        n_nodes = sum(number in self.visible for number in in_layer(found, layer))
+        counts = f"{counted(len(neurons), 'neuron')}, {counted(n_nodes, 'node')}"
+        rows = [head_row("", f"layer {layer}"), f'<tr><td colspan="2">{counts}</td></tr>']
+        z = [graph.nodes[neuron.z] for neuron in neurons]
+        a = [graph.nodes[neuron.output] for neuron in neurons]
+        if "data" in style.show:
+            rows.append(number_row("z", style.range_of([node.data for node in z])))
+            rows.append(number_row("a", style.range_of([node.data for node in a])))
+        if "grad" in style.show:
+            rows.append(number_row("δ", style.range_of([gradient(node) for node in z])))
+        lit = any(self.layer_of.get(number) == layer for number in self.lit)
+        return box_of(rows, style.colours.panel, style, lit=lit, shape=' style="rounded"')
+
+    def _tail(self, number: int, leaf: int) -> str:
+        """The box that an arrow comes from; a leaf's further box is put where it is not there yet."""
+        box = self.again.get((number, leaf))
+        if box is None:
+            return f"n{leaf}"
+        name = f"n{leaf}_again{box}"
+        if name not in self.boxes_again:
+            self.boxes_again.add(name)
+            self.picture.node(name, self._label(leaf, again=True), id=name, tooltip=self._tooltip(leaf))
+        return name
+
+    def _label(self, number: int, *, again: bool = False) -> str:
         """A table of a node's operation, name and numbers."""
         node, style = self.graph.nodes[number], self.style
         name = escape_html(name_of(self.graph, number, self.marks))
@@ -176,27 +219,13 @@ class _Drawing:
         if not rows:
             rows.append("<tr><td>&nbsp;</td></tr>")
         fill = style.tint(_coloured(node, style), self.largest)
-        return box_of(rows, fill, style, lit=number in self.lit, leaf=node.is_leaf)
+        shape = ' style="dashed"' if again else "" if node.is_leaf else ' style="rounded"'
+        return box_of(rows, fill, style, lit=number in self.lit, shape=shape)
 
     def _tooltip(self, number: int) -> str:
         node = self.graph.nodes[number]
         name = name_of(self.graph, number, self.marks) or ("input" if node.is_leaf else symbol_of(node))
         return str(escape(f"{name}: data {node.data!r}, grad {gradient(node)!r}"))
-
-
-def _copied(graph: Graph, shown: Sequence[int]) -> tuple[set[int], bool]:
-    """The leaves to draw at each use, and whether the edges are long even so."""
-    visible = set(shown)
-    uses = {n: [use for use in graph.consumers[n] if use in visible] for n in shown}
-    rank: dict[int, int] = {}  # counted back from the root, each as near to its first use as can be
-    for number in reversed(shown):
-        rank[number] = min((rank[use] for use in uses[number]), default=0) - 1
-    spans = {n: sum(rank[use] - rank[n] - 1 for use in uses[n]) for n in shown}
-    if sum(spans.values()) <= _LONG:
-        return set(), False
-    far = {n for n in shown if max((rank[use] for use in uses[n]), default=0) - rank[n] > _FAR}
-    copied = {n for n in far if graph.is_leaf(n)}
-    return copied, sum(span for n, span in spans.items() if n not in copied) > _LONG
 
 
 def new_picture(style: Style, kind: type[Picture] = Picture, engine: str = "dot") -> Picture:
@@ -275,11 +304,11 @@ def number_row(name: str, number: str) -> str:
     )
 
 
-def box_of(rows: Sequence[str], fill: str, style: Style, *, lit: bool, leaf: bool) -> str:
-    """A node's table of those rows: round where it was computed, with a thick line where it stands out."""
+def box_of(rows: Sequence[str], fill: str, style: Style, *, lit: bool, shape: str) -> str:
+    """A node's table of those rows, with a thick line where it stands out; shape is an attribute: round where
+    it was computed."""
     colours = style.colours
     border = f'border="{3 if lit else 1}" color="{colours.highlight if lit else colours.line}"'
-    shape = "" if leaf else ' style="rounded"'
     return (
         f'<<table {border}{shape} bgcolor="{fill}" cellborder="0" cellspacing="1" cellpadding="3">'
         f"{''.join(rows)}</table>>"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 DIRECTIONS: Final = ("LR", "TB", "RL", "BT")
 SHOWN: Final = ("data", "grad", "partials")
 #: A number this part of the picture's largest, or less, counts as 0: some rounding errors of a sum.
-_ROUNDING: Final = 1e-13
+ROUNDING: Final = 1e-13
 COLOURS: Final = ("data", "grad", "none")
+#: What colours show where nothing else is asked for, in pictures and on pages.
+GRAPH_COLOUR: Final = "grad"
+NETWORK_COLOUR: Final = "data"
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,15 @@ class Style:
         """x as text; a zero has no sign."""
         return format(x + 0.0 if x == 0 else x, self.number_format)
 
+    def range_of(self, numbers: Sequence[float]) -> str:
+        """The smallest and the largest number, and how many are NaN."""
+        known = [x for x in numbers if not math.isnan(x)]
+        missing = len(numbers) - len(known)
+        if not known:
+            return "nan"
+        low, high = self.number(min(known)), self.number(max(known))
+        return (low if low == high else f"{low} … {high}") + (f", {missing:,} nan" if missing else "")
+
     def tint(self, x: float, largest: float) -> str:
         """A fill for a number: the node's own where it is 0 up to rounding, else the sign's, the stronger the
         larger |x|."""
@@ -112,9 +124,20 @@ class Style:
         return mix(self.colours.node, self.colours.positive if x > 0 else self.colours.negative, strength)
 
 
+def legend(colour: str, *, network: bool = False) -> str:
+    """What the colours of a graph's boxes, or of a network's circles and lines, mean."""
+    if colour == "none":
+        return ""
+    what = {"data": "data", "grad": "gradient"}[colour]
+    if not network:
+        return f"blue: {what} above 0; orange: below 0; the stronger, the larger"
+    what = {"data": "weight or activation", "grad": "gradient"}[colour]
+    return f"blue: {what} above 0; orange, dashed: below 0; the stronger, the larger"
+
+
 def is_rounding(x: float, largest: float) -> bool:
     """Whether a number is so small beside the largest that its sign may be rounding's alone."""
-    return abs(x) <= _ROUNDING * largest
+    return abs(x) <= ROUNDING * largest
 
 
 def largest_of(numbers: Iterable[float]) -> float:

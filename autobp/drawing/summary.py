@@ -20,7 +20,7 @@ from autobp.drawing.scalars import (
     put_caption,
     symbol_of,
 )
-from autobp.drawing.style import Style, counted, escape_html, largest_of, printable
+from autobp.drawing.style import Style, counted, escape_html, is_rounding, largest_of, legend, printable
 from autobp.engine import Value
 from autobp.nn import Trace
 from autobp.ops import ADD, MAXIMUM, MINIMUM, MULTIPLY, SUBTRACT
@@ -180,8 +180,9 @@ def draw_summary(
     highlight: Sequence[Value] = (),
     trace: Trace | None = None,
     max_groups: int = _MOST_GROUPS,
+    why: str = "too many to draw each",
 ) -> Picture:
-    """A graph as groups of nodes that are computed in the same way.
+    """A graph as groups of nodes that are computed in the same way; ``why`` it is, for the caption.
 
     Raises:
         ValueError: a highlighted Value is no part of the graph.
@@ -191,18 +192,17 @@ def draw_summary(
     roles = roles_of(neurons)
     fold = Fold(graph, roles, min(max_groups, _MOST_GROUPS))
     picture = new_picture(style)
-    put_caption(picture, _caption(fold, style), style)
+    put_caption(picture, _caption(fold, style, why), style)
     _put_groups(picture, fold, _Labels(fold, neurons, roles, style, lit))
     _put_edges(picture, fold, lit, style)
     return picture
 
 
-def _caption(fold: Fold, style: Style) -> list[str]:
+def _caption(fold: Fold, style: Style, why: str) -> list[str]:
     n_nodes, n_groups = len(fold.graph), len(fold.members)
-    caption = [f"{counted(n_nodes, 'node')} in {counted(n_groups, 'box')}: too many to draw each"]
+    caption = [f"{counted(n_nodes, 'node')} in {counted(n_groups, 'box')}: {why}"]
     if style.colour != "none":
-        what = "gradients" if style.colour == "grad" else "data"
-        caption.append(f"blue: the mean of a box's {what} is above 0; orange: below 0; stronger: larger")
+        caption.append(f"{legend(style.colour)}; a box has the colour of its mean")
     if not fold.exact:
         caption.append("a box holds what is computed alike nearby; arrows in a circle are repetition")
     return caption
@@ -289,10 +289,10 @@ class _Labels:
             rows.append(f'<tr><td colspan="2">{self._how_many(members, size)}</td></tr>')
         for shown, title in (("data", "data"), ("grad", "δ = grad" if role and role.name == "z" else "grad")):
             if shown in style.show:
-                rows.append(number_row(title, _range(self._numbers(members, shown), style)))
+                rows.append(number_row(title, style.range_of(self._numbers(members, shown))))
         fill = style.tint(self._strength(members), self.largest)
         lit = any(member in self.lit for member in members)
-        return box_of(rows, fill, style, lit=lit, leaf=operation is None)
+        return box_of(rows, fill, style, lit=lit, shape="" if operation is None else ' style="rounded"')
 
     def _name(self, members: Sequence[int]) -> str:
         first = members[0]
@@ -331,7 +331,10 @@ class _Labels:
             return 0.0
         numbers = self._numbers(members, self.style.colour)
         n = len(numbers)
-        return math.fsum(x / n for x in numbers) if all(map(math.isfinite, numbers)) else 0.0
+        if not all(map(math.isfinite, numbers)):
+            return 0.0
+        mean = math.fsum(x / n for x in numbers)
+        return 0.0 if is_rounding(mean, max(map(abs, numbers))) else mean
 
 
 def _kind_of_leaf(label: str) -> str:
@@ -353,12 +356,3 @@ def _array_name(labels: Sequence[str]) -> str:
         if math.prod(shape) == len(labels) and len(shape) > 1:
             return f"{name}  {' × '.join(f'{n:,}' for n in shape)}"
     return name
-
-
-def _range(numbers: Sequence[float], style: Style) -> str:
-    known = [x for x in numbers if not math.isnan(x)]
-    missing = len(numbers) - len(known)
-    if not known:
-        return "nan"
-    low, high = style.number(min(known)), style.number(max(known))
-    return (low if low == high else f"{low} … {high}") + (f", {missing:,} nan" if missing else "")

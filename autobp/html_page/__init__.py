@@ -2,10 +2,10 @@
 
 What flows in: the flat graph from :mod:`autobp.reading`, a network's plan from :mod:`autobp.drawing`, or a
 compiled step. ``of_graph``, ``of_network`` and ``of_program`` make a model of it: nodes to choose, where they
-stand (``places``), and the operation table's rules in JavaScript. What flows out: a ``document``, the model
-with the scripts that read it: ``stage.js`` is every page's; ``passes.js`` carries out a graph's passes by the
-chain rule as :mod:`autobp.reading.adjoints` has it, and ``scalars.js`` shows them; ``arrays.js`` and
-``program.js`` are a program's.
+stand (``places``), what one step takes together (``stages``), and the operation table's rules in JavaScript.
+What flows out: a ``document``, the model with the scripts that read it: ``stage.js`` is every page's;
+``passes.js`` carries out a graph's passes by the chain rule as :mod:`autobp.reading.adjoints` has it, and
+``scalars.js`` shows them; ``arrays.js`` and ``program.js`` are a program's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from autobp.html_page.of_graph import graph_page
 from autobp.html_page.of_network import network_page
 from autobp.html_page.of_program import program_page
 from autobp.nn import MLP, Trace
-from autobp.showing import frame
 
 
 def page(
@@ -41,9 +40,10 @@ def page(
     """Write a page on which a Value's graph, a network, or a compiled program can be explored.
 
     The page holds everything it needs. A click on a node shows its data, gradient and local derivatives, and
-    the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward; and
-    inputs and weights can be dragged, upon which the page computes data and gradients anew, by rules written
-    out from the operation table.
+    the chain-rule sum that makes its gradient; the passes can be stepped through, forward and backward, by
+    nodes, neurons, layers or levels of equal depth, at first the finest with at most 60 steps; and inputs and
+    weights can be dragged, upon which the page computes data and gradients anew, by rules written out from
+    the operation table. Colours show at first what draw()'s show, a graph's gradients and a network's data.
 
     Args:
         what: a Value, the root of the graph; an MLP; or what compile() returned, once it has been traced.
@@ -62,7 +62,7 @@ def page(
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
             program, else LR.
 
-    Returns the path; a notebook shows the page.
+    Returns the path.
 
     Raises:
         TypeError: ``what`` is none of these.
@@ -85,11 +85,4 @@ def page(
     else:
         document = graph_page(what, trace, direction or "LR")
     target.write_text(document.html(title), encoding="utf-8")
-    return Page(target)
-
-
-class Page(type(Path())):  # type: ignore[misc]
-    """The path of a page, which a notebook shows in a frame."""
-
-    def _repr_html_(self) -> str:
-        return frame(self.read_text(encoding="utf-8"))
+    return target

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from autobp.costs import quadratic
-from autobp.drawing.network import Plan, Unit, plan_network, width_of
-from autobp.drawing.scalars import marks_of
-from autobp.drawing.style import Style
+from autobp.drawing.plan import Plan, Unit, plan_network, width_of
+from autobp.drawing.scalars import Marks, marks_of
+from autobp.drawing.style import NETWORK_COLOUR, Style
 from autobp.engine import Value
 from autobp.html_page.document import Document
-from autobp.html_page.scalar_model import SCRIPTS, rules_of, scalar_nodes
+from autobp.html_page.scalar_model import SCRIPTS, colours_of, node_name, rules_of, scalar_nodes
+from autobp.html_page.stages import first_way, stagings
 from autobp.nn import MLP, Trace
 from autobp.reading.graph import Graph, record
 from autobp.reading.neurons import find_neurons
@@ -45,29 +46,42 @@ def network_page(
         raise ValueError(
             f"a page computes every scalar anew, and {len(graph):,} are too many (at most {_MOST_SCALARS:,})"
         )
-    marks = marks_of(graph, find_neurons(graph, trace), trace)
+    neurons = find_neurons(graph, trace)
+    marks = marks_of(graph, neurons, trace)
     if not of.label and graph.root not in marks:
         marks[graph.root] = ["C"]
     leaves = [number for number in range(len(graph)) if graph.is_leaf(number)]
     free = {number for number in leaves if graph.label(number) or number in marks}
     style = Style(direction, ("data",), "+.3e", "light", "none")  # room for the widest numbers
     plan = plan_network(net, style, trace, names=names, classes=classes, with_delta=True)
-    view = _View(plan, trace, graph, direction).view
-    model = {"root": graph.root, "nodes": scalar_nodes(graph, marks, free), "view": view}
+    view = _View(plan, trace, graph, marks, direction).view
+    ways = stagings(graph, neurons, marks)
+    model = {
+        "root": graph.root,
+        "nodes": scalar_nodes(graph, marks, free),
+        "view": view,
+        "stagings": ways,
+        "way": first_way(len(graph) - len(leaves), ways, finest="neuron"),
+        **colours_of(NETWORK_COLOUR, network=True),
+    }
     return Document(f"A network of {' – '.join(map(str, net.sizes))}", model, rules_of(graph), SCRIPTS)
 
 
 class _View:
     """The view of a plan, as places.view_of() describes it."""
 
-    def __init__(self, plan: Plan, trace: Trace, graph: Graph, direction: str) -> None:
+    def __init__(self, plan: Plan, trace: Trace, graph: Graph, marks: Marks, direction: str) -> None:
         self.plan = plan
         self.trace = trace
         self.graph = graph
         self.direction = direction
+        self.cost = self._cost_unit(marks)
         self._frame()
         items, circles = self._units()
         edges, weights = self._edges()
+        if self.cost is not None:
+            edges += self._cost_edges(self.cost)
+            items.append(self._cost_box(self.cost))
         self.view = {
             "width": self.right - self.left,
             "height": self.top - self.bottom,
@@ -76,6 +90,39 @@ class _View:
             "edges": edges,
             "items": [*items, *weights],
         }
+
+    def _cost_unit(self, marks: Marks) -> Unit | None:
+        """What is differentiated, beyond the outputs and their names; None where it is an output itself."""
+        plan, root = self.plan, self.graph.root
+        if any(self.graph.number(a) == root for a in self.trace.output):
+            return None
+        name = node_name(self.graph, marks, root)
+        unit = Unit("cost", [name, "", ""])
+        horizontal = self.direction in ("LR", "RL")
+        last = plan.columns[-1][0].along
+        after = [name for name in plan.names if name.along > last]
+        ends = [name.along + (width_of(name) / 2 if horizontal else 14 * len(name.lines)) for name in after]
+        self.cost_size = max(96.0, 7.2 * len(name) + 16), 50.0
+        half = self.cost_size[0 if horizontal else 1] / 2
+        unit.along = max([last + plan.radius, *ends]) + 60 + half
+        return unit
+
+    def _cost_box(self, unit: Unit) -> dict[str, Any]:
+        rows, root = self._lines(unit, unit.lines, "middle"), self.graph.root
+        numbers = [[*rows[1][:3], root, "data", ""], [*rows[2][:3], root, "grad", "∂ "]]
+        at = [*self._place(unit), *self.cost_size]
+        return {"node": root, "tint": None, "shape": "box", "at": at, "texts": [rows[0]], "numbers": numbers}
+
+    def _cost_edges(self, unit: Unit) -> list[dict[str, Any]]:
+        """A line from each output that it depends on."""
+        edges = []
+        x2, y2 = self._place(unit)
+        for output in self.plan.columns[-1]:
+            a = self.graph.number(self.trace.output[output.index - 1]) if output.index else None
+            if a is not None:
+                x1, y1 = self._place(output)
+                edges.append({"head": self.graph.root, "tail": a, "path": f"M{x1} {y1}L{x2} {y2}"})
+        return edges
 
     def _frame(self) -> None:
         """How far everything reaches."""
@@ -88,6 +135,11 @@ class _View:
         ends += [(unit.place(direction)[0], width_of(unit) / 2 + 8) for unit in plan.names]
         self.left, self.right = min(x - width for x, width in ends), max(x + width for x, width in ends)
         places += [unit.place(direction) for unit in plan.names]
+        if self.cost is not None:
+            x, y = self.cost.place(direction)
+            width = self.cost_size[0]
+            self.left, self.right = min(self.left, x - width), max(self.right, x + width)
+            places.append((x, y))
         self.top, self.bottom = max(y for _, y in places) + margin, min(y for _, y in places) - margin
 
     def _place(self, unit: Unit) -> tuple[float, float]:
@@ -151,7 +203,7 @@ class _View:
         x, y = self._place(label)
         return {
             "node": weight,
-            "tint": weight,
+            "tint": None,  # its edge has the colour
             "shape": "label",
             "at": [x, y, 56, 14],
             "texts": [],

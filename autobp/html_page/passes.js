@@ -7,14 +7,26 @@ const partials = nodes.map(() => []);
 const grad = nodes.map(() => 0);
 const computed = [];
 nodes.forEach((node, i) => node.operands && computed.push(i));
-const rank = new Map(computed.map((i, k) => [i, k]));
-const nForward = computed.length;
-const nSteps = 2 * nForward + 1; // every operation forward, the seed, every operation backward
-let step = nSteps;
 
-const isKnown = (i) => !rank.has(i) || rank.get(i) < step;
+// A stage is what one step takes together; every way of stepping has each computed node in one of its stages.
+const stagings = { node: computed.map((i) => ({ title: "", nodes: [i], results: [i] })), ...model.stagings };
+let stages = [];
+let nForward = 0; // stages
+let nSteps = 0; // every stage forward, the seed, every stage backward
+let step = 0;
+const stageOf = nodes.map(() => -1);
+
+function stepBy(way) {
+  stages = stagings[way];
+  stages.forEach(({ nodes: together }, k) => together.forEach((i) => (stageOf[i] = k)));
+  nForward = stages.length;
+  step = nSteps = 2 * nForward + 1;
+}
+stepBy(model.way ?? "node");
+
+const isKnown = (i) => stageOf[i] < step;
 // whether node i has passed its gradient on to its operands
-const hasPassed = (i) => rank.has(i) && step - nForward - 1 >= nForward - rank.get(i);
+const hasPassed = (i) => stageOf[i] >= 0 && step - nForward - 1 >= nForward - stageOf[i];
 
 // Whether node i did not select an operand, a selecting operation's partial of 0: it stops even an infinite gradient.
 const isStopped = (i, slot) => nodes[i].selects === true && partials[i][slot] === 0;
@@ -30,8 +42,9 @@ function compute() {
   }
   grad.fill(0);
   if (step > nForward) grad[root] = 1;
-  for (let k = nForward - 1; k >= 0 && hasPassed(computed[k]); k--) {
+  for (let k = computed.length - 1; k >= 0; k--) {
     const i = computed[k];
+    if (!hasPassed(i)) continue;
     nodes[i].operands.forEach((operand, slot) => {
       grad[operand] += passedOn(i, slot);
     });

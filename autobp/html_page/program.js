@@ -9,7 +9,7 @@ let step = nSteps;
 const isKnown = (i) => i < nArguments + step;
 
 // the statement that the last step carried out
-const current = () => (step === 0 || step === nSteps ? -1 : nArguments + step - 1);
+const current = () => ({ nodes: step === 0 || step === nSteps ? [] : [nArguments + step - 1] });
 
 // ------------------------------------------------------------------------------------------- the program
 
@@ -55,7 +55,7 @@ function range(i) {
 
 function refresh() {
   compute();
-  const now = current();
+  const [now] = current().nodes;
   for (const { i, g, numbers } of items) {
     for (const { text, of } of numbers) text.textContent = range(of);
     g.classList.toggle("chosen", i === chosen);
@@ -299,6 +299,7 @@ byId("reset").addEventListener("click", () => {
 document.body.classList.add("program");
 byId("reset").hidden = !run;
 for (const name of ["leaves", "leavesTitle"]) byId(name).hidden = true;
+byId("legend").hidden = true;
 byId("help").textContent = `Click an array, or move among arrays with the arrow keys. ${
   run ? `Choose ${nodes.slice(0, nArguments).map(({ name }) => name).join(" or ")} or a part of them to change its numbers.` : model.note
 } Drag the background to move, turn the wheel to zoom.`;

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from autobp.backends.javascript_numbers import rules
 from autobp.drawing.scalars import Marks, is_z
-from autobp.drawing.style import printable
+from autobp.drawing.style import ROUNDING, legend, printable
 from autobp.engine import BY_HAND
 from autobp.reading.graph import Graph
 from autobp.reading.labels import element, parameter
@@ -42,6 +42,12 @@ def scalar_nodes(graph: Graph, marks: Marks, free: Collection[int]) -> list[dict
             described["delta"] = True
         nodes.append(described)
     return nodes
+
+
+def colours_of(first: str, *, network: bool = False) -> dict[str, Any]:
+    """What colours show at first, "data" or "grad"; what they mean; and what part of the largest has none."""
+    meanings = {colour: legend(colour, network=network) for colour in ("data", "grad")}
+    return {"colour": first, "legend": meanings, "rounding": ROUNDING}
 
 
 def _is_parameter(label: str) -> bool:

@@ -11,15 +11,26 @@ const formula = (i, operand) =>
 function told() {
   if (step === nSteps) return `Both passes are done: ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}.`;
   if (step === 0) return "Inputs and weights are given; Step computes what depends on them.";
-  if (step <= nForward) {
-    const i = computed[step - 1];
-    const numbers = formula(i, (operand) => factor(data[operand]));
-    return `Forward ${step} of ${nForward}: ${nodes[i].name} = ${formula(i, nameOf)} = ${numbers} = ${written(data[i])}`;
-  }
   if (step === nForward + 1) return `Backward begins: ∂${nodes[root].name}/∂${nodes[root].name} = 1`;
-  const i = current();
+  const stage = current();
+  const turn = step <= nForward ? `Forward ${step} of ${nForward}` : `Backward ${step - nForward - 1} of ${nForward}`;
+  if (stage.title) return `${turn}, ${stage.title}: ${together(stage)}`;
+  const [i] = stage.nodes;
+  if (step <= nForward) {
+    const numbers = formula(i, (operand) => factor(data[operand]));
+    return `${turn}: ${nodes[i].name} = ${formula(i, nameOf)} = ${numbers} = ${written(data[i])}`;
+  }
   const terms = nodes[i].operands.map((operand, slot) => `${product(i, slot)} to ${nodes[operand].name}`);
-  return `Backward ${step - nForward - 1} of ${nForward}: ${nodes[i].name} passes ${terms.join(", ")}`;
+  return `${turn}: ${nodes[i].name} passes ${terms.join(", ")}`;
+}
+
+// what a stage of several nodes comes to
+function together({ nodes: members, results }) {
+  const top = nodes[root].name;
+  const told = results.map((i) =>
+    step <= nForward ? `${nodes[i].name} = ${dataText(i)}` : `∂${top}/∂${nodes[i].name} = ${gradText(i)}`,
+  );
+  return `${told.join(", ")}${members.length > results.length ? `; ${members.length} nodes` : ""}`;
 }
 
 // what node i passes on, as a product; but of an infinite gradient, nothing to what was not selected
@@ -28,47 +39,29 @@ const product = (i, slot) =>
 
 const nameOf = (i) => nodes[i].name;
 
-// the node that the last step worked on
+// the stage that the last step worked on
 function current() {
-  if (step === 0 || step === nSteps) return -1;
-  if (step <= nForward) return computed[step - 1];
-  return step === nForward + 1 ? root : computed[2 * nForward + 1 - step];
+  if (step === 0 || step === nSteps || step === nForward + 1) return { nodes: step === nForward + 1 ? [root] : [] };
+  return stages[step <= nForward ? step - 1 : 2 * nForward + 1 - step];
+}
+
+// what colours show, "data" or "grad": of a node, of the z that a circle's gradient is of, of a weight on its edge
+let colour = model.colour;
+const shade = (i) => (colour === "grad" ? grad[i] : isKnown(i) ? data[i] : 0);
+const isRounding = (x, largest) => !(size(x) > model.rounding * largest);
+
+// only what is not as it was is written: a page of many nodes answers at once
+function put(item, key, value, write) {
+  if (item[key] === value) return;
+  item[key] = value;
+  write(value);
 }
 
 function refresh() {
   compute();
-  const largest = Math.max(...items.map(({ tint }) => size(grad[tint])));
-  const now = current();
-  const stop = itemOf.has(chosen) ? chosen : items[items.length - 1].i; // where Tab enters the graph
-  for (const { i, tint, g, numbers } of items) {
-    for (const { text, of, which, prefix } of numbers) {
-      text.textContent = prefix + (which === "data" ? dataText(of) : gradText(of));
-    }
-    const share = largest > 0 && size(grad[tint]) > 0 ? 8 + 42 * Math.sqrt(size(grad[tint]) / largest) : 0;
-    g.style.setProperty("--share", `${share}%`);
-    g.classList.toggle("above", grad[tint] > 0);
-    g.classList.toggle("below", grad[tint] < 0);
-    g.classList.toggle("chosen", i === chosen);
-    g.classList.toggle("now", i === now);
-    g.classList.toggle("pending", !isKnown(i));
-    g.setAttribute("tabindex", i === stop ? 0 : -1);
-    g.setAttribute("aria-pressed", i === chosen);
-  }
-  edgeLabels.replaceChildren();
-  const heaviest = Math.max(...edges.map(({ weight }) => size(data[weight])));
-  for (const { head, tail, slot, weight, line } of edges) {
-    const lit = tail === chosen || head === chosen;
-    line.classList.toggle("lit", lit);
-    if (weight !== undefined && weight !== null) {
-      const share = heaviest > 0 ? Math.sqrt(size(data[weight]) / heaviest) : 0;
-      line.style.strokeWidth = `${0.5 + 3.2 * share}px`;
-      line.classList.toggle("above", data[weight] > 0);
-      line.classList.toggle("below", data[weight] < 0);
-    } else if (lit && head !== undefined && isKnown(head)) {
-      const middle = line.getPointAtLength(line.getTotalLength() / 2);
-      draw("text", { class: "edge-label", x: middle.x, y: middle.y - 4 }, edgeLabels, written(partials[head][slot]));
-    }
-  }
+  refreshItems();
+  refreshNumbers();
+  refreshEdges();
   byId("status").textContent = told();
   byId("step").value = step;
   byId("step").setAttribute("aria-valuetext", `step ${step} of ${nSteps}`);
@@ -76,6 +69,56 @@ function refresh() {
   byId("last").disabled = byId("next").disabled = step === nSteps;
   explain();
   for (const leaf of leaves) leaf.show();
+}
+
+function refreshItems() {
+  const shaded = ({ i, tint }) => shade(colour === "grad" ? tint : i);
+  const tinted = items.filter(({ tint }) => tint !== null);
+  const largest = Math.max(0, ...tinted.map((item) => size(shaded(item))));
+  const now = new Set(current().nodes);
+  const stop = itemOf.has(chosen) ? chosen : items[items.length - 1].i; // where Tab enters the graph
+  for (const item of items) {
+    const { i, tint, g } = item;
+    const x = tint === null || isRounding(shaded(item), largest) ? 0 : shaded(item);
+    const share = x ? 8 + 42 * Math.sqrt(size(x) / largest) : 0;
+    put(item, "share", share.toFixed(1), (percent) => item.outline.style.setProperty("--share", `${percent}%`));
+    const state = [x > 0 && "above", x < 0 && "below", i === chosen && "chosen", now.has(i) && "now", !isKnown(i) && "pending"];
+    put(item, "state", [item.kind, ...state.filter(Boolean)].join(" "), (names) => g.setAttribute("class", names));
+    put(item, "stop", i === stop, (is) => g.setAttribute("tabindex", is ? 0 : -1));
+    put(item, "pressed", i === chosen, (is) => g.setAttribute("aria-pressed", is));
+  }
+}
+
+function refreshNumbers() {
+  const isSeen = sight();
+  for (const item of items) {
+    for (const number of item.numbers) {
+      const { text, of, which, prefix } = number;
+      const content = isSeen(item) ? prefix + (which === "data" ? dataText(of) : gradText(of)) : "";
+      put(number, "shown", content, () => (text.textContent = content));
+    }
+  }
+}
+onMove = refreshNumbers;
+
+function refreshEdges() {
+  edgeLabels.replaceChildren();
+  const isWeighted = ({ weight }) => weight !== undefined && weight !== null;
+  const heaviest = Math.max(0, ...edges.filter(isWeighted).map(({ weight }) => size(shade(weight))));
+  for (const edge of edges) {
+    const { head, tail, slot, weight, line } = edge;
+    const lit = tail === chosen || head === chosen;
+    const x = isWeighted(edge) && !isRounding(shade(weight), heaviest) ? shade(weight) : 0;
+    const state = [edge.kind, lit && "lit", x > 0 && "above", x < 0 && "below"].filter(Boolean).join(" ");
+    put(edge, "state", state, (names) => line.setAttribute("class", names));
+    if (isWeighted(edge)) {
+      const width = 0.4 + 3.2 * (x ? Math.sqrt(size(x) / heaviest) : 0);
+      put(edge, "width", width, () => (line.style.strokeWidth = `${width}px`));
+    } else if (lit && slot !== undefined && isKnown(head)) {
+      const middle = line.getPointAtLength(line.getTotalLength() / 2);
+      draw("text", { class: "edge-label", x: middle.x, y: middle.y - 4 }, edgeLabels, written(partials[head][slot]));
+    }
+  }
 }
 
 function explain() {
@@ -112,13 +155,13 @@ function explain() {
   showControl();
 }
 
-// a control for the chosen node, where it is a leaf that the list below leaves out
+// a control for the chosen node, where it is a leaf: at the top, under the thumb
 let control = null;
 
 function showControl() {
   if (control?.i !== chosen) {
     byId("control").replaceChildren();
-    control = nodes[chosen].free && !listed.includes(chosen) ? leaf(nodes[chosen], chosen, byId("control")) : null;
+    control = nodes[chosen].free ? leaf(nodes[chosen], chosen, byId("control")) : null;
   }
   control?.show();
 }
@@ -152,6 +195,32 @@ byId("reset").addEventListener("click", () => {
   refresh();
 });
 
+// ------------------------------------------------------------------------------------------- how it is looked at
+
+// a choice among ways, unless there is but one; what is told is not "node" but "Step by node"
+function choice(id, ways, way, take) {
+  byId(id).replaceChildren(...ways.map((name) => make("option", { value: name, selected: name === way }, name)));
+  byId(id).parentElement.hidden = ways.length < 2;
+  byId(id).addEventListener("change", () => take(byId(id).value));
+}
+
+// where another way of stepping has come as far
+function takeWay(way) {
+  const share = step / nSteps;
+  stepBy(way);
+  step = Math.round(share * nSteps);
+  byId("step").max = nSteps;
+  refresh();
+}
+
+function takeColour(which) {
+  colour = which;
+  byId("legend").textContent = model.legend[colour];
+  refresh();
+}
+
+choice("way", Object.keys(stagings), model.way, takeWay);
+choice("colour", ["data", "grad"], colour, takeColour);
 byId("step").max = nSteps;
 fit();
-refresh();
+takeColour(colour);

@@ -1,7 +1,7 @@
 "use strict";
 // What every page has: nodes that depend on one another, drawn where the view says, to be chosen and stepped
 // through. The script after this one has the model's own part:
-// nSteps and step; current() and refresh(); and data and grad, by node.
+// nSteps and step; current(), the nodes that the last step worked on, and refresh(); and data and grad, by node.
 
 const model = JSON.parse(document.getElementById("model").textContent);
 const nodes = model.nodes;
@@ -55,11 +55,12 @@ view.clusters.forEach(({ title, at: [x, y, width, height] }) => {
   draw("rect", { x, y, width, height }, cluster);
   draw("text", { x: x + 8, y: y + 15 }, cluster, title);
 });
-// an edge stands for an operand of a node, or for a weight
-const edges = view.edges.map(({ head, slot, weight, path }) => {
-  const line = draw("path", { d: path, class: head === undefined ? "edge plain" : "edge" }, svg);
+// an edge stands for an operand of a node, for a weight, or for all that a node does to another
+const edges = view.edges.map(({ head, slot, weight, tail, path }) => {
+  const kind = slot === undefined ? "edge plain" : "edge";
+  const line = draw("path", { d: path, class: kind }, svg);
   if (weight !== undefined && weight !== null) line.addEventListener("pointerdown", (event) => onGrab(event, weight));
-  return { head, tail: head === undefined ? weight : nodes[head].operands[slot], slot, weight, line };
+  return { head, tail: tail ?? (head === undefined ? weight : nodes[head].operands[slot]), slot, weight, line, kind };
 });
 view.marks.forEach(({ circle, texts }) => {
   const mark = draw("g", { class: "mark" }, svg);
@@ -69,10 +70,12 @@ view.marks.forEach(({ circle, texts }) => {
 const edgeLabels = draw("g", { "aria-hidden": "true" }, svg);
 const items = view.items.map((item) => {
   const { node: i, shape, at: [x, y, width, height] } = item;
-  const kind = nodes[i].operands ? "computed" : nodes[i].free ? "free" : "constant";
-  const g = draw("g", { class: `node ${kind} ${shape}`, role: "button", tabindex: -1, id: `node${i}` }, svg);
-  if (shape === "circle") draw("circle", { class: "shape", cx: x, cy: y, r: width / 2 }, g);
-  else draw("rect", { class: "shape", x: x - width / 2, y: y - height / 2, width, height }, g);
+  const kind = `node ${nodes[i].operands ? "computed" : nodes[i].free ? "free" : "constant"} ${shape}`;
+  const g = draw("g", { class: kind, role: "button", tabindex: -1, id: `node${i}` }, svg);
+  const outline =
+    shape === "circle"
+      ? draw("circle", { class: "shape", cx: x, cy: y, r: width / 2 }, g)
+      : draw("rect", { class: "shape", x: x - width / 2, y: y - height / 2, width, height }, g);
   // the button's name is its text, and needs spaces between the words
   const text = ([name, left, top], content) => {
     g.append(" ");
@@ -83,7 +86,7 @@ const items = view.items.map((item) => {
   g.addEventListener("focus", () => select(i));
   g.addEventListener("keydown", (event) => onKey(event, i));
   g.addEventListener("pointerdown", (event) => onGrab(event, i));
-  return { i, tint: item.tint, g, x, y, width, height, numbers };
+  return { i, tint: item.tint, g, outline, kind, x, y, width, height, numbers };
 });
 const itemOf = new Map(items.map((item) => [item.i, item]));
 const size = (x) => (Number.isFinite(x) ? Math.abs(x) : 0);
@@ -151,11 +154,31 @@ let seen = { x: 0, y: 0, width: view.width, height: view.height };
 function show(x, y, width, height) {
   seen = { x, y, width, height };
   svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
+  if (MANY) onMove();
+}
+
+// Of many items only those in sight, and large enough to be read, have their numbers: text is what takes time.
+const MANY = items.length > 150;
+const SMALLEST = 3; // pixels
+let onMove = () => {};
+
+function sight() {
+  const { unit, x, y, frame } = scale();
+  svg.classList.toggle("far", MANY && 11 / unit < SMALLEST);
+  const isOut = (item) =>
+    11 / unit < SMALLEST ||
+    Math.abs(item.x - x - (unit * frame.width) / 2) > (unit * frame.width + item.width) / 2 ||
+    Math.abs(item.y - y - (unit * frame.height) / 2) > (unit * frame.height + item.height) / 2;
+  return MANY ? (item) => !isOut(item) : () => true;
 }
 
 function fit() {
   const margin = 12;
-  const top = 44; // under the buttons
+  // the buttons may stand over the graph: their place in its units, as it is about to be drawn
+  const frame = svg.getBoundingClientRect();
+  const over = Math.max(0, byId("zoom").getBoundingClientRect().bottom - frame.top);
+  const unit = Math.max(view.width / frame.width, view.height / Math.max(frame.height - over, 1)) || 1;
+  const top = margin + over * unit;
   show(-margin, -top, view.width + 2 * margin, view.height + top + margin);
 }
 
@@ -219,6 +242,7 @@ function neighbour(i, [dx, dy]) {
 }
 
 let grabbed = null;
+const fingers = new Map(); // where each pointer is that is down
 
 function onGrab(event, i) {
   grabbed = { i, x: event.clientX, from: data[i] };
@@ -226,11 +250,14 @@ function onGrab(event, i) {
 }
 
 svg.addEventListener("pointerdown", (event) => {
+  fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  if (fingers.size > 1) grabbed = { i: -1, pinch: true };
   grabbed ??= { i: -1, x: event.clientX, y: event.clientY, seen: { ...seen }, unit: scale().unit };
   svg.setPointerCapture(event.pointerId);
 });
 svg.addEventListener("pointermove", (event) => {
   if (!grabbed) return;
+  if (grabbed.pinch) return pinch(event);
   const dx = event.clientX - grabbed.x;
   if (grabbed.i < 0) {
     const { x, y, width, height } = grabbed.seen;
@@ -240,11 +267,26 @@ svg.addEventListener("pointermove", (event) => {
   }
 });
 for (const end of ["pointerup", "pointercancel"]) {
-  svg.addEventListener(end, () => {
+  svg.addEventListener(end, (event) => {
+    fingers.delete(event.pointerId);
     if (grabbed && grabbed.i >= 0) itemOf.get(grabbed.i)?.g.focus({ preventScroll: true });
-    grabbed = null;
+    if (!grabbed?.pinch || !fingers.size) grabbed = null;
   });
 }
+
+// two fingers: what was between them stays between them
+function pinch(event) {
+  const before = [...fingers.values()];
+  if (!fingers.has(event.pointerId)) return;
+  fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  const [[a, b], [c, d]] = [before, [...fingers.values()]];
+  if (!b) return;
+  const apart = (p, q) => Math.max(1, Math.hypot(p.x - q.x, p.y - q.y));
+  const { unit } = scale();
+  show(seen.x - (unit * (c.x + d.x - a.x - b.x)) / 2, seen.y - (unit * (c.y + d.y - a.y - b.y)) / 2, seen.width, seen.height);
+  zoom(apart(c, d) / apart(a, b), (c.x + d.x) / 2, (c.y + d.y) / 2);
+}
+
 svg.addEventListener(
   "wheel",
   (event) => {
@@ -257,10 +299,9 @@ svg.addEventListener(
 function goTo(k) {
   step = Math.min(Math.max(k, 0), nSteps);
   refresh();
-  const now = current();
-  if (itemOf.has(now)) bringIntoView(itemOf.get(now));
+  const now = current().nodes.filter((i) => itemOf.has(i));
+  if (now.length) bringIntoView(itemOf.get(now.at(-1)));
 }
-
 
 byId("step").addEventListener("input", () => goTo(Number(byId("step").value)));
 byId("first").addEventListener("click", () => goTo(0));

@@ -17,6 +17,7 @@ from autobp.command.arguments import (
     at_least_zero,
     count,
     dialect_of,
+    fitting,
     one_of,
     part,
     size,
@@ -100,9 +101,10 @@ def _run(options: argparse.Namespace) -> int:
         drop=options.drop, header=options.header, task=options.task, missing=options.missing,
         categories=options.categories, **asdict(dialect_of(options)),
     )  # fmt: skip
+    sizes = fitting([data.X.shape[1], *options.hidden, data.Y.shape[1]])
     net = nn.MLP(
-        data.X.shape[1],
-        [*options.hidden, data.Y.shape[1]],
+        sizes[0],
+        sizes[1:],
         [*[options.activation] * len(options.hidden), "linear"],
         init="xavier",
         seed=options.seed,
