@@ -27,6 +27,7 @@ from autobp.ops import operation as operation
 if TYPE_CHECKING:
     from autobp import check as check
     from autobp import datasets as datasets
+    from autobp import linalg as linalg
     from autobp import matrix as matrix
     from autobp import plots as plots
     from autobp.compiler import compile as compile
@@ -72,6 +73,7 @@ _LAZY = {
     "hvp": "autobp.functional",
     "jacobian": "autobp.functional",
     "jvp": "autobp.functional",
+    "linalg": "autobp.linalg",
     "matrix": "autobp.matrix",
     "page": "autobp.html_page",
     "plots": "autobp.plots",
@@ -87,7 +89,7 @@ _LAZY = {
 __all__ = [
     "History", "Layer", "MLP", "Module", "Neuron", "Value", "accuracy", "answers", "check",
     "check_grad", "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
+    "linalg", "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
     "value_and_grad", "vjp",
     # operations, and what is built of them; abs, round and sum, like compile, would hide a builtin
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "cos", "cosh",
