@@ -13,7 +13,7 @@ from autobp.compiler import Step
 from autobp.compiler import compile as compiled
 from autobp.engine import Value
 from autobp.fitting.parameters import Layout
-from autobp.functional import hessian, jacobian, value_and_grad
+from autobp.functional import hessian, jacobian
 
 Array = NDArray[np.float64]
 
@@ -72,27 +72,22 @@ class CompiledLikelihood:
             made = outputs(theta, *rest)
             return log_density(made[0], y[0]) if len(made) == 1 else log_density(made, list(y))
 
-        def slopes(theta: list[Any], *row: Any) -> list[Any]:
-            value, gradient = value_and_grad(density)(theta, *row)
-            return [value, *gradient]
-
         def curvatures(theta: list[Any], *row: Any) -> list[Any]:
             rows = hessian(density)(theta, *row)
             return [rows[i][j] for i in range(n) for j in range(i + 1)]
 
         self._n = n
-        self._density = _compiled(lambda theta, *row: [density(theta, *row)], parameters, arguments)
-        self._gradient = _compiled(slopes, parameters, arguments)
+        self._density = _compiled(density, parameters, arguments)
         self._hessian = _compiled(curvatures, parameters, arguments)
 
     def value(self, theta: Array, rows: Sequence[Array]) -> float:
         """The logarithm of the likelihood of all rows."""
-        return float(np.asarray(self._density(theta, *rows)).sum())
+        return len(rows[0]) * float(self._density.value(theta, *rows))
 
     def gradient(self, theta: Array, rows: Sequence[Array]) -> tuple[float, Array]:
         """The logarithm, and its derivatives (n,)."""
-        found = np.asarray(self._gradient(theta, *rows)).sum(axis=0)
-        return float(found[0]), found[1:]
+        mean, slopes = self._density(theta, *rows)
+        return len(rows[0]) * mean, len(rows[0]) * slopes
 
     def hessian(self, theta: Array, rows: Sequence[Array]) -> Array:
         """(n, n)."""
@@ -120,8 +115,13 @@ def _compiled(function: Callable[..., Any], parameters: Layout, arguments: Seque
     values = [Value(x, label=name) for name, x in zip(parameters.names, start, strict=True)]
 
     def of_row(*row: Any) -> Any:
-        return [y if isinstance(y, Value) else Value(y) for y in function(values, *row)]
+        made = function(values, *row)
+        return [_value(y) for y in made] if isinstance(made, list) else _value(made)
 
     named = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in arguments]
     vars(of_row)["__signature__"] = inspect.Signature(named)
     return compiled(of_row, values)
+
+
+def _value(y: Any) -> Value:
+    return y if isinstance(y, Value) else Value(y)
