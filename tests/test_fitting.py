@@ -1,6 +1,7 @@
 """fit_model against SciPy's curve_fit, closed forms, Newton's method by hand, and differences."""
 
 import math
+import pickle
 import subprocess
 import sys
 
@@ -67,7 +68,10 @@ def test_rows_that_weigh_nothing_do_not_count():
     spoiled = Y.copy()
     spoiled[:5] = 100.0
     fit = fit_model(decay, X, spoiled, START, weights=weights)
-    assert fit.theta == pytest.approx(fit_model(decay, X[5:], Y[5:], START).theta, rel=1e-7)
+    expected = fit_model(decay, X[5:], Y[5:], START)
+    assert fit.theta == pytest.approx(expected.theta, rel=1e-7)
+    assert fit.covariance == pytest.approx(expected.covariance, rel=1e-6)
+    assert (fit.observed, fit.aic) == (35, pytest.approx(expected.aic))
 
 
 @pytest.mark.parametrize("loss", ["soft_l1", "huber", "cauchy", "arctan"])
@@ -220,6 +224,8 @@ def test_groups_share_what_is_shared():
     assert predicted == pytest.approx(
         [decay_of_numpy(0.5, *values[[1, 2, 4]]), decay_of_numpy(0.5, *values[[0, 2, 3]])], rel=1e-6
     )
+    assert fit.parameters.a == {"u": fit.values["a[u]"], "v": fit.values["a[v]"]}
+    assert fit.parameters.k == fit.values["k"]
     with pytest.raises(ValueError, match="'w' was not fitted"):
         fit.predict([0.5], groups=["w"])
 
@@ -292,6 +298,42 @@ def test_flat_directions_are_named():
         fit.profile("a")
 
 
+def test_a_slope_of_0_is_no_optimum_where_a_step_leads_down():
+    """Of a·b·x at a = b = 0 every derivative is 0, and the search does not leave."""
+    fit = fit_model(lambda p, x: p.a * p.b * x, X, 3.0 * X, {"a": 0.0, "b": 0.0})
+    assert not fit.converged
+    assert "start elsewhere" in str(fit)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-12, 1e9, 1e40])
+def test_units_change_the_units_of_the_result_alone(unit):
+    plain = fit_model(decay, X, Y, START)
+    scaled = fit_model(decay, X / unit, Y * unit, {"a": unit, "k": unit, "c": 0.0})
+    factors = np.array([unit, unit, unit])
+    assert scaled.converged, str(scaled)
+    assert scaled.theta == pytest.approx(plain.theta * factors, rel=1e-7)
+    assert list(scaled.errors.values()) == pytest.approx(list(plain.errors.values()) * factors, rel=1e-6)
+
+
+def test_a_constant_is_a_model():
+    fit = fit_model(lambda p, x: p.mean, X, Y, {"mean": 0.0})
+    assert fit.values["mean"] == pytest.approx(Y.mean(), rel=1e-12)
+    assert fit.errors["mean"] == pytest.approx(stats.sem(Y), rel=1e-10)
+
+
+def test_data_that_are_met_exactly():
+    fit = fit_model(line, X, 1.0 + 2.0 * X, {"a": 0.0, "b": 0.0})
+    assert fit.converged
+    assert fit.theta == pytest.approx([1.0, 2.0], rel=1e-12)
+    assert fit.warnings[0].startswith("ROUNDING")
+
+
+def test_a_fit_pickles():
+    fit = pickle.loads(pickle.dumps(fit_model(line, X, Y, {"a": 0.0, "b": 0.0})))
+    assert fit.predict([1.0]).value == pytest.approx(fit.values["a"] + fit.values["b"])
+    assert "Least squares" in str(fit)
+
+
 def test_a_parameter_that_does_nothing_is_flat():
     fit = fit_model(lambda p, x: p.a * x + 0.0 * p.b, X, Y, {"a": 1.0, "b": 2.0})
     assert fit.flat == ("1·b",)
@@ -331,6 +373,8 @@ def test_as_many_parameters_as_measurements():
         ({"loss": "hubert"}, ValueError, "did you mean 'huber'"),
         ({"likelihood": "poison"}, ValueError, "did you mean 'poisson'"),
         ({"likelihood": "poisson", "sigma": 1.0}, ValueError, "for least squares"),
+        ({"likelihood": "poisson"}, ValueError, "poisson: measurements must be counts"),
+        ({"likelihood": "bernoulli"}, ValueError, "bernoulli: measurements must be 0 or 1; row 0 has"),
         ({"y": Y[:5]}, ValueError, "X has 40 rows and y 5"),
         ({"y": np.append(Y[:-1], math.inf)}, ValueError, "row 39 holds an infinite number"),
         ({"groups": ["a"]}, ValueError, "groups has 1 labels"),

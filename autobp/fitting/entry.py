@@ -77,7 +77,10 @@ def fit_model(
     if likelihood is None:
         objective = LeastSquares(compiled, data, loss, float(f_scale), absolute_sigma)
     else:
-        density = DENSITIES[likelihood] if isinstance(likelihood, str) else likelihood
+        density = likelihood
+        if isinstance(density, str):
+            _check_measured(density, data.y)
+            density = DENSITIES[density].log_density
         objective = Likelihood(CompiledLikelihood(model, density, places, names), data)
     _check_start(compiled, objective, places.start)
     solution = solve(objective, places, places.start, ~places.fixed, max_evaluations)
@@ -100,6 +103,14 @@ def _check(
         raise ValueError(
             "sigma, weights and loss are for least squares; a likelihood says itself what rows count"
         )
+
+
+def _check_measured(likelihood: str, y: Any) -> None:
+    allowed = DENSITIES[likelihood].allows(y)
+    if not allowed.all():
+        row, k = np.argwhere(~allowed)[0]
+        measured = DENSITIES[likelihood].measured
+        raise ValueError(f"{likelihood}: measurements must be {measured}; row {row} has {y[row, k]:g}")
 
 
 def _check_start(model: CompiledModel, objective: Objective, start: Any) -> None:

@@ -30,6 +30,7 @@ class Assessment:
         gradient: of half the deviance by all parameters, (n,).
         covariance: of the parameters, (n, n): 0 for those that are not free, infinite where nothing is known.
         flat: the directions along which nothing is known, in words.
+        flat_steps: the same as rows, each a step of theta, (f, n).
         is_minimum: whether no direction leads down.
     """
 
@@ -37,6 +38,7 @@ class Assessment:
     gradient: Array
     covariance: Array
     flat: tuple[str, ...]
+    flat_steps: Array
     is_minimum: bool
 
 
@@ -95,7 +97,7 @@ class LeastSquares:
     def variance(self, theta: Array, k: int) -> float:
         if self.absolute_sigma:
             return 1.0
-        dof = self.data.y.size - k
+        dof = self.data.count - k
         return self.deviance(theta) / dof if dof > 0 else math.nan
 
     def newton_step(self, theta: Array, free: Mask) -> tuple[Array, float]:
@@ -122,7 +124,12 @@ class LeastSquares:
         distance = slope / math.sqrt(variance if variance > 0.0 else 1.0)
         covariance = self._covariance(found, columns, psi, bend, variance)
         return Assessment(
-            distance, gradient, _spread(covariance, free), found.flat_directions(_names(names, free)), True
+            distance,
+            gradient,
+            _spread(covariance, free),
+            found.flat_directions(_names(names, free)),
+            _flat_steps(found, free),
+            True,
         )
 
     def _covariance(
@@ -142,7 +149,7 @@ class LeastSquares:
         """Of normal errors: with the σ given, or with the one that makes it largest."""
         if self.loss != "linear":
             return math.nan
-        chi2, m = self.deviance(theta), self.data.y.size
+        chi2, m = self.deviance(theta), self.data.count
         if self.absolute_sigma:
             return -0.5 * (chi2 + m * log_two_pi()) - self.data.log_sigmas
         if chi2 == 0.0:
@@ -189,6 +196,7 @@ class Likelihood:
             gradient,
             _spread(found.inverse, free),
             found.flat_directions(_names(names, free)),
+            _flat_steps(found, free),
             convex,
         )
 
@@ -201,6 +209,12 @@ def _spread(covariance: Array, free: Mask) -> Array:
     whole = np.zeros((len(free), len(free)))
     whole[np.ix_(free, free)] = covariance
     return whole
+
+
+def _flat_steps(found: Information, free: Mask) -> Array:
+    steps = np.zeros((int(found.is_flat.sum()), len(free)))
+    steps[:, free] = found.directions[found.is_flat] / found.lengths
+    return steps
 
 
 def _names(names: tuple[str, ...], free: Mask) -> list[str]:

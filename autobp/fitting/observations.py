@@ -50,9 +50,15 @@ class Observations:
         return np.asarray(flat / self.sigma.reshape(-1, *[1] * (flat.ndim - 1)))
 
     @property
+    def count(self) -> int:
+        """How many measurements there are; those of an infinite σ, or no weight, are none."""
+        return self.y.size if self.correlated else int(np.isfinite(self.sigma).sum())
+
+    @property
     def log_sigmas(self) -> float:
         """Σ ln σ, or half the logarithm of the covariance's determinant."""
-        return float(np.log(np.diag(self.sigma) if self.correlated else self.sigma).sum())
+        sigmas = np.diag(self.sigma) if self.correlated else self.sigma[np.isfinite(self.sigma)]
+        return float(np.log(sigmas).sum())
 
 
 def observations(
@@ -68,9 +74,9 @@ def observations(
     Raises ValueError where lengths differ, an entry is missing (nan_policy "raise") or infinite, or a σ is
     not positive; TypeError where an entry is no number.
     """
-    arguments = [_floats(f"X[{i}]" if isinstance(X, tuple) else "X", x)
+    arguments = [numbers_in_rows(f"X[{i}]" if isinstance(X, tuple) else "X", x)
                  for i, x in enumerate(X if isinstance(X, tuple) else (X,))]  # fmt: skip
-    measured = _floats("y", y)
+    measured = numbers_in_rows("y", y)
     if measured.ndim > 2:
         raise ValueError(f"y has {measured.ndim} axes; it must be (m,), or (m, q) for a model of q outputs")
     m = len(measured)
@@ -100,7 +106,8 @@ def observations(
     return made, labels
 
 
-def _floats(what: str, given: Any) -> Array:
+def numbers_in_rows(what: str, given: Any) -> Array:
+    """An array with a row for each observation; ValueError or TypeError where it is none."""
     try:
         array = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -76,12 +76,23 @@ class Layout:
         """The parameters by name from n numbers or Values; ``group`` is the index of the row's group."""
         made = Named()
         for slot in self._slots:
-            size = 1 if slot.length is None else slot.length
-            copies = 1 if slot.shared else len(self.groups)
-            each = [numbers[slot.first + k * size : slot.first + (k + 1) * size] for k in range(copies)]
+            each = self._copies(slot, numbers)
             own = each[0] if slot.shared else [take(entries, group) for entries in zip(*each, strict=True)]
             made[slot.name] = own[0] if slot.length is None else list(own)
         return made
+
+    def by_group(self, numbers: Sequence[float]) -> Named:
+        """The parameters by name; of one that is not shared, a dict from each group to what it is there."""
+        made = Named()
+        for slot in self._slots:
+            each = [own[0] if slot.length is None else list(own) for own in self._copies(slot, numbers)]
+            made[slot.name] = each[0] if slot.shared else dict(zip(self.groups, each, strict=True))
+        return made
+
+    def _copies(self, slot: _Slot, numbers: Sequence[Any]) -> list[Sequence[Any]]:
+        size = 1 if slot.length is None else slot.length
+        copies = 1 if slot.shared else len(self.groups)
+        return [numbers[slot.first + k * size : slot.first + (k + 1) * size] for k in range(copies)]
 
     def index(self, name: str) -> int:
         """Where the number of that name stands; ValueError where there is none."""

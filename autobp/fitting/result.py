@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autobp.fitting.model import CompiledModel
 from autobp.fitting.needed import scipy
 from autobp.fitting.objectives import Assessment, LeastSquares, Objective
+from autobp.fitting.observations import numbers_in_rows
 from autobp.fitting.parameters import Layout, Named
 from autobp.fitting.profiles import Profile, profile
 from autobp.fitting.solving import Solution
@@ -80,8 +81,11 @@ class ModelFit:
 
     @property
     def parameters(self) -> Named:
-        """The parameters as the model gets them, for ``model(fit.parameters, x)``; of shared ones alone."""
-        return self.layout.named(self.theta.tolist(), 0)
+        """The parameters as the model gets them, for ``model(fit.parameters, x)``.
+
+        One that is not shared is a dict from a group's label to the value there.
+        """
+        return self.layout.by_group(self.theta.tolist())
 
     @property
     def errors(self) -> dict[str, float]:
@@ -144,7 +148,7 @@ class ModelFit:
     @property
     def observed(self) -> int:
         """The number of measurements."""
-        return int(self.objective.data.y.size)
+        return self.objective.data.count
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -246,7 +250,7 @@ class ModelFit:
 
         Raises ValueError where shapes do not fit or a group is not known.
         """
-        arguments = [np.asarray(x, dtype=np.float64) for x in (X if isinstance(X, tuple) else (X,))]
+        arguments = [numbers_in_rows("X", x) for x in (X if isinstance(X, tuple) else (X,))]
         rows = (*arguments, *self._indices(groups, len(arguments[0])))
         jacobian = self._model.jacobian(self.theta, rows)
         with np.errstate(invalid="ignore"):

@@ -66,6 +66,10 @@ def solve(objective: Objective, parameters: Layout, start: Array, free: Mask, li
     there = objective.assess(theta, moving, parameters.names)
     if not there.is_minimum:
         return replace(found, message="where the search ended a direction leads on: a saddle, no optimum")
+    if _leads_down(objective, parameters, theta, there.flat_steps):
+        return replace(
+            found, message="the slope is 0 where the search ended, but a direction leads on: start elsewhere"
+        )
     if not there.distance < _ARRIVED:
         return replace(
             found, message=f"the search ended {there.distance:.2g} standard errors from where the slope is 0"
@@ -73,6 +77,22 @@ def solve(objective: Objective, parameters: Layout, start: Array, free: Mask, li
     return replace(
         found, converged=True, message=f"within {there.distance:.1g} standard errors of the optimum"
     )
+
+
+def _leads_down(objective: Objective, parameters: Layout, theta: Array, flat: Array) -> bool:
+    """Whether a step along a mixture of flat directions makes the fit better: flat at this point alone."""
+    if len(flat) == 0:
+        return False
+    best = objective.deviance(theta)
+    size = np.maximum(np.abs(theta), 1.0)
+    for mixture in np.random.default_rng(0).normal(size=(16, len(flat))):
+        step = mixture @ flat
+        step *= 1e-2 / np.abs(step / size).max()
+        for side in (step, -step):
+            trial = np.clip(theta + side, parameters.lower, parameters.upper)
+            if objective.deviance(trial) < best * (1.0 - 1e-9) - 1e-9 * abs(best) * (best < 0.0):
+                return True
+    return False
 
 
 def _search(
