@@ -87,7 +87,7 @@ def observations(
         raise ValueError(f"groups has {len(groups)} labels, and there are {m} rows")
     measured = measured.reshape(m, -1)
     spread, correlated = _sigma(sigma, weights, measured)
-    kept = _kept([*arguments, measured, *([] if correlated else [spread])], nan_policy, m)
+    kept = _kept([*arguments, measured], None if correlated else spread, nan_policy, m)
     labels: tuple[Any, ...] = ()
     index = None
     if groups is not None:
@@ -148,14 +148,14 @@ def _spread(what: str, given: ArrayLike, y: Array) -> Array:
         ) from None
 
 
-def _kept(arrays: Sequence[Array], nan_policy: NanPolicy, m: int) -> NDArray[np.bool_]:
-    """Which rows have no NaN."""
+def _kept(data: Sequence[Array], spread: Array | None, nan_policy: NanPolicy, m: int) -> NDArray[np.bool_]:
+    """Which rows have no NaN; what is infinite is refused, but for a σ."""
     if nan_policy not in ("raise", "omit"):
         raise ValueError(f'nan_policy must be "raise" or "omit"; got {nan_policy!r}')
     missing = np.zeros(m, dtype=bool)
-    for array in arrays:
+    for array in data if spread is None else [*data, spread]:
         missing |= np.isnan(array.reshape(m, -1)).any(axis=1)
-    for array in arrays[:-1] if len(arrays) > 1 else arrays:
+    for array in data:
         if np.isinf(array).any():
             row = int(np.argwhere(np.isinf(array.reshape(m, -1)).any(axis=1))[0, 0])
             raise ValueError(f"row {row} holds an infinite number; leave it out")
@@ -170,6 +170,10 @@ def _kept(arrays: Sequence[Array], nan_policy: NanPolicy, m: int) -> NDArray[np.
 
 
 def _factor(covariance: Array) -> Array:
+    if not np.isfinite(covariance).all():
+        raise ValueError("sigma is a covariance matrix, (m, m), with entries that are not finite")
+    if not np.allclose(covariance, covariance.T, rtol=1e-9, atol=0.0):
+        raise ValueError("sigma is a covariance matrix, (m, m), but not symmetric")
     try:
         return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
     except np.linalg.LinAlgError:
