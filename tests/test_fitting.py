@@ -340,6 +340,16 @@ def test_a_parameter_that_does_nothing_is_flat():
     assert fit.errors["b"] == math.inf
 
 
+@pytest.mark.parametrize("likelihood", [None, lambda f, y: -((f - y) ** 2)], ids=["squares", "likelihood"])
+def test_derivatives_that_are_not_finite_are_no_optimum(likelihood):
+    """|x - p|^½ has an infinite slope where p meets one of the x, and fits best there."""
+    x, y = np.array([0.0, 1.0, 2.0]), np.array([1.0, 0.0, 1.0])
+    fit = fit_model(lambda p, x: (abs(x - p.p) + 0.0) ** 0.5, x, y, {"p": 1.0}, likelihood=likelihood)
+    assert not fit.converged
+    assert "not finite" in fit.message
+    assert math.isnan(fit.errors["p"])
+
+
 def test_a_search_that_is_cut_short_says_so():
     fit = fit_model(decay, X, Y, {"a": 1.0, "k": 9.0, "c": 0.0}, max_evaluations=2)
     assert not fit.converged

@@ -101,8 +101,14 @@ class LeastSquares:
         return self.deviance(theta) / dof if dof > 0 else math.nan
 
     def newton_step(self, theta: Array, free: Mask) -> tuple[Array, float]:
-        """The step of Gauss and Newton for squares from theta, (n,), and the length of the slope there."""
-        found = information(self.jacobian(theta)[:, free])
+        """The step of Gauss and Newton for squares from theta, (n,), and the length of the slope there.
+
+        The length is infinite, and there is no step, where the derivatives are not finite.
+        """
+        columns = self.jacobian(theta)[:, free]
+        if not np.isfinite(columns).all():
+            return np.zeros(len(theta)), math.inf
+        found = information(columns)
         parts = found.along(self.residuals(theta))
         known = ~found.is_flat
         step = np.zeros(len(theta))
@@ -114,6 +120,8 @@ class LeastSquares:
         _, psi, bend = influence(self.loss, residuals, self.f_scale)
         gradient = jacobian.T @ psi
         columns = jacobian[:, free]
+        if not (np.isfinite(columns).all() and np.isfinite(psi).all()):
+            return _unknown(gradient, free)
         found = information(columns)
         k = int((~found.is_flat).sum())
         variance = self.variance(theta, k)
@@ -186,8 +194,11 @@ class Likelihood:
         return -self.model.hessian(theta, self.rows)
 
     def assess(self, theta: Array, free: Mask, names: tuple[str, ...]) -> Assessment:
-        _, gradient = self.gradient(theta)
-        root, convex = root_of(self.hessian(theta)[np.ix_(free, free)])
+        _, slopes = self.model.gradient(theta, self.rows)
+        gradient, bend = -slopes, self.hessian(theta)[np.ix_(free, free)]
+        if not (np.isfinite(gradient[free]).all() and np.isfinite(bend).all()):
+            return _unknown(gradient, free)
+        root, convex = root_of(bend)
         found = information(root)
         known = ~found.is_flat
         parts = found.directions[known] @ (gradient[free] / found.lengths) / found.singular[known]
@@ -202,6 +213,13 @@ class Likelihood:
 
     def log_likelihood(self, theta: Array) -> float:
         return -0.5 * self.deviance(theta)
+
+
+def _unknown(gradient: Array, free: Mask) -> Assessment:
+    """Where derivatives are not finite."""
+    k = int(free.sum())
+    nothing = np.zeros((0, len(free)))
+    return Assessment(math.inf, gradient, _spread(np.full((k, k), math.nan), free), (), nothing, True)
 
 
 def _spread(covariance: Array, free: Mask) -> Array:

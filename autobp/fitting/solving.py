@@ -70,6 +70,8 @@ def solve(objective: Objective, parameters: Layout, start: Array, free: Mask, li
         return replace(
             found, message="the slope is 0 where the search ended, but a direction leads on: start elsewhere"
         )
+    if math.isinf(there.distance):
+        return replace(found, message="the derivatives are not finite where the search ended")
     if not there.distance < _ARRIVED:
         return replace(
             found, message=f"the search ended {there.distance:.2g} standard errors from where the slope is 0"
