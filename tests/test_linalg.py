@@ -238,6 +238,14 @@ def test_compiled_programs_hold_for_matrices_that_need_other_pivots(n):
         assert step.verify(a.ravel(), b).ok
 
 
+def test_a_program_has_statements_for_columns_and_not_for_entries():
+    n = 12
+    parameters = [Value(v) for v in RNG.normal(size=n * n)]
+    rows = [parameters[n * i : n * i + n] for i in range(n)]
+    step = autobp.compile(lambda b: linalg.solve(rows, b), parameters, example=(np.ones(n),))
+    assert len(step) < 30 * n < n**3 / 4
+
+
 def test_compiled_programs_give_nan_where_the_matrix_is_singular():
     step = compiled(3)
     a = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
