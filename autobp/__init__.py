@@ -27,11 +27,14 @@ from autobp.ops import operation as operation
 if TYPE_CHECKING:
     from autobp import check as check
     from autobp import datasets as datasets
+    from autobp import linalg as linalg
     from autobp import matrix as matrix
     from autobp import plots as plots
     from autobp.compiler import compile as compile
     from autobp.drawing import draw as draw
     from autobp.explanation import explain as explain
+    from autobp.fitting import Parameter as Parameter
+    from autobp.fitting import fit_model as fit_model
     from autobp.functional import grad as grad
     from autobp.functional import hessian as hessian
     from autobp.functional import hvp as hvp
@@ -58,6 +61,7 @@ __compiled__ = BUILD
 # learning and checking do not need are left alone until something does.
 _LAZY = {
     "History": "autobp.training",
+    "Parameter": "autobp.fitting",
     "accuracy": "autobp.training",
     "answers": "autobp.training",
     "check": "autobp.check",
@@ -67,11 +71,13 @@ _LAZY = {
     "draw": "autobp.drawing",
     "explain": "autobp.explanation",
     "fit": "autobp.training",
+    "fit_model": "autobp.fitting",
     "grad": "autobp.functional",
     "hessian": "autobp.functional",
     "hvp": "autobp.functional",
     "jacobian": "autobp.functional",
     "jvp": "autobp.functional",
+    "linalg": "autobp.linalg",
     "matrix": "autobp.matrix",
     "page": "autobp.html_page",
     "plots": "autobp.plots",
@@ -85,10 +91,10 @@ _LAZY = {
 
 # Written out, since type checkers read it: mypy does not follow functions.__all__ from here.
 __all__ = [
-    "History", "Layer", "MLP", "Module", "Neuron", "Value", "accuracy", "answers", "check",
-    "check_grad", "costs", "datasets", "draw", "explain", "fit", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "matrix", "nn", "operation", "optim", "page", "plots", "predict", "r_squared", "rmse",
-    "value_and_grad", "vjp",
+    "History", "Layer", "MLP", "Module", "Neuron", "Parameter", "Value", "accuracy", "answers", "check",
+    "check_grad", "costs", "datasets", "draw", "explain", "fit", "fit_model", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "linalg", "matrix", "nn", "operation", "optim", "page", "plots", "predict",
+    "r_squared", "rmse", "value_and_grad", "vjp",
     # operations, and what is built of them; abs, round and sum, like compile, would hide a builtin
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "cos", "cosh",
     "cumsum", "digamma", "dot", "elu", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",
