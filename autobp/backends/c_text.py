@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autobp import ir
 from autobp.backends.c_formulas import CModule
@@ -29,6 +29,8 @@ class CFunction:
 
     Attributes:
         name: of the function.
+        about: what it gives.
+        declared: its declaration.
         text: all of it.
         arguments: the names of the data, in order.
         fixed, each: the doubles that its work area needs: fixed + m·each for m samples.
@@ -36,11 +38,18 @@ class CFunction:
     """
 
     name: str
+    about: str
+    declared: str
     text: str
     arguments: tuple[str, ...]
     fixed: int
     each: int
     checks: bool
+
+    @property
+    def needs(self) -> str:
+        """The doubles of its work area, in C."""
+        return f"{self.fixed} + {self.each} * m" if self.each else str(self.fixed)
 
 
 @dataclass(frozen=True)
@@ -100,14 +109,13 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
         writes = "double *gradient, "
     data = "".join([f"const double *{x}, " for x in arguments])
     kind = "double" if program.result_shape is None else "int"
-    head = f"{kind} {name}(const double *theta, {data}long m, {writes}double *work) {{"
+    declared = f"{kind} {name}(const double *theta, {data}long m, {writes}double *work)"
     memory = function.memory
-    needs = f"{memory.fixed} + {memory.each} * m" if memory.each else str(memory.fixed)
-    body = "".join([f"    {line}\n" if line else "\n" for line in lines])
     about = _ABOUT[program.result_shape is None, len(program.results)]
-    comment = f"/* {about} The work area has {needs} doubles. */"
-    text = f"{comment}\n{head}\n{body}}}"
-    return CFunction(name, text, arguments, memory.fixed, memory.each, function.checks)
+    made = CFunction(name, about, declared, "", arguments, memory.fixed, memory.each, function.checks)
+    body = "".join([f"    {line}\n" if line else "\n" for line in lines])
+    comment = f"/* {about} The work area has {made.needs} doubles. */"
+    return replace(made, text=f"{comment}\n{declared} {{\n{body}}}")
 
 
 _ABOUT = {

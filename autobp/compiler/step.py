@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
+from autobp.compiler.exporting import export
 from autobp.compiler.machine_code import Backend
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
@@ -223,6 +226,35 @@ class Step:
         Raises ValueError before the trace, TypeError where an operation is computed by Python code.
         """
         return self._executable().c_source
+
+    def export_c(self, path: str | os.PathLike[str], *, about: str = "", **outputs: Step) -> Path:
+        """Write the program as a file of C99, with the parameters as they are and a ``main`` that checks it.
+
+        The check is the sample that was traced, and what the scalar graph gives there; it runs where no
+        Python is. A header that declares the functions is written beside it.
+
+        Args:
+            path: ends in ".c".
+            about: what the comment at its head says first.
+            outputs: other steps of the same parameters, which give outputs, by the names of their functions.
+
+        Returns:
+            the path.
+
+        Raises:
+            OSError: it cannot be written.
+            TypeError: an operation is computed by Python code, which has no formula.
+            ValueError: nothing is traced yet; a step of other parameters, or of a cost, is given, or a name
+                that a function of C cannot have.
+        """
+        executables = {"value": self._executable()}
+        for name, step in outputs.items():
+            executables[name] = step._executable()
+            if step._labels != self._labels or not np.array_equal(step.theta, self.theta):
+                raise ValueError(f"{name} is a step of other parameters")
+            if executables[name].result_shape is None:
+                raise ValueError(f"{name} is the step of a cost; the others must give outputs")
+        return export(executables, self.theta, path, about or self._executable().about)
 
     @property
     def written(self) -> Source:
