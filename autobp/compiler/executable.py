@@ -18,7 +18,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
 from autobp.compiler.careful import mean_with_care, outputs_with_care
-from autobp.compiler.machine_code import Backend, Choice, choose
+from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
@@ -53,7 +53,7 @@ class Executable:
     _lock: threading.Lock
 
     def __init__(
-        self, graph: Graph, signature: Signature, check: bool = False, backend: Backend = "numpy"
+        self, graph: Graph, signature: Signature, check: bool = False, wanted: Wanted = BY_NUMPY
     ) -> None:
         self.result_shape = signature.result_shape
         compiled = programs_of(graph, signature)
@@ -84,7 +84,7 @@ class Executable:
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
-        self.wanted = backend
+        self.wanted = wanted
         self._start()
         _ = self.choice
         prove(self.answer, graph, signature, compiled)

@@ -17,7 +17,7 @@ from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
 from autobp.compiler.exporting import export
-from autobp.compiler.machine_code import Backend
+from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
@@ -44,7 +44,7 @@ class Step:
         names: Sequence[str],
         check: bool,
         known: tuple[Shapes, Executable] | None = None,
-        backend: Backend = "numpy",
+        wanted: Wanted = BY_NUMPY,
     ) -> None:
         self._function = function
         self._parameters: list[Value] | None = list(parameters)
@@ -52,7 +52,7 @@ class Step:
         self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
-        self._backend = backend
+        self._wanted = wanted
         # by the shapes of the arguments for one sample
         self._executables: dict[Shapes, Executable] = {} if known is None else {known[0]: known[1]}
         self._last = None if known is None else known[1]
@@ -142,15 +142,16 @@ class Step:
         shapes = tuple([array.shape[1:] for array in arrays])
         executable = self._executables.get(shapes)
         if executable is None:
+            rows = len(arrays[0]) if arrays else 1
             with self._lock:
                 executable = self._executables.get(shapes)
                 if executable is None:
-                    executable = self._compile(shapes, [array[0] for array in arrays])
+                    executable = self._compile(shapes, [array[0] for array in arrays], rows)
                     self._executables[shapes] = executable
         self._last = executable
         return executable, vector, arrays
 
-    def _compile(self, shapes: Shapes, samples: Sequence[Floats]) -> Executable:
+    def _compile(self, shapes: Shapes, samples: Sequence[Floats], rows: int) -> Executable:
         if self._function is None or self._parameters is None:
             known = "; ".join(str(shape) for shape in self._executables) or "none at all"
             raise ValueError(
@@ -158,7 +159,12 @@ class Step:
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
         return executable_of(
-            self._function, self._parameters, self._names, samples, self._check, self._backend
+            self._function,
+            self._parameters,
+            self._names,
+            samples,
+            self._check,
+            self._wanted._replace(rows=rows),
         )
 
     # ---------------------------------------------------------------------------------------- readings
@@ -312,7 +318,7 @@ def executable_of(
     names: Sequence[str],
     samples: Sequence[Floats],
     check: bool,
-    backend: Backend = "numpy",
+    wanted: Wanted = BY_NUMPY,
 ) -> Executable:
     """Trace a function with one sample, and compile what it does.
 
@@ -320,7 +326,7 @@ def executable_of(
         names: of the arguments.
         samples: one of each argument.
         check: whether to name the first statement whose result is not finite.
-        backend: what runs it.
+        wanted: what is to run it.
 
     Raises what :func:`~autobp.compiler.recording.record_function` raises, and what the function itself does.
     """
@@ -336,7 +342,7 @@ def executable_of(
             if type(error) not in (IndexError, TypeError, ValueError) or not given:
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-        return Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
+        return Executable(graph, Signature(labels, names, shapes, result_shape), check, wanted)
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:
