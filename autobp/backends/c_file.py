@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
-from autobp import ir
 from autobp.backends.c_formulas import RESERVED, identifier, listed, number
-from autobp.backends.c_text import CFunction, c_source
+from autobp.backends.c_text import CFunction, CSource
 from autobp.ir import Floats
 
 #: Rows that the check hands in, all the same sample: a whole block of them, and one of the next.
@@ -44,29 +44,17 @@ class CFile:
 
 
 def c_file(
-    programs: Mapping[str, ir.Program],
-    parameters: Floats,
-    examples: Mapping[str, Example],
-    about: str,
-    name: str,
+    source: CSource, parameters: Floats, examples: Mapping[str, Example], about: str, name: str
 ) -> CFile:
-    """Programs of the same parameters as a file, and its header.
+    """Functions of the same parameters as a file, and its header.
 
     Args:
-        programs: by the names of their functions.
+        source: the functions, with :func:`head` for what it is about.
         parameters: the numbers that the file has for ``theta``.
-        examples: by the same names, but one of the name "cost" for all the functions of a cost.
+        examples: by the names of the functions, but one of the name "cost" for all those of a cost.
         about: what the comment at the head says first.
         name: of the file, without ".c".
-
-    Raises:
-        TypeError: an operation is computed by Python code, which has no formula.
-        ValueError: a function cannot have its name in C.
     """
-    for function in programs:
-        if function not in _OWN and (function != identifier(function) or function in RESERVED):
-            raise ValueError(f"a function of C cannot be called {function!r}; give it another name")
-    source = c_source(programs, f"{about}\n\n{_HEAD.format(name=name)}")
     count = max(len(parameters), 1)
     blocks = [
         source.text.rstrip(),
@@ -75,13 +63,22 @@ def c_file(
         "#ifndef NO_MAIN\n#include <stdio.h>",
         *[_numbers(*example) for example in examples.items()],
         _DIFFERS,
-        _main(source.functions, programs),
+        _main(source.functions),
         "#endif",
     ]
-    return CFile("\n\n".join(blocks) + "\n", _header(source.functions, programs, count, about, name))
+    return CFile("\n\n".join(blocks) + "\n", _header(source.functions, count, about, name))
 
 
-_OWN = ("value", "cost_and_gradient")
+def head(about: str, name: str) -> str:
+    """What the comment at the head of a file says, that is called so without ".c"."""
+    return f"{about}\n\n{_HEAD.format(name=name)}"
+
+
+def check_name(name: str) -> None:
+    """ValueError where a function cannot have this name in C."""
+    if name != identifier(name) or name in RESERVED:
+        raise ValueError(f"a function of C cannot be called {name!r}; give it another name")
+
 
 _HEAD = """It checks itself on one sample: cc -std=c99 -Wall -Wextra -Werror {name}.c -lm && ./a.out
 To build it into another program, give -DNO_MAIN and include {name}.h."""
@@ -116,23 +113,22 @@ def _numbers(name: str, example: Example) -> str:
     return "\n".join([*tables, _table(f"{name}_bounds{count}", bounds)])
 
 
-def _main(functions: Sequence[CFunction], programs: Mapping[str, ir.Program]) -> str:
+def _main(functions: Sequence[CFunction]) -> str:
     lines = ["int wrong = 0;"]
     for function in functions:
-        lines += ["{", *[f"    {line}" for line in _check(function, programs[function.name])], "}"]
+        lines += ["{", *[f"    {line}" for line in _check(function)], "}"]
     body = "\n".join([f"    {line}" for line in [*lines, "return wrong;"]])
     return f"int main(void) {{\n{body}\n}}"
 
 
-def _check(function: CFunction, program: ir.Program) -> list[str]:
+def _check(function: CFunction) -> list[str]:
     """The lines that call a function and hold what it gives against the example."""
-    name, of = function.name, _example_of(function.name, program)
-    m = ROWS if program.inputs else 0
-    sizes = [x.size for x in program.inputs]
-    scalar = program.result_shape is None
-    n, rows = program.results[0].size if program.results else 0, max(m, 1)
-    if scalar:
-        n, rows = 1 + (program.theta.n if len(program.results) == 2 else 0), 1
+    name, sizes, scalar = function.name, function.sizes, function.result_shape is None
+    of = "cost" if scalar else name
+    m = ROWS if sizes else 0
+    n, rows = (
+        (1 + function.has_gradient * function.n_parameters, 1) if scalar else (_outputs(function), max(m, 1))
+    )
     lines = [f"static double x{i}[{max(m * size, 1)}];" for i, size in enumerate(sizes)]
     lines.append(
         f"static double work[{max(function.fixed + m * function.each, 1)}], found[{max(rows * n, 1)}];"
@@ -141,21 +137,19 @@ def _check(function: CFunction, program: ir.Program) -> list[str]:
         lines.append(f"for (long k = 0; k < {m * size}; k++) x{i}[k] = {of}_row{i}[k % {max(size, 1)}];")
     given = ", ".join(["parameters", *[f"x{i}" for i in range(len(sizes))], str(m)])
     if scalar:
-        written = "found + 1, " if len(program.results) == 2 else ""
+        written = "found + 1, " * function.has_gradient
         lines.append(f"found[0] = {name}({given}, {written}work);")
     else:
         lines.append(f"wrong |= {name}({given}, found, work);")
     return [*lines, f'wrong |= differs("{name}", found, {rows}, {of}_expected, {of}_bounds, {n});']
 
 
-def _example_of(name: str, program: ir.Program) -> str:
-    """Which example a function is checked with: all of a cost with one."""
-    return "cost" if program.result_shape is None else name
+def _outputs(function: CFunction) -> int:
+    """How many outputs there are for a sample."""
+    return prod(function.result_shape or ())
 
 
-def _header(
-    functions: Sequence[CFunction], programs: Mapping[str, ir.Program], count: int, about: str, name: str
-) -> str:
+def _header(functions: Sequence[CFunction], count: int, about: str, name: str) -> str:
     guard = f"{identifier(name).upper()}_H"
     blocks = [
         f"/* Of {name}.c. {about.replace('*/', '* /')} */",
@@ -164,17 +158,13 @@ def _header(
         f"extern const double parameters[{count}]; /* for theta */",
     ]
     for function in functions:
-        program = programs[function.name]
         comment = [f"/* {function.about}"]
-        comment += [f"   {x}: {size} numbers for each sample." for x, size in _sizes(function, program)]
-        if program.result_shape is not None:
-            comment.append(f"   outputs: {program.results[0].size} numbers for each sample.")
+        pairs = zip(function.arguments, function.sizes, strict=True)
+        comment += [f"   {x}: {size} numbers for each sample." for x, size in pairs]
+        if function.result_shape is not None:
+            comment.append(f"   outputs: {_outputs(function)} numbers for each sample.")
         comment.append(f"   work: {function.needs} doubles. */")
         work = f"#define {function.name.upper()}_WORK(m) ({function.needs.replace('* m', '* (m)')})"
         blocks.append("\n".join([*comment, f"{function.declared};", work]))
     blocks.append("#ifdef __cplusplus\n}\n#endif\n#endif")
     return "\n\n".join(blocks) + "\n"
-
-
-def _sizes(function: CFunction, program: ir.Program) -> list[tuple[str, int]]:
-    return [(name, x.size) for name, x in zip(function.arguments, program.inputs, strict=True)]

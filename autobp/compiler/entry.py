@@ -7,11 +7,11 @@ from collections.abc import Callable, KeysView, Mapping, Sequence, Set
 from typing import Any
 
 from autobp.compiler.arrays import floats
-from autobp.compiler.executable import Executable
 from autobp.compiler.machine_code import BACKENDS, Backend, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
+from autobp.compiler.tabled import executable_for
 from autobp.engine import Value
 from autobp.ir.reserved import is_free
 
@@ -148,7 +148,7 @@ def _from_graph(
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     labels = [parameter.label for parameter in parameters]
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    executable = Executable(graph, Signature(labels, names, shapes, result_shape), check, wanted)
+    executable = executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
     return Step(None, parameters, names, check, (tuple(shapes), executable), wanted)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from secrets import token_hex
 
 import numpy as np
 
-from autobp.backends.c_file import Example, c_file
+from autobp.backends.c_file import Example, c_file, check_name, head
+from autobp.backends.c_text import CSource, c_source
 from autobp.compiler.executable import Executable
 from autobp.compiler.witness import Witness
 from autobp.ir import Floats, Program
@@ -36,21 +38,32 @@ def export(
     target = Path(path)
     if target.suffix != ".c":
         raise ValueError(f"a file of C must end in .c; got {str(target)!r}")
-    programs: dict[str, Program] = {}
     examples: dict[str, Example] = {}
     for name, executable in executables.items():
         outputs = executable.result_shape is not None
-        programs.update({name: executable.programs["value"]} if outputs else executable.programs)
+        if name != "value":
+            check_name(name)
         examples[name if outputs else "cost"] = _example(executable, theta)
-    made = c_file(programs, theta, examples, about, target.stem)
+    source = _source(executables, head(about, target.stem))
+    made = c_file(source, theta, examples, about, target.stem)
     _write(target.with_suffix(".h"), made.header)
     return _write(target, made.text)
+
+
+def _source(executables: Mapping[str, Executable], about: str) -> CSource:
+    if len(executables) == 1:
+        return executables["value"].c_code(about)
+    programs: dict[str, Program] = {}
+    for name, executable in executables.items():
+        outputs = executable.result_shape is not None
+        programs.update({name: executable.programs["value"]} if outputs else executable.programs)
+    return c_source(programs, about)
 
 
 def _example(executable: Executable, theta: Floats) -> Example:
     """The sample of the trace, what the graph gives for it, and how far rounding may lead from that."""
     graph, is_cost = executable.graph, executable.result_shape is None
-    arrays = [np.zeros((1, x.size)) for x in executable.programs["value"].inputs]
+    arrays = [np.zeros((1, prod(shape))) for shape in executable.signature.samples]
     for role, nodes in given(graph).items():
         if role > 0:
             arrays[role - 1][0, [graph.positions[i] for i in nodes]] = [graph.values[i] for i in nodes]

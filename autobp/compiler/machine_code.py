@@ -89,7 +89,7 @@ def choose(
         why = _too_few(wanted.calls, programs, source) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
-        functions = _built(source, programs, otherwise)
+        functions = built(source, otherwise)
     except NoMachineCode as error:
         if not is_auto:
             raise
@@ -143,13 +143,10 @@ def _source(programs: Mapping[str, Program], about: str) -> CSource:
     return source
 
 
-def _built(
-    source: CSource, programs: Mapping[str, Program], otherwise: Otherwise
-) -> dict[str, MachineFunction]:
+def built(source: CSource, otherwise: Otherwise) -> dict[str, MachineFunction]:
+    """The functions of a source. Raises NoMachineCode where there can be none."""
     library = machine.build(source)
     return {
-        function.name: MachineFunction(
-            library, function, programs[function.name], partial(otherwise, function.name)
-        )
+        function.name: MachineFunction(library, function, partial(otherwise, function.name))
         for function in source.functions
     }

@@ -21,6 +21,7 @@ from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
+from autobp.compiler.tabled import executable_for
 from autobp.engine import Value
 from autobp.ir import Floats, Program
 
@@ -342,7 +343,7 @@ def executable_of(
             if type(error) not in (IndexError, TypeError, ValueError) or not given:
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-        return Executable(graph, Signature(labels, names, shapes, result_shape), check, wanted)
+        return executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.backends.c_text import CFunction, CSource
-from autobp.ir import Floats, Program
+from autobp.ir import Floats
 from autobp.machine import cache
 from autobp.machine.toolchain import NoMachineCode, toolchain
 from autobp.machine.wrapper import MOST, wrapper
@@ -40,22 +40,21 @@ class MachineFunction:
         self,
         library: ctypes.CDLL,
         function: CFunction,
-        program: Program,
         otherwise: Callable[[int], tuple[Callable[..., Any], Any]],
     ) -> None:
         self._run = getattr(library, function.name)
-        self._run.restype = ctypes.c_double if program.result_shape is None else ctypes.c_int
-        n_written = int(len(program.results) == 2 or program.result_shape is not None)
-        pointers = [ctypes.c_void_p] * (1 + len(program.inputs))
+        is_cost = function.result_shape is None
+        self._run.restype = ctypes.c_double if is_cost else ctypes.c_int
+        n_written = int(function.has_gradient or not is_cost)
+        pointers = [ctypes.c_void_p] * (1 + len(function.arguments))
         self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
         self._address = ctypes.cast(self._run, ctypes.c_void_p).value
         self._library = library
-        is_cost = program.result_shape is None
         self._call = wrapper() if is_cost and len(pointers) <= MOST else None
-        self._n = program.theta.n
-        self._shape = program.result_shape
-        self._has_gradient = len(program.results) == 2
-        self._has_inputs = bool(program.inputs)
+        self._n = function.n_parameters
+        self._shape = function.result_shape
+        self._has_gradient = function.has_gradient
+        self._has_inputs = bool(function.arguments)
         self._needs = function.fixed, function.each
         self._checks = function.checks
         self._otherwise = otherwise
