@@ -135,6 +135,15 @@ def test_few_calls_are_not_worth_a_compiler(own_cache: Path) -> None:
     assert step.backend == "c: asked for"
 
 
+def test_machine_code_warns_of_nothing() -> None:
+    w = [Value(1.0), Value(2.0)]
+    step = autobp.compile(lambda x: (w[0] * x).exp() * w[1] + (x * x).log(), w, backend="c")
+    with np.errstate(all="raise"):
+        for x in (1.0, 1e200, 0.0, np.inf, np.nan, 1e-320):
+            step([3.0, 1e300], [x, 1.0])
+            step.value([3.0, 1e300], [x])
+
+
 def test_the_page_has_the_bounds() -> None:
     page = (Path(__file__).parents[1] / "docs" / "machine-code.md").read_text(encoding="utf-8")
     assert f"{LARGEST:,} multiplications a call" in page

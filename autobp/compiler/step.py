@@ -70,23 +70,28 @@ class Step:
         key = shapes_of_floats(theta, arguments)
         call = calls.get(key)
         arrays: Sequence[Any] = arguments
+        function: Any
         if call is None:
             executable, theta, arrays = self._prepare(theta, arguments)
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
             prepared = executable.prepared(name, len(arrays[0]) if arrays else 0)
-            call = (*prepared, scalar, executable.looks_at_gradient)
+            looks = None if executable.choice.functions else executable.looks_at_gradient
+            call = (*prepared, scalar, looks)
             if key is not None:
                 while len(calls) >= _KEPT:
                     del calls[next(iter(calls))]
                 calls[key] = call
         function, work, scalar, looks = call
-        with np.errstate(all="ignore"):
-            result = function(theta, *arrays, work)
-            if scalar:
-                finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
-            else:
-                finite = isfinite(np.vdot(result, result))
+        if looks is None:
+            result, finite = function.looked_at(theta, *arrays, work)
+        else:
+            with np.errstate(all="ignore"):
+                result = function(theta, *arrays, work)
+                if scalar:
+                    finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+                else:
+                    finite = isfinite(np.vdot(result, result))
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
