@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -239,3 +240,55 @@ def test_what_is_refused(tmp_path: Path, capsys: Any) -> None:
     network(tmp_path)
     assert main(["export", str(tmp_path / "model.npz"), "-o", str(tmp_path / "model.txt")]) == 2
     assert "must end in .c" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------- the examples, by .ci/long
+
+
+def digits(folder: Path) -> None:
+    """The network of examples/digits.py, trained for a while, by the command."""
+    from autobp import datasets
+
+    data = datasets.load("digits")
+    net = MLP(64, [32, 10], activation=["tanh", "linear"], init="xavier", seed=0)
+    autobp.fit(net, data.X, data.Y, cost=data.cost, epochs=2, seed=0, progress=False)
+    net.about = data.about()
+    net.save(folder / "model.npz")
+    exported(folder)
+
+
+def gpt(folder: Path) -> None:
+    """A document in examples/scalar_gpt.py."""
+    found = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "scalar_gpt.py"))
+    model = found["GPT"](seed=1)
+    step = autobp.compile(model.loss, model.parameters(), example=(found["document"]("emma"),))
+    step.export_c(folder / "model.c")
+
+
+def moons(folder: Path) -> None:
+    """README's network."""
+    from autobp import datasets
+
+    data = datasets.load("moons", samples=200, noise=0.1)
+    net = MLP(2, [16, 1], activation=["tanh", "linear"], seed=0, init="xavier")
+    autobp.fit(net, data.X, data.Y, cost=data.cost, epochs=20, lr=0.05, seed=0, progress=False)
+    net.save(folder / "model.npz")
+    exported(folder)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("example", [digits, gpt, moons])
+@pytest.mark.parametrize("by", ["valgrind", "sanitizers"])
+def test_examples_touch_no_memory_but_their_own(example: Any, by: str, tmp_path: Path) -> None:
+    example(tmp_path)
+    options = SANITIZED if by == "sanitizers" else ["-g", "-O1"]
+    complaint = built(tmp_path, "cc", *STRICT, *options, "model.c")
+    if "cannot find" in complaint or (by == "valgrind" and shutil.which("valgrind") is None):
+        pytest.skip(f"no {by} here")
+    assert not complaint
+    command = [str(tmp_path / "a.out")]
+    if by == "valgrind":
+        command = ["valgrind", "--error-exitcode=9", "--quiet", *command]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not done.stderr
