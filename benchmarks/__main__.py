@@ -108,8 +108,10 @@ def main() -> None:
         "--only", default="", metavar="WORD", help="the comparisons with this in name or title"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE",
-        help="where to write the tables; if all is run, benchmarks/results.md, and their gist into README.md"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where to write the tables; if all is run, benchmarks/results.md, and their gist into README.md",
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument(

@@ -47,19 +47,22 @@ def schedules_are_verified():
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backend", default="numpy", help="what runs the steps that tests compile: numpy or c")
+    parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def steps_run_on(request):
-    """With ``--backend=c``, what tests compile is machine code, where there can be any."""
-    if request.config.getoption("--backend") != "c":
+    """With ``--backend=c``, what tests compile is machine code, where there can be any.
+
+    With ``tables``, every graph is taken for one that has no arrays, where there can be tables.
+    """
+    if request.config.getoption("--backend") == "numpy":
         yield
         return
-    from autobp.compiler import executable
+    from autobp.compiler import executable, machine_code, tables
     from autobp.compiler.entry import compile
 
-    choose = executable.choose
+    choose, largest = executable.choose, machine_code.LARGEST
 
     def chosen(*arguments):
         made = choose(*arguments)
@@ -67,8 +70,12 @@ def steps_run_on(request):
         assert made.name == "c" or any(why in made.why for why in known), made
         return made
 
+    most, alike = tables.MOST_ARRAYS, tables.ALIKE
+    if request.config.getoption("--backend") == "tables":
+        tables.MOST_ARRAYS, tables.ALIKE = -1, float("inf")
     compile.__kwdefaults__["backend"] = "auto"
-    executable.choose = chosen
+    executable.choose, machine_code.LARGEST = chosen, float("inf")
     yield
     compile.__kwdefaults__["backend"] = "numpy"
-    executable.choose = choose
+    executable.choose, machine_code.LARGEST = choose, largest
+    tables.MOST_ARRAYS, tables.ALIKE = most, alike

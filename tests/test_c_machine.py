@@ -21,6 +21,7 @@ import pytest
 
 import autobp
 from autobp import MLP, Value
+from autobp.command import main
 from autobp.compiler import Step, machine_code
 from autobp.functions import take
 from autobp.machine import NoMachineCode, cache, functions, toolchain, wrapper
@@ -464,6 +465,27 @@ def test_the_cache_is_emptied(own_cache: Path) -> None:
     assert cache.clear() == 1
     assert not list(own_cache.iterdir())
     agree(step)
+
+
+def test_the_command_tells_of_the_cache_and_empties_it(
+    own_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*options: str) -> str:
+        assert main(["cache", *options]) == 0
+        return capsys.readouterr().out
+
+    assert said() == f"0 libraries, 0.0 MB, in {own_cache}\n"
+    assert said("--clear") == f"deleted 0 libraries from {own_cache}\n"
+    assert not own_cache.exists()
+    cache.put("a" * 64, b"x" * 2_500_000)
+    assert said() == f"1 library, 2.5 MB, in {own_cache}\n"
+    cache.put("b" * 64, b"")
+    assert said("--clear") == f"deleted 2 libraries from {own_cache}\n"
+    assert not list(own_cache.iterdir())
+    own_cache.rmdir()
+    own_cache.touch()
+    assert main(["cache"]) == 2
+    assert str(own_cache) in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------ the page

@@ -16,7 +16,8 @@ statements, helpers and constants. Nothing here changes a program.
   reads what is written over; :mod:`~autobp.backends.numpy_calls` writes the steps down, to run.
 - :mod:`~autobp.backends.c_text`: C that stands alone. First comes a plan of what comes before the samples
   and what with them (:mod:`~autobp.backends.c_plan`), then loop nests (:mod:`~autobp.backends.c_statements`,
-  :mod:`~autobp.backends.c_nests`) over elements (:mod:`~autobp.backends.c_elements`).
+  :mod:`~autobp.backends.c_nests`) over elements (:mod:`~autobp.backends.c_elements`). Graphs without arrays
+  become :mod:`~autobp.backends.c_tables`, and what is handed on, a :mod:`~autobp.backends.c_file`.
 - :mod:`~autobp.backends.latex`: equations. :mod:`~autobp.backends.javascript`: what a page computes with.
 
 A language that is added is one more file with a :class:`~autobp.backends.printer.Printer`.

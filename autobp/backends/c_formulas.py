@@ -58,7 +58,7 @@ bitand bitor compl main linux unix acos acosh asin asinh atan atan2 atanh cbrt c
 cosh div erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp gamma hypot ilogb isnan
 isinf ldexp lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint pow remainder rint
 round scalb sin sinh sqrt tan tanh tgamma trunc abs labs first rows theta m gradient outputs work
-wrong cost value cost_and_gradient modulo
+wrong cost value cost_and_gradient modulo parameters differs
 """.split()  # noqa: SIM905
 
 #: What no variable of a C program can be called.
@@ -146,11 +146,12 @@ class CModule:
         for name, values in self.tables.items():
             kind = "double" if name.startswith("C") else "long"
             numbers = [number(x) if kind == "double" else str(x) for x in values.tolist()]
-            blocks.append(f"static const {kind} {name}[] = {{{_lines(numbers)}}};")
+            blocks.append(f"static const {kind} {name}[] = {{{listed(numbers)}}};")
         return "\n\n".join(blocks)
 
 
-def _lines(numbers: Sequence[str]) -> str:
+def listed(numbers: Sequence[str]) -> str:
+    """Numbers with commas between them, in lines."""
     lines, line = [], ""
     for text in numbers:
         if len(line) + len(text) > 100:
@@ -224,4 +225,15 @@ class CFormulas(Formulas):
             name = f"e{len(known) + 1}"
             named.append((name, self.write(expression, slots, known).text))
             known[id(expression)] = Text(name, ATOM)
-        return named, self.write(rule, slots, known)
+        result = self.write(rule, slots, known)
+        return _read_later(named, result.text), result
+
+
+def _read_later(named: Sequence[tuple[str, str]], result: str) -> list[tuple[str, str]]:
+    """Those names that are read: a comparison stands where it decides, whether it has a name or not."""
+    read, kept = set(re.findall(r"\w+", result)), []
+    for name, text in reversed(named):
+        if name in read:
+            kept.append((name, text))
+            read |= set(re.findall(r"\w+", text))
+    return kept[::-1]

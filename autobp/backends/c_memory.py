@@ -37,8 +37,12 @@ class Memory:
     _names: list[str] = field(default_factory=list)
     _lines: list[tuple[str, str]] = field(default_factory=list)  # declarations, and where in work they begin
 
-    def keep(self, name: str, scope: Scope, size: int) -> Kept:
-        """Declare an array."""
+    def keep(self, name: str, scope: Scope, size: int, zero: bool = False) -> Kept:
+        """Declare an array.
+
+        Args:
+            zero: whether the function's own begin with zeros, lest compilers warn that no samples set none.
+        """
         self._names.append(name)
         if scope is Scope.ALL:
             self._lines.append((f"double *const {name} = work", f"FIXED + m * {self.each}"))
@@ -48,7 +52,7 @@ class Memory:
         if n <= _LARGEST and self._own + n <= _ALL:
             self._own += n
             count = f"BLOCK * {size}" if n > size else str(n)
-            self._lines.append((f"double {name}[{count.removesuffix(' * 1')}]", ""))
+            self._lines.append((f"double {name}[{count.removesuffix(' * 1')}]{' = {0.0}' * zero}", ""))
         else:
             self._lines.append((f"double *const {name} = work", str(self.fixed)))
             self.fixed += n

@@ -55,9 +55,12 @@ class Statements(Elements):
 
     def keep(self, array: ir.Array) -> Kept:
         """Memory for an array, under its name."""
-        kept = self.memory.keep(self.name_for(array), self.scope_of(array), max(array.size, 1))
-        self.kept[array] = kept
-        return kept
+        self.kept[array] = self.memory_for(self.name_for(array), self.scope_of(array), max(array.size, 1))
+        return self.kept[array]
+
+    def memory_for(self, name: str, scope: Scope, size: int) -> Kept:
+        """Memory under a name."""
+        return self.memory.keep(name, scope, size)
 
     def target(self, array: ir.Array, index: Index) -> str:
         """An element of an array that is computed."""
@@ -259,7 +262,7 @@ class Statements(Elements):
         for number, (name, scope) in enumerate(zip(names, self.scopes_left_by(array), strict=True)):
             if number < n or number in read:
                 size = max(body.results[number].size, 1) * (1 if number < n else array.steps)
-                left[number] = self.memory.keep(name, scope, size)
+                left[number] = inner.memory_for(name, scope, size)
         self.left_by[array] = left
         for number, x in enumerate(array.initial):
             self.copy(left[number], x, self)
@@ -300,6 +303,9 @@ class Body(Statements):
         self.in_block = outer.in_block
         self.lines = []
 
+    def memory_for(self, name: str, scope: Scope, size: int) -> Kept:
+        return self.memory.keep(name, scope, size, self.in_block and scope is Scope.ONCE)
+
     def before(self, part: str | Nest) -> None:
         self.lines.append(part)  # nothing within a block sums over the samples of others
 
@@ -337,7 +343,7 @@ class Body(Statements):
             if x is local:
                 continue
             if x not in self.kept:  # it may be read from a state that is set before it
-                fresh = self.memory.keep(self.free_name(""), self.scope_of(x), max(x.size, 1))
+                fresh = self.memory_for(self.free_name(""), self.scope_of(x), max(x.size, 1))
                 self.copy(fresh, x, self)
                 self.locals[x] = self._state(x.shape, fresh)
             copies.append((kept, x))

@@ -29,18 +29,52 @@ class CFunction:
 
     Attributes:
         name: of the function.
-        text: all of it.
-        arguments: the names of the data, in order.
+        arguments, sizes: the names of the data, in order, and how many numbers each has for a sample.
+        n_parameters: the length of theta.
+        has_gradient: whether it writes one.
+        result_shape: of the outputs for one sample; None where it returns a cost.
         fixed, each: the doubles that its work area needs: fixed + m·each for m samples.
         checks: whether an index from the data may be wrong; the result is then not a number.
+        lines: of its body.
     """
 
     name: str
-    text: str
     arguments: tuple[str, ...]
+    sizes: tuple[int, ...]
+    n_parameters: int
+    has_gradient: bool
+    result_shape: ir.Shape | None
     fixed: int
     each: int
     checks: bool
+    lines: Sequence[str]
+
+    @property
+    def about(self) -> str:
+        """What it gives."""
+        if self.result_shape is not None:
+            return "The outputs for each of the m samples. 0; 1 where an index in the data is none."
+        return f"The mean cost over the m samples{', and its gradient by theta' * self.has_gradient}."
+
+    @property
+    def declared(self) -> str:
+        """Its declaration."""
+        data = "".join([f"const double *{x}, " for x in self.arguments])
+        writes = "double *gradient, " if self.has_gradient else ""
+        writes = writes if self.result_shape is None else "double *outputs, "
+        kind = "double" if self.result_shape is None else "int"
+        return f"{kind} {self.name}(const double *theta, {data}long m, {writes}double *work)"
+
+    @property
+    def needs(self) -> str:
+        """The doubles of its work area, in C."""
+        return f"{self.fixed} + {self.each} * m" if self.each else str(self.fixed)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        body = "".join([f"    {line}\n" if line else "\n" for line in self.lines])
+        return f"/* {self.about} The work area has {self.needs} doubles. */\n{self.declared} {{\n{body}}}"
 
 
 @dataclass(frozen=True)
@@ -61,15 +95,20 @@ def c_source(programs: Mapping[str, ir.Program], about: str) -> CSource:
         TypeError: an operation is computed by Python code, which has no formula.
     """
     module = CModule()
-    functions = tuple([write(name, program, module) for name, program in programs.items()])
+    functions = [write(name, program, module) for name, program in programs.items()]
+    return file_of(about, module, [], functions)
+
+
+def file_of(about: str, module: CModule, parts: Sequence[str], functions: Sequence[CFunction]) -> CSource:
+    """Functions as a file, after what they need."""
     comment = f"/* {about.replace('*/', '* /')}\n\n{_HEAD}*/"
     head = [
         "#include <math.h>",
         _SEVERAL,
         f"#define BLOCK {BLOCK} /* samples that are gone through together */",
     ]
-    blocks = [comment, *head, module.text(), *[function.text for function in functions]]
-    return CSource("\n\n".join([block for block in blocks if block]) + "\n", functions)
+    blocks = [comment, *head, module.text(), *parts, *[function.text for function in functions]]
+    return CSource("\n\n".join([block for block in blocks if block]) + "\n", tuple(functions))
 
 
 _HEAD = """Numbers are doubles, and arrays lie row by row, one row for each of the m samples. The caller hands
@@ -94,27 +133,18 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     """A program as a function."""
     function = _Function(module, program)
     lines = function.body()
-    arguments = tuple([function.kept[x].name for x in program.inputs])
-    writes = "double *outputs, " if program.result_shape is not None else ""
-    if len(program.results) == 2:
-        writes = "double *gradient, "
-    data = "".join([f"const double *{x}, " for x in arguments])
-    kind = "double" if program.result_shape is None else "int"
-    head = f"{kind} {name}(const double *theta, {data}long m, {writes}double *work) {{"
-    memory = function.memory
-    needs = f"{memory.fixed} + {memory.each} * m" if memory.each else str(memory.fixed)
-    body = "".join([f"    {line}\n" if line else "\n" for line in lines])
-    about = _ABOUT[program.result_shape is None, len(program.results)]
-    comment = f"/* {about} The work area has {needs} doubles. */"
-    text = f"{comment}\n{head}\n{body}}}"
-    return CFunction(name, text, arguments, memory.fixed, memory.each, function.checks)
-
-
-_ABOUT = {
-    (True, 1): "The mean cost over the m samples.",
-    (True, 2): "The mean cost over the m samples, and its gradient by theta.",
-    (False, 1): "The outputs for each of the m samples. 0; 1 where an index in the data is none.",
-}
+    return CFunction(
+        name,
+        tuple([function.kept[x].name for x in program.inputs]),
+        tuple([x.size for x in program.inputs]),
+        program.theta.n,
+        len(program.results) == 2,
+        program.result_shape,
+        function.memory.fixed,
+        function.memory.each,
+        function.checks,
+        lines,
+    )
 
 
 class _Function(Statements):

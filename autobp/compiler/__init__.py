@@ -6,7 +6,8 @@ into arrays (:mod:`~autobp.compiler.group`) whose sums of products are matrix pr
 (:mod:`~autobp.compiler.factor`), laid out so that they need no copies (:mod:`~autobp.compiler.layout`),
 differentiated (:mod:`~autobp.compiler.differentiate`) and named (:mod:`~autobp.compiler.names`). What comes
 out are programs (:mod:`~autobp.ir`), which :mod:`~autobp.compiler.executable` has the backends
-write. :class:`~autobp.compiler.step.Step` is what users hold.
+write. A graph without arrays is written as tables instead (:mod:`~autobp.compiler.tables`).
+:class:`~autobp.compiler.step.Step` is what users hold.
 """
 
 from autobp.compiler.entry import compile as compile

@@ -7,11 +7,11 @@ from collections.abc import Callable, KeysView, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, overload
 
 from autobp.compiler.arrays import floats
-from autobp.compiler.executable import Executable
-from autobp.compiler.machine_code import BACKENDS, Backend
+from autobp.compiler.machine_code import BACKENDS, Backend, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
+from autobp.compiler.tabled import executable_for
 from autobp.engine import Value
 from autobp.ir import Floats
 from autobp.ir.reserved import is_free
@@ -64,6 +64,7 @@ def compile(
     example: Sequence[Any] | None = None,
     check: bool = False,
     backend: Backend = "numpy",
+    calls: int | None = None,
 ) -> Step:
     """Compile a function of Values, or a graph that exists, to a step that runs as NumPy matrix operations.
 
@@ -75,7 +76,10 @@ def compile(
         example: arguments of one sample, (x, y), to trace the function with at once.
         check: name the first statement whose result is not finite (FloatingPointError).
         backend: what runs the step: "numpy"; "c", machine code from C, which the system's compiler builds;
-            or "auto", machine code where it can be had and NumPy elsewhere. ``step.backend`` says which.
+            or "auto", machine code where it can be had and is faster, for as many rows as the first call
+            has, and NumPy elsewhere. ``step.backend`` says which.
+        calls: how many there will be: "auto" then builds no machine code that would save less time than its
+            building takes.
 
     Returns:
         a Step. A function is traced at the first call, once for each shape of its arguments.
@@ -92,17 +96,18 @@ def compile(
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}")
     parameters = _checked(parameters)
+    wanted = Wanted(backend, calls=calls)
     if callable(function):
         if inputs is not None:
             raise TypeError("inputs= is for a graph that exists; a function has its arguments")
-        return _from_function(function, parameters, example, check, backend)
+        return _from_function(function, parameters, example, check, wanted)
     if example is not None:
         raise TypeError("example= is for a function; a graph that exists is traced already")
     if isinstance(inputs, Value):
         raise TypeError(f"inputs must be a list of arguments, inputs=[x]; got {inputs!r}")
     if inputs is not None:
         _in_order("inputs", inputs)
-    return _from_graph(function, parameters, [] if inputs is None else list(inputs), check, backend)
+    return _from_graph(function, parameters, [] if inputs is None else list(inputs), check, wanted)
 
 
 def _checked(parameters: Sequence[Value]) -> list[Value]:
@@ -131,20 +136,20 @@ def _from_function(
     parameters: list[Value],
     example: Sequence[Any] | None,
     check: bool,
-    backend: Backend,
+    wanted: Wanted,
 ) -> Step:
     is_model = callable(getattr(function, "parameters", None))
     traced = _listed(function) if is_model else function
     names = _argument_names(function)
     if example is None:
-        return Step(traced, parameters, names, check, None, backend)
+        return Step(traced, parameters, names, check, None, wanted)
     _in_order("example", example)
     if len(example) != len(names):
         raise TypeError(f"example has {len(example)} arguments; the function takes {len(names)}")
     samples = [floats(f"{name} of the example", x) for name, x in zip(names, example, strict=True)]
     shapes = tuple([sample.shape for sample in samples])
-    executable = executable_of(traced, parameters, names, samples, check, backend)
-    return Step(traced, parameters, names, check, (shapes, executable), backend)
+    executable = executable_of(traced, parameters, names, samples, check, wanted)
+    return Step(traced, parameters, names, check, (shapes, executable), wanted)
 
 
 def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,7 +163,7 @@ def _listed(model: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _from_graph(
-    value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool, backend: Backend
+    value: Any, parameters: Sequence[Value], inputs: Sequence[Any], check: bool, wanted: Wanted
 ) -> Step:
     leaves = {id(parameter): (0, i) for i, parameter in enumerate(parameters)}
     shapes = []
@@ -183,8 +188,8 @@ def _from_graph(
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     labels = [parameter.label for parameter in parameters]
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    executable = Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
-    return Step(None, parameters, names, check, (tuple(shapes), executable), backend)
+    executable = executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
+    return Step(None, parameters, names, check, (tuple(shapes), executable), wanted)
 
 
 def _argument_names(function: Callable[..., Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from autobp.backends import numpy_calls
-from autobp.backends.c_text import c_source
+from autobp.backends.c_text import CSource, c_source
 from autobp.backends.latex import equations
 from autobp.backends.numpy_checked import Statement, checker, write_checked
 from autobp.backends.numpy_text import source_of
@@ -18,7 +18,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Work
 from autobp.compiler.careful import mean_with_care, outputs_with_care
-from autobp.compiler.machine_code import Backend, Choice, choose
+from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
@@ -40,6 +40,7 @@ class Executable:
     """What one graph became: source text, and the functions it defines.
 
     Attributes:
+        signature: what it takes and gives.
         programs: by the name of the function each became.
         text: its readable source.
         n_statements: the statements of its functions, forward and backward.
@@ -53,9 +54,9 @@ class Executable:
     _lock: threading.Lock
 
     def __init__(
-        self, graph: Graph, signature: Signature, check: bool = False, backend: Backend = "numpy"
+        self, graph: Graph, signature: Signature, check: bool = False, wanted: Wanted = BY_NUMPY
     ) -> None:
-        self.result_shape = signature.result_shape
+        self.signature, self.result_shape = signature, signature.result_shape
         compiled = programs_of(graph, signature)
         self.programs = compiled.programs
         self.matrices = matrices(self.programs["value"], signature.labels)
@@ -84,8 +85,8 @@ class Executable:
         self.run_source = run[0].text(run[1], docstring, with_constants=False)
         self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
-        self.wanted = backend
-        self._start()
+        self.wanted = wanted
+        self.start()
         _ = self.choice
         prove(self.answer, graph, signature, compiled)
 
@@ -97,17 +98,26 @@ class Executable:
     @property
     def c_source(self) -> str:
         """A file of C that needs only math.h. Raises TypeError where Python code computes an operation."""
-        return c_source(self.programs, self.about).text
+        return self.c_code(self.about).text
+
+    def c_code(self, about: str) -> CSource:
+        """The same with its functions as data, and a comment of one's own at the head."""
+        return c_source(self.programs, about)
 
     @property
     def choice(self) -> Choice:
         """What runs the functions. Raises NoMachineCode where only machine code will do and there is none."""
         with self._lock:
             if self._choice is None:
-                self._choice = choose(self.wanted, self.programs, self.about, self.check, self._by_numpy)
+                self._choice = self.chosen()
             return self._choice
 
-    def _start(self) -> None:
+    def chosen(self) -> Choice:
+        """What is to run the functions, chosen once. Raises as :attr:`choice`."""
+        return choose(self.wanted, self.programs, self.about, self.check, self.by_numpy)
+
+    def start(self) -> None:
+        """Set what belongs to one process."""
         self._namespace: dict[str, Any] | None = None
         self._choice = None
         self._lock = threading.Lock()
@@ -117,11 +127,12 @@ class Executable:
         """One of the functions, called with (theta, …data, work), and this thread's work for m rows."""
         functions = self.choice.functions
         if not functions:
-            return self._by_numpy(name, m)
+            return self.by_numpy(name, m)
         function = functions[name]
         return function, self._kept_work(("c", name, m), lambda: function.work(m))
 
-    def _by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
+    def by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
+        """The function that NumPy runs, and this thread's work for m rows."""
         if self._namespace is None:
             namespace: dict[str, Any] = dict(self.constants)
             if self.check:
@@ -177,7 +188,7 @@ class Executable:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._start()
+        self.start()
 
 
 def _check_memory(needed: int, m: int) -> None:

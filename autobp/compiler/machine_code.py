@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
-from autobp import machine
-from autobp.backends.c_text import c_source
+from autobp import ir, machine
+from autobp.backends.c_text import CSource, c_source
 from autobp.ir import Program
 from autobp.machine import MachineFunction, NoMachineCode
 
@@ -16,8 +16,35 @@ BACKENDS: Final = ("numpy", "c", "auto")
 
 _LONGEST = 4000  # lines of C, for which a compiler takes some seconds; it takes minutes for ten times as many
 
+#: Multiplications in products of matrices, in a call, up to which C is faster than NumPy's library for them,
+LARGEST: float = 150_000
+#: and for one row, up to which it is faster however many rows there are.
+LARGEST_ROW: Final = 2_500
+#: Rows of a call, where nobody has said.
+ROWS: Final = 32
+
+_SAVED = 0.7e-6  # seconds that each statement of NumPy's takes longer
+_BUILDING = 1.0, 0.005  # seconds at most that compilers take, and for each line: on a machine that is busy
+
 #: Of a function, by its name, and a number of samples: what NumPy runs, and its work.
 Otherwise = Callable[[str, int], tuple[Callable[..., Any], Any]]
+
+
+class Wanted(NamedTuple):
+    """What is to run a program.
+
+    Attributes:
+        backend: NumPy, machine code, or "auto": what is faster.
+        rows: of a call.
+        calls: how many there will be; None where nobody knows.
+    """
+
+    backend: Backend = "numpy"
+    rows: int = ROWS
+    calls: int | None = None
+
+
+BY_NUMPY: Final = Wanted()
 
 
 class Choice(NamedTuple):
@@ -38,7 +65,7 @@ class Choice(NamedTuple):
 
 
 def choose(
-    wanted: Backend, programs: Mapping[str, Program], about: str, check: bool, otherwise: Otherwise
+    wanted: Wanted, programs: Mapping[str, Program], about: str, check: bool, otherwise: Otherwise
 ) -> Choice:
     """What runs programs.
 
@@ -47,22 +74,65 @@ def choose(
         check: whether every statement is checked, which only NumPy does.
         otherwise: what runs instead where an index in the data is none.
 
-    Raises NoMachineCode where ``wanted`` is "c" and there can be none.
+    Raises NoMachineCode where only machine code will do and there can be none.
     """
-    if wanted == "numpy":
+    if wanted.backend == "numpy":
         return Choice("numpy", "asked for", {})
+    is_auto = wanted.backend == "auto"
     try:
         if check:
             raise NoMachineCode("each statement is checked, which only NumPy does")
-        functions = _built(programs, about, otherwise)
+        why = _why_not(list(programs.values())[-1], wanted.rows) if is_auto else ""
+        if why:
+            return Choice("numpy", why, {})
+        source = _source(programs, about)
+        why = _too_few(wanted.calls, programs, source) if is_auto else ""
+        if why:
+            return Choice("numpy", why, {})
+        functions = built(source, otherwise)
     except NoMachineCode as error:
-        if wanted == "c":
+        if not is_auto:
             raise
         return Choice("numpy", str(error), {})
-    return Choice("c", "asked for" if wanted == "c" else "a compiler is there", functions)
+    return Choice("c", "it is faster for so little work" if is_auto else "asked for", functions)
 
 
-def _built(programs: Mapping[str, Program], about: str, otherwise: Otherwise) -> dict[str, MachineFunction]:
+def _why_not(program: Program, rows: int) -> str:
+    """Why NumPy, which hands large products to a library for them, is faster; "" where it is not."""
+    row = multiplications(program, 1)
+    found = multiplications(program, rows)
+    if found <= LARGEST or row <= LARGEST_ROW:
+        return ""
+    return (
+        f"{found:,} multiplications in products of matrices, for {rows:,} rows, are faster in NumPy's library"
+    )
+
+
+def multiplications(program: Program, rows: int) -> int:
+    """How many multiplications the products of matrices take for so many rows, those of loops too."""
+    found = 0
+    for x in program.arrays:
+        if isinstance(x, ir.Loop):
+            found += x.steps * multiplications(x.body, rows)
+        elif isinstance(x, ir.MatMul | ir.Product):
+            left, right = (x.rows, x.columns) if isinstance(x, ir.MatMul) else (x.delta, x.other)
+            times = left.size * (right.shape[-2] if isinstance(x, ir.MatMul) else right.shape[-1])
+            found += times * (rows if left.batched or right.batched else 1)
+    return found
+
+
+def _too_few(calls: int | None, programs: Mapping[str, Program], source: CSource) -> str:
+    """Why so few calls are not worth a compiler's time; "" where they are."""
+    if calls is None:
+        return ""
+    saved = _SAVED * len(list(programs.values())[-1].arrays) * calls
+    least, each = _BUILDING
+    if saved > least + each * source.text.count("\n"):
+        return ""
+    return f"{calls:,} calls do not make up for the time that a compiler takes"
+
+
+def _source(programs: Mapping[str, Program], about: str) -> CSource:
     try:
         source = c_source(programs, about)
     except TypeError as error:
@@ -70,10 +140,13 @@ def _built(programs: Mapping[str, Program], about: str, otherwise: Otherwise) ->
     lines = source.text.count("\n")
     if lines > _LONGEST:
         raise NoMachineCode(f"it has {lines:,} lines of C, and compilers are given up to {_LONGEST:,}")
+    return source
+
+
+def built(source: CSource, otherwise: Otherwise) -> dict[str, MachineFunction]:
+    """The functions of a source. Raises NoMachineCode where there can be none."""
     library = machine.build(source)
     return {
-        function.name: MachineFunction(
-            library, function, programs[function.name], partial(otherwise, function.name)
-        )
+        function.name: MachineFunction(library, function, partial(otherwise, function.name))
         for function in source.functions
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
@@ -14,10 +16,12 @@ from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
-from autobp.compiler.machine_code import Backend
+from autobp.compiler.exporting import export
+from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
+from autobp.compiler.tabled import executable_for
 from autobp.engine import Value
 from autobp.ir import Floats, Program
 
@@ -51,7 +55,7 @@ class Step(Generic[R]):
         names: Sequence[str],
         check: bool,
         known: tuple[Shapes, Executable] | None = None,
-        backend: Backend = "numpy",
+        wanted: Wanted = BY_NUMPY,
     ) -> None:
         self._function = function
         self._parameters: list[Value] | None = list(parameters)
@@ -59,7 +63,7 @@ class Step(Generic[R]):
         self._theta = _numbers(parameters)
         self._names = list(names)
         self._check = check
-        self._backend = backend
+        self._wanted = wanted
         # by the shapes of the arguments for one sample
         self._executables: dict[Shapes, Executable] = {} if known is None else {known[0]: known[1]}
         self._last = None if known is None else known[1]
@@ -76,23 +80,29 @@ class Step(Generic[R]):
         key = shapes_of_floats(theta, arguments)
         call = calls.get(key)
         arrays: Sequence[Any] = arguments
+        function: Any
         if call is None:
             executable, theta, arrays = self._prepare(theta, arguments)
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
             prepared = executable.prepared(name, len(arrays[0]) if arrays else 0)
-            call = (*prepared, scalar, executable.looks_at_gradient)
+            looks = None if executable.choice.functions else executable.looks_at_gradient
+            call = (*prepared, scalar, looks)
             if key is not None:
                 while len(calls) >= _KEPT:
                     del calls[next(iter(calls))]
                 calls[key] = call
         function, work, scalar, looks = call
-        with np.errstate(all="ignore"):
-            result: Any = function(theta, *arrays, work)
-            if scalar:
-                finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
-            else:
-                finite = isfinite(np.vdot(result, result))
+        if looks is None:
+            result: Any
+            result, finite = function.looked_at(theta, *arrays, work)
+        else:
+            with np.errstate(all="ignore"):
+                result = function(theta, *arrays, work)
+                if scalar:
+                    finite = isfinite(result[0]) and (not looks or isfinite(result[1].dot(result[1])))
+                else:
+                    finite = isfinite(np.vdot(result, result))
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
@@ -150,15 +160,16 @@ class Step(Generic[R]):
         shapes = tuple([array.shape[1:] for array in arrays])
         executable = self._executables.get(shapes)
         if executable is None:
+            rows = len(arrays[0]) if arrays else 1
             with self._lock:
                 executable = self._executables.get(shapes)
                 if executable is None:
-                    executable = self._compile(shapes, [array[0] for array in arrays])
+                    executable = self._compile(shapes, [array[0] for array in arrays], rows)
                     self._executables[shapes] = executable
         self._last = executable
         return executable, vector, arrays
 
-    def _compile(self, shapes: Shapes, samples: Sequence[Floats]) -> Executable:
+    def _compile(self, shapes: Shapes, samples: Sequence[Floats], rows: int) -> Executable:
         if self._function is None or self._parameters is None:
             known = "; ".join(str(shape) for shape in self._executables) or "none at all"
             raise ValueError(
@@ -166,7 +177,12 @@ class Step(Generic[R]):
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
         return executable_of(
-            self._function, self._parameters, self._names, samples, self._check, self._backend
+            self._function,
+            self._parameters,
+            self._names,
+            samples,
+            self._check,
+            self._wanted._replace(rows=rows),
         )
 
     # ---------------------------------------------------------------------------------------- readings
@@ -235,6 +251,35 @@ class Step(Generic[R]):
         """
         return self._executable().c_source
 
+    def export_c(self, path: str | os.PathLike[str], *, about: str = "", **outputs: Step) -> Path:
+        """Write the program as a file of C99, with the parameters as they are and a ``main`` that checks it.
+
+        The check is the sample that was traced, and what the scalar graph gives there; it runs where no
+        Python is. A header that declares the functions is written beside it.
+
+        Args:
+            path: ends in ".c".
+            about: what the comment at its head says first.
+            outputs: other steps of the same parameters, which give outputs, by the names of their functions.
+
+        Returns:
+            the path.
+
+        Raises:
+            OSError: it cannot be written.
+            TypeError: an operation is computed by Python code, which has no formula.
+            ValueError: nothing is traced yet; a step of other parameters, or of a cost, is given, or a name
+                that a function of C cannot have.
+        """
+        executables = {"value": self._executable()}
+        for name, step in outputs.items():
+            executables[name] = step._executable()
+            if step._labels != self._labels or not np.array_equal(step.theta, self.theta):
+                raise ValueError(f"{name} is a step of other parameters")
+            if executables[name].result_shape is None:
+                raise ValueError(f"{name} is the step of a cost; the others must give outputs")
+        return export(executables, self.theta, path, about or self._executable().about)
+
     @property
     def written(self) -> Source:
         """The source as data: its functions, statement by statement. Raises ValueError before the trace."""
@@ -294,7 +339,7 @@ def executable_of(
     names: Sequence[str],
     samples: Sequence[Floats],
     check: bool,
-    backend: Backend = "numpy",
+    wanted: Wanted = BY_NUMPY,
 ) -> Executable:
     """Trace a function with one sample, and compile what it does.
 
@@ -302,7 +347,7 @@ def executable_of(
         names: of the arguments.
         samples: one of each argument.
         check: whether to name the first statement whose result is not finite.
-        backend: what runs it.
+        wanted: what is to run it.
 
     Raises what :func:`~autobp.compiler.recording.record_function` raises, and what the function itself does.
     """
@@ -318,7 +363,7 @@ def executable_of(
             if type(error) not in (IndexError, TypeError, ValueError) or not given:
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
-        return Executable(graph, Signature(labels, names, shapes, result_shape), check, backend)
+        return executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:

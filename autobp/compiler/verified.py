@@ -34,13 +34,13 @@ class ProgramDiffers(RuntimeError):
     """
 
 
-def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled) -> None:
+def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled | None = None) -> None:
     """Hold new programs against the graph, on the sample that it was recorded with; three rows of it.
 
     Args:
         run: runs one of the programs.
         graph: with the numbers of the trace.
-        compiled: the programs, for a message that names what is wrong in them.
+        compiled: the programs, for a message that names what is wrong in them; None where there are none.
 
     Raises ProgramDiffers where cost, outputs or gradient differ by more than rounding can explain.
     """
@@ -56,11 +56,12 @@ def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled) -> N
     if not len(wrong):
         return
     row, at = wrong[0].tolist()
+    first = "" if compiled is None else f" {_first_difference(compiled, sample)}."
     raise ProgramDiffers(
         "the program does not compute what its graph does, so it is not handed out: "
         f"{sample.name(row, at)} is {found[row, at]:.10g} by the program and "
-        f"{witness.numbers[0, at]:.10g} by the graph; rounding explains a difference of {bounds[at]:.2g}. "
-        f"{_first_difference(compiled, sample)}.\n{how_to_report()}"
+        f"{witness.numbers[0, at]:.10g} by the graph; rounding explains a difference of {bounds[at]:.2g}."
+        f"{first}\n{how_to_report()}"
     )
 
 

@@ -9,6 +9,7 @@ What cannot be had raises :class:`~autobp.machine.toolchain.NoMachineCode`, whic
 
 from autobp.machine.cache import clear as clear
 from autobp.machine.cache import folder as folder
+from autobp.machine.cache import kept as kept
 from autobp.machine.functions import MachineFunction as MachineFunction
 from autobp.machine.functions import build as build
 from autobp.machine.toolchain import NoMachineCode as NoMachineCode

@@ -101,11 +101,27 @@ def put(key: str, library: bytes) -> Path:
     return path
 
 
+def kept() -> dict[str, int]:
+    """The libraries that are kept, by name, and the bytes of each. Makes no folder where there is none."""
+    path = folder()
+    try:
+        names = sorted([x for x in os.listdir(path) if x.endswith(_ENDS)])
+    except FileNotFoundError:
+        return {}
+    sizes = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):  # another process may be clearing
+            sizes[name] = os.lstat(path / name).st_size
+    return sizes
+
+
 def clear() -> int:
     """Delete all libraries that are kept; how many there were. Those that are loaded go on working."""
-    path = prepared_folder()
-    found = [x for x in path.iterdir() if x.name.endswith(_ENDS)]
-    for x in found:
+    if not folder().exists():
+        return 0
+    path, deleted = prepared_folder(), 0
+    for name in kept():
         with contextlib.suppress(FileNotFoundError):
-            x.unlink()
-    return len(found)
+            os.unlink(path / name)
+            deleted += 1
+    return deleted

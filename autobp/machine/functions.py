@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.backends.c_text import CFunction, CSource
-from autobp.ir import Floats, Program
+from autobp.ir import Floats
 from autobp.machine import cache
 from autobp.machine.toolchain import NoMachineCode, toolchain
 from autobp.machine.wrapper import MOST, wrapper
@@ -40,22 +40,21 @@ class MachineFunction:
         self,
         library: ctypes.CDLL,
         function: CFunction,
-        program: Program,
         otherwise: Callable[[int], tuple[Callable[..., Any], Any]],
     ) -> None:
         self._run = getattr(library, function.name)
-        self._run.restype = ctypes.c_double if program.result_shape is None else ctypes.c_int
-        n_written = int(len(program.results) == 2 or program.result_shape is not None)
-        pointers = [ctypes.c_void_p] * (1 + len(program.inputs))
+        is_cost = function.result_shape is None
+        self._run.restype = ctypes.c_double if is_cost else ctypes.c_int
+        n_written = int(function.has_gradient or not is_cost)
+        pointers = [ctypes.c_void_p] * (1 + len(function.arguments))
         self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
         self._address = ctypes.cast(self._run, ctypes.c_void_p).value
         self._library = library
-        is_cost = program.result_shape is None
         self._call = wrapper() if is_cost and len(pointers) <= MOST else None
-        self._n = program.theta.n
-        self._shape = program.result_shape
-        self._has_gradient = len(program.results) == 2
-        self._has_inputs = bool(program.inputs)
+        self._n = function.n_parameters
+        self._shape = function.result_shape
+        self._has_gradient = function.has_gradient
+        self._has_inputs = bool(function.arguments)
         self._needs = function.fixed, function.each
         self._checks = function.checks
         self._otherwise = otherwise
@@ -68,13 +67,25 @@ class MachineFunction:
 
     def __call__(self, theta: Floats, *arguments: Any) -> Any:
         """What the function gives for parameters and data, the last argument its work area."""
-        *arrays, work = arguments
-        m = len(arrays[0]) if arrays else 0
+        return self.looked_at(theta, *arguments)[0]
+
+    def looked_at(self, theta: Floats, *arguments: Any) -> tuple[Any, bool]:
+        """The same, and whether all of it is finite."""
         if self._call is not None:
+            work = arguments[-1]
+            m = len(arguments[0]) if self._has_inputs else 0
             gradient = np.empty(self._n) if self._has_gradient else None
-            cost = self._call(self._address, m, work[0], gradient, theta, *arrays)
-            if cost is not None and not (self._checks and cost != cost):
-                return cost if gradient is None else (cost, gradient)
+            found = self._call(self._address, m, work[0], gradient, theta, *arguments[:-1])
+            if type(found) is float:
+                return (found if gradient is None else (found, gradient)), True
+            if found is not None and not self._checks:
+                return (found[0] if gradient is None else (found[0], gradient)), False
+        result = self._by_ctypes(theta, list(arguments[:-1]), arguments[-1][0])
+        return result, bool(np.isfinite(np.hstack(result) if isinstance(result, tuple) else result).all())
+
+    def _by_ctypes(self, theta: Floats, arrays: list[Any], work: int) -> Any:
+        """The same for arrays of every layout."""
+        m = len(arrays[0]) if arrays else 0
         held = []  # copies, until the function has read them
         addresses = []
         for x in (theta, *arrays):
@@ -87,17 +98,18 @@ class MachineFunction:
             addresses.append(address)
         if self._shape is not None:
             made = np.empty((m, *self._shape) if self._has_inputs else self._shape)
-            wrong = self._run(*addresses, m, made.__array_interface__["data"][0], work[0])
+            wrong = self._run(*addresses, m, made.__array_interface__["data"][0], work)
             return self._by_numpy(theta, arrays) if wrong else made
         if self._has_gradient:
             gradient = np.empty(self._n)
-            cost = self._run(*addresses, m, gradient.__array_interface__["data"][0], work[0])
+            cost = self._run(*addresses, m, gradient.__array_interface__["data"][0], work)
             if self._checks and cost != cost:
                 return self._by_numpy(theta, arrays)
             return cost, gradient
-        cost = self._run(*addresses, m, work[0])
+        cost = self._run(*addresses, m, work)
         return self._by_numpy(theta, arrays) if self._checks and cost != cost else cost
 
     def _by_numpy(self, theta: Floats, arrays: list[Any]) -> Any:
         function, work = self._otherwise(len(arrays[0]) if arrays else 0)
-        return function(theta, *arrays, work)
+        with np.errstate(all="ignore"):
+            return function(theta, *arrays, work)

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import signal
@@ -33,12 +34,16 @@ FLAGS = (
 )
 
 
-_LONG = 1000  # lines of a source, beyond which compilers would take too long to make the best of it
+_LONG = 1000  # lines, without tables, beyond which compilers would take too long to make the best of it
 
 
 def flags(source: str) -> tuple[str, ...]:
     """The options that a source is built with."""
-    return (*FLAGS, "-O3" if source.count("\n") <= _LONG else "-O1")
+    lines = source.count("\n") - len(_NUMBERS.findall(source))
+    return (*FLAGS, "-O3" if lines <= _LONG else "-O1")
+
+
+_NUMBERS = re.compile(r"\n[-0-9 ,.e+]*(?=\n)")
 
 
 class NoMachineCode(RuntimeError):

@@ -29,12 +29,13 @@ _SOURCE = """/* %(about)s */
 
 typedef const double *In;
 
-/* call(address, m, work, written or None, theta, ...data): the result; None where an array has gaps. */
+/* call(address, m, work, written or None, theta, ...data): the result, in a tuple where it or what is written
+   is not finite; None where an array has gaps. */
 static PyObject *call(PyObject *self, PyObject *const *given, Py_ssize_t n) {
     Py_buffer views[%(most)d + 1];
     const double *in[%(most)d] = {0};
-    double *written = 0, *work, found = 0.0;
-    Py_ssize_t held = 0, first = 4;
+    double *written = 0, *work, found = 0.0, zero;
+    Py_ssize_t held = 0, first = 4, i, count = 0;
     int fits = 1;
     long m;
     void *run;
@@ -50,6 +51,7 @@ static PyObject *call(PyObject *self, PyObject *const *given, Py_ssize_t n) {
     if (given[3] != Py_None) {
         if (PyObject_GetBuffer(given[3], &views[0], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) < 0) return NULL;
         written = views[0].buf;
+        count = views[0].len / (Py_ssize_t)sizeof(double);
         held = 1;
     }
     for (; first < n; first++) {
@@ -69,9 +71,11 @@ static PyObject *call(PyObject *self, PyObject *const *given, Py_ssize_t n) {
         }
         Py_END_ALLOW_THREADS
     }
+    zero = 0.0 * found;
+    for (i = 0; fits && i < count; i++) zero += 0.0 * written[i];
     while (held > 0) PyBuffer_Release(&views[--held]);
-    if (fits) return PyFloat_FromDouble(found);
-    Py_RETURN_NONE;
+    if (!fits) Py_RETURN_NONE;
+    return zero == 0.0 ? PyFloat_FromDouble(found) : Py_BuildValue("(d)", found);
 }
 
 static PyMethodDef methods[] = {{"call", (PyCFunction)(void (*)(void))call, METH_FASTCALL, 0}, {0, 0, 0, 0}};

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from operator import index as whole
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,11 +19,14 @@ from autobp.costs import PROBABILISTIC, Cost, named
 from autobp.engine import Value, ieee
 from autobp.nn import MLP
 from autobp.optim import OPTIMIZERS, Optimizer, Scheduled
-from autobp.training.gradients import compiled_cost, compiled_step, eager_step, write
+from autobp.training.gradients import CostAndGradient, compiled_cost, step_of, write
 from autobp.training.measures import mean_cost
 from autobp.training.progress import History, Progress
 from autobp.training.samples import check_targets, samples_of
 from autobp.training.stopping import LowestCost
+
+if TYPE_CHECKING:
+    from autobp.compiler.machine_code import Backend
 
 Array = NDArray[np.float64]
 #: On so many samples, spread over all, the cost is taken before training, to tell whether it diverges.
@@ -50,6 +53,7 @@ def fit(
     on_epoch: Callable[[int, History], None] | None = None,
     patience: int | None = None,
     schedule: str | Callable[[float], float] | None = None,
+    backend: Backend = "auto",
 ) -> History:
     """Train a network by mini-batches; its parameters are updated in place.
 
@@ -80,6 +84,8 @@ def fit(
         schedule: what the learning rate is multiplied by in each epoch: "constant", "linear" or "cosine"
             (both down to 0), or a function of the part of the epochs that is done, from 0 to below 1. Left
             out, the optimiser's ``lr`` is left alone, so that ``on_epoch`` may set it.
+        backend: what runs the matrix program: "numpy"; "c", machine code; or "auto", machine code where it
+            can be had and so many steps are ahead that it saves more time than it takes to build.
 
     Returns:
         The history. After Ctrl-C it says ``interrupted``, and the network has the parameters reached.
@@ -90,21 +96,22 @@ def fit(
         Diverged: a ValueError: the cost, a gradient or a parameter is no longer finite
             (the message says when; the network keeps the parameters with the lowest cost, as above).
         ValueError: shapes or values do not fit.
+        NoMachineCode: a RuntimeError: the backend is "c", and there is no machine code.
     """
     cost_of = named(cost)
     X, Y, held_out = _checked_samples(net, X, Y, validation, cost_of)
     epochs, batch_size = _at_least_one(epochs=epochs, batch_size=batch_size)
-    l2 = number("l2, the penalty's λ,", l2)
-    if not l2 >= 0:
-        raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
+    l2 = _penalty(l2)
     lowest = LowestCost(patience, held_out is not None)
     parameters = net.parameters()
-    descent = _Descent(net, X, Y, cost_of, l2, _optimizer(optimizer, parameters, lr), compiled)
+    n_batches = -(-len(X) // batch_size)
+    step = step_of(net, cost_of, l2, len(X), backend if compiled else None, epochs * n_batches)
+    descent = _Descent(net, X, Y, cost_of, step, _optimizer(optimizer, parameters, lr))
     scheduled = Scheduled(descent.optimizer, schedule, epochs)
     cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     rng = random.Random(seed)
     history = History()
-    shown = Progress(epochs, -(-len(X) // batch_size), progress)
+    shown = Progress(epochs, n_batches, progress)
     try:
         for epoch in range(1, epochs + 1):
             scheduled.begin(epoch)
@@ -167,6 +174,14 @@ def _tell_of_divergence(descent: _Descent, history: History) -> None:
     )
 
 
+def _penalty(l2: float) -> float:
+    """λ as a number; TypeError where it is none, ValueError where it is below 0."""
+    l2 = number("l2, the penalty's λ,", l2)
+    if not l2 >= 0:
+        raise ValueError(f"l2, the penalty's λ, must be at least 0; got {l2!r}")
+    return l2
+
+
 def _at_least_one(**counts: Any) -> list[int]:
     """The numbers as int; TypeError or ValueError where one is no whole number, or below 1."""
     for name, given in counts.items():
@@ -212,23 +227,20 @@ class _Descent:
         X: Array,
         Y: Array,
         cost_of: Callable[[Any, Any], Value],
-        l2: float,
+        cost_and_gradient: CostAndGradient,
         optimizer: Optimizer,
-        compiled: bool,
     ) -> None:
         self.net, self.X, self.Y = net, X, Y
         self.cost_of = cost_of
         self.optimizer = optimizer
-        self.cost_and_gradient = (compiled_step if compiled else eager_step)(net, cost_of, l2, len(X))
+        self.cost_and_gradient = cost_and_gradient
         self.layers = np.cumsum([0, *[len(layer.parameters()) for layer in net.layers[:-1]]])  # in theta
         self.theta = np.array([parameter.data for parameter in net.parameters()])
         self.start = self._sampled_cost(self.theta)
         # What the epoch of the lowest cost began and ended with: its cost is a mean over the way between.
         self.lowest, self.best = np.inf, [self.theta]
 
-    def run_epoch(
-        self, epoch: int, batches: Iterator[list[int]], shown: Progress, history: History
-    ) -> None:
+    def run_epoch(self, epoch: int, batches: Iterator[list[int]], shown: Progress, history: History) -> None:
         """A step for each batch of rows, and what the history has of the epoch.
 
         Raises Diverged where a number is no longer finite; theta is the best there was then.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,34 @@ from autobp.functions import mean
 from autobp.nn import MLP
 from autobp.training.samples import target_of
 
+if TYPE_CHECKING:
+    from autobp.compiler.machine_code import Backend
+
 Array = NDArray[np.float64]
 #: (parameters, X, Y) -> the cost, and its gradient by the parameters
 CostAndGradient = Callable[[Array, Array, Array], tuple[float, Array]]
 
 
-def compiled_step(net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int) -> CostAndGradient:
-    """Cost and gradient by the matrix program of one sample's graph."""
+def step_of(
+    net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int, backend: Backend | None, calls: int
+) -> CostAndGradient:
+    """Cost and gradient, with a penalty shared out among m samples; without a backend, in Values."""
+    if backend is None:
+        return eager_step(net, cost_of, l2, m)
+    return compiled_step(net, cost_of, l2, m, backend, calls)
+
+
+def compiled_step(
+    net: MLP, cost_of: Callable[[Any, Any], Value], l2: float, m: int, backend: Backend, calls: int
+) -> CostAndGradient:
+    """Cost and gradient by the matrix program of one sample's graph, which is to be called so often."""
     from autobp.compiler import compile
 
     def loss(x: Sequence[Value], y: Any) -> Value:
         cost = cost_of(net.trace(x).output, y)
         return cost + costs.l2(net, l2, m) if l2 else cost
 
-    step: CostAndGradient = compile(loss, net.parameters())
+    step: CostAndGradient = compile(loss, net.parameters(), backend=backend, calls=calls)
     return step
 
 

@@ -1,0 +1,198 @@
+"""What backend="auto" chooses: by the size of the work, before the first call, for good."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import MLP, Value, fit
+from autobp.compiler import Step, executable
+from autobp.compiler.machine_code import LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
+from autobp.machine import NoMachineCode
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+)
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
+    """All that are made meanwhile."""
+    made: list[Choice] = []
+    choose = executable.choose
+
+    def noted(*arguments: Any) -> Choice:
+        made.append(choose(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(executable, "choose", noted)
+    return made
+
+
+def step_of(sizes: list[int], **options: Any) -> tuple[Step, Any]:
+    """A step on "auto", and what makes m rows of data for it."""
+    net = MLP(sizes[0], sizes[1:], activation="tanh", seed=0)
+
+    def loss(x: Any, y: Any) -> Any:
+        return autobp.costs.named("quadratic")(net.trace(x).output, y)
+
+    def rows(m: int) -> list[Any]:
+        return [RNG.normal(size=(m, sizes[0])), RNG.normal(size=(m, sizes[-1]))]
+
+    options = {"backend": "auto", **options}
+    if options.pop("traced", False):
+        options["example"] = [x[0] for x in rows(1)]
+    return autobp.compile(loss, net.parameters(), **options), rows
+
+
+def test_multiplications_are_counted() -> None:
+    step, _ = step_of([5, 4, 3], traced=True)
+    each = 5 * 4 + 4 * 3  # forward
+    each += 4 * 3 + 4 * 3 + 5 * 4  # the hidden errors, and the derivatives by the weights
+    assert [multiplications(step.program, m) for m in (1, 10)] == [each, 10 * each]
+
+
+def test_a_product_of_parameters_alone_is_done_once() -> None:
+    W = [[Value(0.1 * (i + j)) for j in range(3)] for i in range(3)]
+
+    def loss(x: Any) -> Any:
+        square = [[autobp.sum([a[k] * W[k][j] for k in range(3)]) for j in range(3)] for a in W]
+        return autobp.sum([square[i][j] * x[i] * x[j] for i in range(3) for j in range(3)])
+
+    program = autobp.compile(loss, [w for row in W for w in row], example=([1.0, 2.0, 3.0],)).program
+    assert multiplications(program, 1) <= multiplications(program, 1000) < 1000 * multiplications(program, 1)
+
+
+def test_little_work_is_done_by_machine_code() -> None:
+    step, rows = step_of([2, 16, 16, 1])
+    step(step.theta, *rows(100))
+    assert step.backend == "c: it is faster for so little work"
+
+
+def test_large_products_are_numpys(own_cache: Path) -> None:
+    step, rows = step_of([64, 32, 10])
+    step(step.theta, *rows(100))
+    assert step.backend.startswith("numpy: 505,600 multiplications in products of matrices, for 100 rows,")
+    assert not own_cache.exists()
+
+
+def test_small_products_are_machine_codes_however_many_rows_there_are() -> None:
+    step, rows = step_of([2, 16, 16, 1])
+    step(step.theta, *rows(1000))
+    assert multiplications(step.program, 1) <= LARGEST_ROW
+    assert multiplications(step.program, 1000) > LARGEST
+    assert step.backend.startswith("c: ")
+
+
+def test_the_first_call_decides_for_good() -> None:
+    step, rows = step_of([64, 32, 10])
+    one, many = rows(1), rows(100)
+    step(step.theta, *one)
+    first = step.backend
+    assert first.startswith("c: ")
+    before = step(step.theta, *many)
+    again = pickle.loads(pickle.dumps(step))
+    for later in (step, again):
+        cost, gradient = later(step.theta, *many)
+        assert later.backend == first
+        assert cost == before[0]
+        assert np.array_equal(gradient, before[1])
+    other, _ = step_of([64, 32, 10])
+    other(step.theta, *many)
+    assert other.backend.startswith("numpy: ")
+
+
+def test_an_example_is_taken_for_a_batch_of_usual_size() -> None:
+    step, _ = step_of([64, 32, 10], traced=True)
+    assert f"for {ROWS} rows" in step.backend
+
+
+def test_few_calls_are_not_worth_a_compiler(own_cache: Path) -> None:
+    step, rows = step_of([2, 3, 1], calls=1000)
+    step(step.theta, *rows(10))
+    assert step.backend == "numpy: 1,000 calls do not make up for the time that a compiler takes"
+    assert not own_cache.exists()
+    step, rows = step_of([2, 3, 1], calls=10_000_000)
+    step(step.theta, *rows(10))
+    assert step.backend.startswith("c: ")
+    step, rows = step_of([2, 3, 1], calls=1, backend="c")
+    step(step.theta, *rows(10))
+    assert step.backend == "c: asked for"
+
+
+def test_machine_code_warns_of_nothing() -> None:
+    w = [Value(1.0), Value(2.0)]
+    step = autobp.compile(lambda x: (w[0] * x).exp() * w[1] + (x * x).log(), w, backend="c")
+    with np.errstate(all="raise"):
+        for x in (1.0, 1e200, 0.0, np.inf, np.nan, 1e-320):
+            step([3.0, 1e300], [x, 1.0])
+            step.value([3.0, 1e300], [x])
+
+
+def test_the_page_has_the_bounds() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "machine-code.md").read_text(encoding="utf-8")
+    assert f"{LARGEST:,} multiplications a call" in page
+    assert f"{LARGEST_ROW:,} a row" in page
+    assert f"a batch of {ROWS} rows" in page
+
+
+# --------------------------------------------------------------------------------------------- fit
+
+
+X = RNG.normal(size=(8, 2))
+Y = np.tanh(X[:, :1] * X[:, 1:])
+
+
+def trained(choices: list[Choice], **options: Any) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """What ran the steps of a training and the costs of its validation, and the parameters it led to."""
+    choices.clear()
+    net = MLP(2, [4, 1], activation="tanh", seed=1)
+    fit(net, X, Y, **{"epochs": 3, "batch_size": 4, "seed": 0, "progress": False, **options})
+    return [choice.name for choice in choices], np.array([p.data for p in net.parameters()])
+
+
+def test_a_first_fit_builds_nothing(choices: list[Choice], own_cache: Path) -> None:
+    assert trained(choices)[0] == ["numpy"]
+    assert "do not make up" in choices[0].why
+    assert not own_cache.exists()
+
+
+def test_a_long_fit_runs_on_machine_code(choices: list[Choice]) -> None:
+    def enough(epoch: int, history: Any) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    names, theta = trained(choices, epochs=1_000_000, on_epoch=enough)
+    assert names == ["c"]
+    by_numpy = trained(choices, epochs=1_000_000, on_epoch=enough, backend="numpy")
+    assert by_numpy[0] == ["numpy"]
+    np.testing.assert_allclose(theta, by_numpy[1], rtol=1e-9)
+
+
+def test_fit_runs_on_what_it_is_told(choices: list[Choice], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trained(choices, backend="c")[0] == ["c"]
+    with pytest.raises(ValueError, match="got 'fortran'"):
+        trained(choices, backend="fortran")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert trained(choices, backend="auto", epochs=1_000_000, on_epoch=_interrupt)[0] == ["numpy"]
+    with pytest.raises(NoMachineCode, match="no-such-compiler"):
+        trained(choices, backend="c")
+
+
+def _interrupt(epoch: int, history: Any) -> None:
+    raise KeyboardInterrupt
