@@ -58,7 +58,8 @@ def computed(program: ir.Program, theta: np.ndarray, data: Sequence[np.ndarray])
     with np.errstate(all="ignore"):
         found = np.array(functions[0]["f"](theta, *data, plan.work.allocate(m)))
         read = np.array(functions[1]["f"](theta, *data))
-    np.testing.assert_allclose(read, found, rtol=1e-14, atol=1e-14)
+    # over what lies by step, sums run in another order: their rounding is that of the largest numbers in them
+    np.testing.assert_allclose(read, found, rtol=1e-13, atol=1e-13)
     return found
 
 
