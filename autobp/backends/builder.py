@@ -190,7 +190,9 @@ class Builder:
         if assembly not in self._started:
             place: Place = Made()
             kind = assembly.batched, assembly.shape
-            if self.is_body or assembly not in self.program.results:
+            if assembly in self.plan.left:
+                place = Left(self.plan.left[assembly])
+            elif self.is_body or assembly not in self.program.results:
                 buffer = self.take(kind)
                 self.own(assembly, buffer)
                 place = Buffer(buffer)

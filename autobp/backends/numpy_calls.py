@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Container, Sequence
 from typing import Any, ClassVar
 
-from autobp.backends import steps
-from autobp.backends.moves import Sizes, sizes_of, view_moves
+from autobp.backends import moves, steps
+from autobp.backends.moves import Move, Sizes, sizes_of, view_moves
 from autobp.backends.numpy_loops import loop_lines
 from autobp.backends.operands import (
     AsFloat,
@@ -30,6 +30,7 @@ from autobp.backends.operands import (
     Ones,
     Operand,
     Part,
+    Place,
     Region,
     Samples,
     Scalar,
@@ -97,7 +98,7 @@ class NumpyCalls:
         lines: the statements so far.
         suffix: of the names of the work, which is that of one body of a loop among several.
         same: the numbers of the arguments that every step of a loop reads as they are.
-        before: what of these is picked before the loop, as a text, and what it is called then.
+        before: what is picked before the loop, as a text, and what it is called then.
     """
 
     def __init__(
@@ -164,18 +165,40 @@ class NumpyCalls:
             return self.name(value)
         text = self.part(place.whole, place.region)
         if text != self.name(place.whole):
-            variable = self.variable()
-            self.lines.append(f"{variable} = {text}")
-            text = variable
+            text = self.named(text, place.whole)
         self._names[value.number] = text
         return text
+
+    def named(self, text: str, whole: Variable) -> str:
+        """A name for a part of what is in memory."""
+        if self.stays(whole.place):
+            return self.before_loop(text)
+        variable = self.variable()
+        self.lines.append(f"{variable} = {text}")
+        return variable
+
+    def stays(self, *places: Place) -> bool:
+        """Whether memory is the same in all steps of a loop and has no gaps: any part of it is a view."""
+        by_step = self.schedule.work.by_step
+        lasting = [
+            (isinstance(x, Given) and x.number in self.same)
+            or (isinstance(x, Buffer) and x.number not in by_step)
+            for x in places
+        ]
+        return bool(self.suffix) and all(lasting)
+
+    def before_loop(self, text: str) -> str:
+        """A name for what is picked before the loop."""
+        if text not in self.before:
+            self.before[text] = self.variable("c")
+        return self.before[text]
 
     def flat(self, value: Variable) -> str:
         """A value with one axis for each sample."""
         assert value.kind is not None
         batched, shape = value.kind
-        moves = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
-        return self.module.moved(self.name(value), moves)
+        how = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
+        return self.module.moved(self.name(value), how)
 
     def part(self, whole: Variable, region: Region | None) -> str:
         """A part of an assembly."""
@@ -183,8 +206,8 @@ class NumpyCalls:
         if region is None:
             return self.name(whole)
         batched, shape = whole.kind
-        moves = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
-        return self.module.moved(self.flat(whole), moves)
+        how = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
+        return self.module.moved(self.flat(whole), how)
 
     def assign(self, value: Variable, text: str) -> None:
         """Set a value to an expression: a new variable, or numbers copied into memory."""
@@ -226,18 +249,9 @@ class NumpyCalls:
         return f"E{operand.source.place.number}{self.suffix}"
 
     def _moved(self, operand: Moved) -> str:
-        text, places = (
-            self.module.moved(self.of(operand.source), operand.moves),
-            [x.place for x in roots(operand)],
-        )
-        same = self.same and all(isinstance(x, Given) and x.number in self.same for x in places)
-        return self.picked_before(text) if same else text
-
-    def picked_before(self, text: str) -> str:
-        """A name for what is picked before the loop."""
-        if text not in self.before:
-            self.before[text] = self.variable("c")
-        return self.before[text]
+        text = self.module.moved(self.of(operand.source), operand.moves)
+        is_view = all(map(_is_view, operand.moves)) and self.stays(*[x.place for x in roots(operand)])
+        return self.before_loop(text) if is_view else text
 
     def _broadcast(self, operand: Broadcast) -> str:
         return f"np.broadcast_to({self.of(operand.source)}, {as_tuple(operand.sizes)})"
@@ -365,8 +379,7 @@ class NumpyCalls:
             self.lines.append(f"{text} = {value}")
             return
         if step.where is not None:  # into a name first: an indexed += would look the part up twice
-            name = self.variable()
-            self.lines.append(f"{name} = {text}")
+            name = self.named(text, step.into)
         self.lines.append(f"np.add({name}, {value}, {name})")
 
     # ----------------------------------------------------------------------------------------------- loops
@@ -427,6 +440,14 @@ class NumpyCalls:
         steps.Indicator: indicator,
         steps.Put: put,
     }
+
+
+def _is_view(move: Move) -> bool:
+    """Whether what is moved changes with the array: an element or a list of them does not."""
+    if not isinstance(move, moves.Part):
+        return True
+    entries = [x for x in move.entries if not isinstance(x, int)]
+    return bool(entries) and all(x is None or x is ... or isinstance(x, slice) for x in entries)
 
 
 def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -90,7 +90,7 @@ def plan(program: ir.Program, states: int | None = None) -> Plan:
     if states is not None:
         numbers = numbers_in(program, formulas, lambda x: same_memory(x, formulas))
         placeable = set(program.arrays) - {*program.arguments, *direct}
-        placeable = {x for x in placeable if isinstance(x, _PLACEABLE) and root[x] is x}
+        placeable = {x for x in placeable if isinstance(x, (*_PLACEABLE, ir.Assemble)) and root[x] is x}
         left = left_in(program, states, numbers, placeable.__contains__)
     return Plan(
         formulas,
