@@ -7,10 +7,12 @@ memory: to calculate with them takes a tenth of what it takes with arrays of one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from autobp import ir
+from autobp.backends.moves import Moves, Part
 from autobp.backends.operands import Kind
 from autobp.ir.expression import Expression
 
@@ -71,6 +73,21 @@ def left_in(
     return found
 
 
+def whole_steps(view: ir.View) -> Moves | None:
+    """How a view takes whole steps, in order, of an array that it must not flatten: that would copy it."""
+    _, *rest = view.source.shape or (1,)
+    inner = math.prod(rest)
+    dense = [math.prod(rest[i + 1 :]) for i in range(len(rest))]
+    if view.base % inner:
+        return None
+    first = view.base // inner
+    if (*view.shape,) == (*rest,) and list(view.strides) == dense:
+        return (Part((slice(None), first)),)
+    if [*view.shape[1:]] == rest and [*view.strides[1:]] == dense and view.strides[0] == inner:
+        return (Part((slice(None), slice(first, first + view.shape[0]))),)
+    return None
+
+
 def lying_by_step(program: ir.Program, is_alias: Callable[[ir.Array], bool]) -> frozenset[ir.Array]:
     """The arrays with samples whose first axis is of steps: what loops leave and take, and what is near."""
     found: set[ir.Array] = set()
@@ -78,7 +95,8 @@ def lying_by_step(program: ir.Program, is_alias: Callable[[ir.Array], bool]) -> 
         if isinstance(array, ir.Result) and array.batched and array.number >= len(array.loop.initial):
             found.add(array)
         elif isinstance(array, ir.Loop):
-            found |= {x for x in array.sequences if x.batched and _takes_a_place(x) and not is_alias(x)}
+            taken = [x.source if isinstance(x, ir.View) and whole_steps(x) else x for x in array.sequences]
+            found |= {x for x in taken if x.batched and _takes_a_place(x) and not is_alias(x)}
     if not found:
         return frozenset()
     while True:

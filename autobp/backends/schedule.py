@@ -17,7 +17,7 @@ import numpy as np
 from autobp import ir
 from autobp.backends.builder import Builder
 from autobp.backends.elementwise import compute
-from autobp.backends.loop_memory import is_one
+from autobp.backends.loop_memory import is_one, whole_steps
 from autobp.backends.moves import (
     SAMPLES,
     TURNED,
@@ -135,7 +135,7 @@ def _alias(builder: Builder, array: ir.Array, source: ir.Array) -> None:
     operand = builder.operands[source]
     if isinstance(array, ir.View):
         moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
-        steps = _whole_steps(array) if builder.plan.root[source] in builder.plan.by_step else None
+        steps = whole_steps(array) if builder.plan.root[source] in builder.plan.by_step else None
         operand = _moved(operand, steps or (*flattened(source), *moves))
     elif isinstance(array, ir.Reshape):
         operand = Moved(operand, (Sizes(sizes_of(array.shape, array.batched)),))
@@ -146,21 +146,6 @@ def _alias(builder: Builder, array: ir.Array, source: ir.Array) -> None:
         builder.steps.append(Name(operand, value))
         operand = value
     builder.operands[array] = operand
-
-
-def _whole_steps(view: ir.View) -> Moves | None:
-    """How a view takes whole steps, in order, of an array that it must not flatten: that would copy it."""
-    _, *rest = view.source.shape
-    inner = math.prod(rest)
-    dense = [math.prod(rest[i + 1 :]) for i in range(len(rest))]
-    if view.base % inner:
-        return None
-    first = view.base // inner
-    if (*view.shape,) == (*rest,) and list(view.strides) == dense:
-        return (Part((slice(None), first)),)
-    if [*view.shape[1:]] == rest and [*view.strides[1:]] == dense and view.strides[0] == inner:
-        return (Part((slice(None), slice(first, first + view.shape[0]))),)
-    return None
 
 
 def _moved(operand: Operand, moves: Moves) -> Operand:
