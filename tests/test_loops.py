@@ -20,6 +20,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.levels import levels_of
+from autobp.compiler.loops.finding import Limits
 from autobp.compiler.loops.periods import runs_of
 from autobp.compiler.loops.recurrence import recurrence_of
 from autobp.compiler.loops.tape import tape_of
@@ -31,7 +32,11 @@ from autobp.functions import exp, log, logsumexp, maximum, sigmoid, tanh
 Case = tuple[Callable[..., Any], list[Value], tuple[np.ndarray, ...]]
 
 
-def program_of(case: Case, loops: bool = True) -> ir.Program:
+#: Loops of few steps too, and those that are hardly worth it.
+ANY = Limits(8, 24, 0.6, 0, 1.5)
+
+
+def program_of(case: Case, loops: Limits | None = ANY) -> ir.Program:
     """The program of the outputs of a function; of a cost, as one output."""
     function, parameters, data = case
 

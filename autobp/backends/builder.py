@@ -109,7 +109,6 @@ class Builder:
 
     def take(self, kind: Kind, by_step: bool = False) -> int:
         """A buffer that is free; ``by_step`` is whether what belongs to a step is to lie together."""
-        by_step = by_step and kind[0]
         free = self._free.get((kind, by_step))
         if free:
             return free.pop()

@@ -75,9 +75,13 @@ def write(name: str, program: Program, schedule: steps.Schedule, module: SourceM
 
 
 def _taken_apart(work: steps.Work, suffix: str) -> list[str]:
-    """Names for the arrays of the work: an extended buffer is A without the ones and E with them."""
+    """Names for the arrays of the work: an extended buffer is A without the ones and E with them.
+
+    S are the steps of a buffer by step.
+    """
     extended = [name for i in range(len(work.extended)) for name in (f"A{i}", f"E{i}")]
     names = [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones)]
+    names += [f"S{i}" for i in range(len(work.buffers)) if i in work.by_step]
     bodies = [f"{suffix}_{i + 1}" for i in range(len(work.bodies))]
     names = [*[f"{name}{suffix}" for name in names], *[f"work{body}" for body in bodies]]
     lines = [f"{', '.join(names)}, = work{suffix}"] if names else []

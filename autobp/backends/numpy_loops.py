@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autobp.backends.loop_memory import is_number
-from autobp.backends.operands import NUMBER, Left, Number, Operand, Variable
+from autobp.backends.moves import Part
+from autobp.backends.operands import NUMBER, Buffer, Left, Moved, Number, Operand, Variable
 from autobp.backends.steps import Mean, Repeat, State
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Loop:
             self.begin(state)
         n = len(step.states)
         for operand, argument in zip(step.sequences, step.body.arguments[n:], strict=False):
-            self.take("s", self.by_step(calls.of(operand), argument))
+            self.take("s", self.steps_of(operand, argument))
         same = range(len(self.arguments), len(step.body.arguments))
         self.arguments += map(self.name, step.invariants)
         for output in step.outputs:
@@ -77,13 +78,12 @@ class _Loop:
             self.arguments.append(h)
             self.left.append(after)
         else:
-            all_states = calls.variable("H")
-            self.head.append(f"{all_states} = {self.by_step(names[0], state.memory[0])}")
-            self.head.append(f"{all_states}[{-1 if self.step.falling else 0}] = {initial}")
+            all_states = self.steps_of(state.memory[0])
+            self.head.append(f"{all_states}[{-1 if self.step.falling else 0}][...] = {initial}")
             first, second = ("[:0:-1]", "[-2::-1]") if self.step.falling else ("[:-1]", "[1:]")
-            self.take("h", f"{all_states}{first}", False)
+            self.take("h", self.own(f"{all_states}{first}"), False)
             self.left.append(calls.variable("n"))
-            self.taken[self.left[-1]] = f"{all_states}{second}"
+            self.taken[self.left[-1]] = self.own(f"{all_states}{second}")
 
     def name(self, operand: Operand) -> str:
         """A name for what is the same in every step."""
@@ -106,17 +106,34 @@ class _Loop:
         if output is None:
             return
         if is_number(output.kind):
-            self.head.append(f"{name} = {self.calls.name(output)}.reshape(-1)")
+            text = f"{self.calls.name(output)}.reshape(-1)"
+            self.left[-1] = self.calls.before_loop(text) if self.calls.suffix else name
+            if not self.calls.suffix:
+                self.head.append(f"{name} = {text}")
         else:
-            text = self.by_step(self.calls.name(output), output)
-            self.taken[name] = f"{text}[::-1]" if self.step.falling else text
+            text = self.steps_of(output)
+            self.taken[name] = self.own(f"{text}[::-1]" if self.step.falling else text)
 
-    def by_step(self, text: str, like: Variable) -> str:
-        """An array with its steps first; like what a step has of it, or like itself."""
-        if like.kind == NUMBER:
+    def own(self, text: str) -> str:
+        """What is picked of the loop's own memory: within a loop, before that."""
+        return self.calls.before_loop(text) if self.calls.suffix else text
+
+    def steps_of(self, operand: Operand, step: Variable | None = None) -> str:
+        """What gives the steps of an array; in the memory of the work they are listed.
+
+        Args:
+            step: what the body calls one of them.
+        """
+        whole, which = _some_steps(operand)
+        by_step = self.calls.schedule.work.by_step
+        if whole is not None and isinstance(whole.place, Buffer) and whole.place.number in by_step:
+            return f"S{whole.place.number}{self.calls.suffix}{which}"
+        assert step is not None
+        assert step.kind is not None
+        text = self.calls.of(operand)
+        if step.kind == NUMBER:
             return f"{text}.reshape(-1)"
-        assert like.kind is not None
-        return f"{text}.swapaxes(0, 1)" if like.kind[0] else text
+        return f"{text}.swapaxes(0, 1)" if step.kind[0] else text
 
     # --------------------------------------------------------------------------------------- the statements
 
@@ -175,6 +192,19 @@ class _Loop:
         for state, h in zip(self.step.states, self.arguments, strict=False):
             if state.is_number:
                 yield f"{self.calls.name(state.memory[0])}[...] = {h}"
+
+
+def _some_steps(operand: Operand) -> tuple[Variable | None, str]:
+    """The array of which an operand is some steps, and which of them; None where it is something else."""
+    if isinstance(operand, Variable):
+        return operand, ""
+    if isinstance(operand, Moved) and isinstance(operand.source, Variable) and len(operand.moves) == 1:
+        (move,) = operand.moves
+        if isinstance(move, Part):
+            *lead, steps = move.entries
+            if lead in ([], [slice(None)]) and isinstance(steps, slice) and steps.step is None:
+                return operand.source, f"[{steps.start}:{steps.stop}]"
+    return None, ""
 
 
 def _is_there(operand: Operand, number: int) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from autobp import ir
 from autobp.backends.builder import Builder
 from autobp.backends.elementwise import compute
-from autobp.backends.loop_memory import is_one, whole_steps
+from autobp.backends.loop_memory import is_number, is_one, whole_steps
 from autobp.backends.moves import (
     SAMPLES,
     TURNED,
@@ -333,12 +333,12 @@ def _loop(builder: Builder, array: ir.Loop) -> None:
     body = _scheduled(array.body, known)
     builder.bodies.append(body.work)
     before, after = array.body.arguments[: len(array.initial)], array.body.results
-    is_number = [x in known.numbers for x in before]
-    stacked = _stacked(array, is_number)
+    are_numbers = [x in known.numbers for x in before]
+    stacked = _stacked(array, are_numbers)
     states, left = [], []
     for i, (x, state) in enumerate(zip(array.initial, before, strict=True)):
         operand = builder.operands[x]
-        if is_number[i]:
+        if are_numbers[i]:
             states.append(State(_first(operand, x), (_memory(builder, _kind(state)),), True))
         else:
             kind = _by_step(array.steps + 1, state) if i in stacked else _kind(state)
@@ -358,7 +358,8 @@ def _loop(builder: Builder, array: ir.Loop) -> None:
     for x in after[len(before) :]:
         outputs.append(None)
         if x not in known_by:
-            outputs[-1] = known_by[x] = _memory(builder, _by_step(array.steps, x), True)
+            kind = _by_step(array.steps, x)
+            outputs[-1] = known_by[x] = _memory(builder, kind, not is_number(kind))
         left.append(known_by[x])
     sequences = tuple([builder.operands[x] for x in array.sequences])
     invariants = []
@@ -372,14 +373,14 @@ def _loop(builder: Builder, array: ir.Loop) -> None:
     builder.left_by[array] = tuple(left)
 
 
-def _stacked(loop: ir.Loop, is_number: Sequence[bool]) -> set[int]:
+def _stacked(loop: ir.Loop, are_numbers: Sequence[bool]) -> set[int]:
     """The states of which all are kept, since a step leaves them as they are before it, or after it."""
     n = len(loop.initial)
     before, after = loop.body.arguments[:n], loop.body.results
     found = set()
     for x in after[n:]:
         for states in (before, after[:n]):
-            where = [i for i, state in enumerate(states) if state is x and not is_number[i]]
+            where = [i for i, state in enumerate(states) if state is x and not are_numbers[i]]
             if where:
                 found.add(where[0])
                 break

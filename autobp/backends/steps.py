@@ -289,6 +289,9 @@ class Mean:
         return " + ".join(terms)
 
 
+_OF_A_VIEW = 128  # bytes that NumPy needs to say where one step lies
+
+
 class Work(NamedTuple):
     """The arrays that a function needs beside its arguments.
 
@@ -312,21 +315,28 @@ class Work(NamedTuple):
         kinds = (*self.buffers, *self.extended)
         numbers = sum(math.prod(shape) * (m if batched else 1) for batched, shape in kinds)
         numbers += sum(m if n is None else n for n in self.ones)
-        return 8 * numbers + sum(body.n_bytes(m) for body in self.bodies)
+        steps = sum(self.buffers[i][1][0] for i in self.by_step)
+        return 8 * numbers + _OF_A_VIEW * steps + sum(body.n_bytes(m) for body in self.bodies)
 
     def allocate(self, m: int) -> list[Any]:
-        """The arrays for m samples: buffers, extended ones without and with ones, ones, bodies' lists."""
+        """The arrays for m samples: buffers, extended ones without and with ones, ones, steps, bodies' lists.
+
+        Of the buffers by step, the steps are listed: lists are gone through faster than arrays.
+        """
         made: list[Any] = []
+        steps: list[list[Any]] = []
         for number, (batched, shape) in enumerate(self.buffers):
-            if number in self.by_step:
-                made.append(np.empty((shape[0], m, *shape[1:])).swapaxes(0, 1))
-            else:
+            if number not in self.by_step:
                 made.append(np.empty((m, *shape) if batched else shape))
+                continue
+            whole = np.empty((shape[0], m, *shape[1:]) if batched else shape)
+            made.append(whole.swapaxes(0, 1) if batched else whole)
+            steps.append(list(whole))
         for batched, shape in self.extended:
             whole = np.ones((m, *shape) if batched else shape)
             made += [whole[..., :-1], whole]
         made += [np.ones(m if n is None else n) for n in self.ones]
-        return made + [body.allocate(m) for body in self.bodies]
+        return [*made, *steps, *[body.allocate(m) for body in self.bodies]]
 
 
 @dataclass(frozen=True, eq=False)
