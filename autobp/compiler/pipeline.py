@@ -30,6 +30,9 @@ from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
 from autobp.reading.labels import array_name
 
+#: Of the loops that are found where nothing else is asked for.
+LIMITS = Limits()
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -67,7 +70,7 @@ class Compiled:
     notes: Sequence[str] = ()
 
 
-def programs_of(graph: Graph, signature: Signature, loops: Limits | None = None) -> Compiled:
+def programs_of(graph: Graph, signature: Signature, loops: Limits | None = LIMITS) -> Compiled:
     """The programs of a graph of one sample.
 
     Args:

@@ -28,8 +28,8 @@ _MOST_RUNS = 64  # looked into
 class Limits:
     """Which loops are worth being loops.
 
-    Measured on fifteen recurrences, cost and gradient, with 1 to 128 rows: from 16 steps on, where at most a
-    quarter of the statements is left, a loop runs as fast as what is written out, or up to three times as fast.
+    Measured on fifteen recurrences, cost and gradient, with 1 to 128 rows: from 16 steps on, where at most
+    a quarter of the statements is left, a loop runs as fast as what is written out or up to three times so.
     What groups worse step by step than all steps together is slower in a loop where steps are few.
 
     Attributes:
