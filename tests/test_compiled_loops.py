@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -328,3 +330,43 @@ def test_sequences_of_a_length_are_a_program_of_it() -> None:
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-12, atol=1e-15)
         (forward, backward) = loops_of(step.program)
         assert forward.steps == backward.steps == n
+
+
+# ---------------------------------------------------------------------------------------------- the document
+
+
+def test_the_document_of_loops_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "loops.md").read_text(encoding="utf-8")
+    first, printed, by_length, padded = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    space: dict[str, Any] = {}
+    exec(first, space)
+    out = capsys.readouterr().out
+    assert printed in out
+    assert "\nloop of 100 steps of " in out
+    exec(by_length, space)
+    assert loops_of(space["by_length"].program)
+    exec(padded, space)
+    assert loops_of(space["padded"].program)
+    w, u = space["w"], space["u"]
+    for p in (w, u):
+        p.grad = 0.0
+    costs = [space["last"](np.ones(n).tolist()) for n in space["lengths"]]
+    for cost in costs:
+        cost.backward()
+    assert space["cost"] == pytest.approx(np.mean([c.data for c in costs]), rel=1e-13)
+    np.testing.assert_allclose(space["gradient"], [w.grad / 3, u.grad / 3], rtol=1e-12)
+
+
+def test_a_step_that_differs_parts_a_loop() -> None:
+    w = Value(0.7)
+
+    def loss(x: Any) -> Any:
+        h = tanh(x[0])
+        for t in range(60):
+            h = autobp.sin(w * h) * x[t] if t == 30 else tanh(w * h + x[t] * h)
+        return h
+
+    case = loss, [w], (np.random.default_rng(5).standard_normal((3, 60)),)
+    step = compiled(case)
+    check(step, case)
+    assert [loop.steps for loop in loops_of(step.program) if not loop.falling] == [30, 29]
