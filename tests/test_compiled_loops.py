@@ -61,7 +61,7 @@ def check(step: Step, case: Case) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_steps_with_loops(model: Model) -> None:
-    case = model(70 if model is asian_option else 40)
+    case = model(100 if model is asian_option else 40)
     step = compiled(case)
     assert loops_of(step.program)
     check(step, case)
@@ -92,14 +92,14 @@ SAME = [rnn, lstm, gru, kalman, runge_kutta, hidden_markov, unrolled_descent, te
 
 @pytest.mark.parametrize("model", [*SAME, asian_option])
 def test_a_step_does_not_grow_with_the_steps_of_its_loops(model: Model) -> None:
-    few, many = (60, 120) if model is asian_option else (40, 80)
+    few, many = (100, 200) if model is asian_option else (40, 80)
     assert len(compiled(model(few))) == len(compiled(model(many)))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", [*SAME, asian_option])
 def test_a_step_of_400_steps_is_one_of_40(model: Model) -> None:
-    assert len(compiled(model(60))) == len(compiled(model(400)))
+    assert len(compiled(model(100))) == len(compiled(model(400)))
 
 
 def test_few_steps_are_written_out() -> None:

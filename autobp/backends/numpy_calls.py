@@ -316,6 +316,7 @@ class NumpyCalls:
         elif step.after and isinstance(step.into.place, Buffer):
             assert step.into.kind is not None
             into = f"{self.name(step.into)}.reshape(-1, {step.into.kind[1][-1]})"
+            into = self.before_loop(into) if self.stays(step.into.place) else into
             self.lines.append(f"np.matmul({left}, {right}, {into})")
         else:
             text = self.module.moved(f"({left} @ {right})", step.after) if step.after else f"{left} @ {right}"

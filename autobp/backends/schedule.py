@@ -175,13 +175,15 @@ def _product(builder: Builder, array: ir.MatMul | ir.Product) -> None:
         return
     found = factors(array)
     if array in builder.plan.by_step:
-        by_step = Moved(builder.operands[found.left], (Swap(0, 1),))
+        left = Moved(builder.operands[found.left], (Swap(0, 1),))
         right = _moved(builder.operands[found.right], found.right_moves)
-        builder.steps.append(MatrixProduct(by_step, right, builder.destination(array), by_step=True))
+        builder.steps.append(MatrixProduct(left, right, builder.destination(array), by_step=True))
         return
-    turned: Moves = (Swap(0, 1),) if _sums_over_steps(builder, array) else ()
-    left = _moved(builder.operands[found.left], (*turned, *found.left_moves))
-    right = _moved(builder.operands[found.right], (*turned, *found.right_moves))
+    by_step = _over_steps(builder, array)
+    delta, other = by_step or (found.left, found.right)
+    turned: Moves = (Swap(0, 1),) if by_step else ()
+    left = _moved(builder.operands[delta], (*turned, *found.left_moves))
+    right = _moved(builder.operands[other], (*turned, *found.right_moves))
     reshaped = bool(found.after) and isinstance(found.after[0], Sizes)
     through = not found.after or (reshaped and not builder.placed(array))
     if found.matrices and through:
@@ -198,14 +200,23 @@ def _product(builder: Builder, array: ir.MatMul | ir.Product) -> None:
         builder.steps.append(OuterProduct(left, right, into))
 
 
-def _sums_over_steps(builder: Builder, array: ir.MatMul | ir.Product) -> bool:
-    """Whether a product sums over samples and steps of what lies by step, and need not copy it to do so."""
+def _over_steps(builder: Builder, array: ir.MatMul | ir.Product) -> tuple[ir.Array, ir.Array] | None:
+    """Delta and the other factor, where their product sums over samples and steps of what lies by step.
+
+    The sum has any order, and in this one nothing is copied.
+    """
     if not isinstance(array, ir.Product) or array.spec != "columns" or array.batched:
-        return False
-    delta, other = array.delta, array.other
-    if len(array.shape) != 2 or not delta.batched or not other.batched or len(delta.shape) != 2:
-        return False
-    return any(builder.plan.root[x] in builder.plan.by_step for x in (delta, other))
+        return None
+    pair = [x.source if isinstance(x, ir.Reshape) else x for x in (array.delta, array.other)]
+    if any(x.shape[-1] != y.shape[-1] for x, y in zip(pair, (array.delta, array.other), strict=True)):
+        pair = [array.delta, array.other]
+    delta, other = pair
+    if not (delta.batched and other.batched) or delta.shape[:-1] != other.shape[:-1]:
+        return None
+    if len(array.shape) != 2 or len(delta.shape) < 2:
+        return None
+    near = any(builder.plan.root[x] in builder.plan.by_step for x in pair)
+    return (delta, other) if near else None
 
 
 def _without_gaps(builder: Builder, array: ir.Array) -> bool:
@@ -231,7 +242,16 @@ def _is_dense(region: Region) -> bool:
 def _sum_to(builder: Builder, array: ir.SumTo) -> None:
     source, found = array.source, summing(array)
     operand = builder.operands[source]
-    if found.keep or found.after:
+    lies_by_step = builder.plan.root[source] in builder.plan.by_step
+    if lies_by_step and len(source.shape) == 2 and found == ((0, 1), False, ()):
+        # of each step the samples first, by a product: in rows as short as a step's a reduction is slow
+        builder.vector_of_ones(None)
+        steps = builder.take((False, source.shape))
+        sums = builder.value((False, source.shape), Buffer(steps))
+        builder.steps.append(MatrixProduct(Ones(None), Moved(operand, (Swap(0, 1),)), sums))
+        builder.steps.append(AddUp(sums, (0,), builder.destination(array)))
+        builder.give_back(steps)
+    elif found.keep or found.after:
         into = builder.destination(array) if builder.placed(array) else builder.new(_kind(array), array)
         builder.operands[array] = into
         builder.steps.append(Collapse("add", operand, found.axes, into, found.keep, found.after))

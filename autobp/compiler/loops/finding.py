@@ -29,7 +29,7 @@ class Limits:
     """Which loops are worth being loops.
 
     Measured on fifteen recurrences, cost and gradient, with 1 to 128 rows: from 16 steps on, where at most
-    a quarter of the statements is left, a loop runs as fast as what is written out or up to three times so.
+    18 % of the statements are left, a loop runs as fast as what is written out or up to three times so.
     What groups worse step by step than all steps together is slower in a loop where steps are few.
 
     Attributes:
@@ -42,9 +42,9 @@ class Limits:
 
     steps: int = 16
     saved: int = 24
-    share: float = 0.25
+    share: float = 0.18
     many: int = 500
-    slower: float = 1.5
+    slower: float = 1.6
 
 
 class Found(NamedTuple):
