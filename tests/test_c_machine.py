@@ -512,10 +512,12 @@ def test_a_program_that_is_too_long_for_a_compiler() -> None:
     w = [Value(0.1 * i) for i in range(7)]
 
     def loss(x: Any) -> Any:
-        for i in range(600):
-            x = (x * w[i % 7]).tanh() if i % 3 else (x + w[i % 5]).sin()
+        for i, kind in zip(chosen, kinds, strict=True):  # with no period, which would make it a loop
+            x = (x * w[i]).tanh() if kind else (x + w[i]).sin()
         return x
 
+    rng = np.random.default_rng(0)
+    chosen, kinds = rng.integers(7, size=600).tolist(), rng.integers(2, size=600).tolist()
     step = autobp.compile(loss, w, example=[1.0], backend="auto")
     assert "lines of C, and compilers are given up to 4,000" in step.backend
     assert step(step.theta, [0.5])[0] == autobp.compile(loss, w)(step.theta, [0.5])[0]

@@ -597,15 +597,49 @@ def test_loops_broken_by_hand():
         steps[i] = replace(loop, **changes)
         return replace(made, steps=tuple(steps))
 
-    refused(broken(final=loop.final[::-1]), "lies elsewhere")
+    (h, g), (square,) = loop.states, loop.outputs
+    assert len(h.memory) == len(g.memory) == 2
+    refused(broken(states=(h, replace(g, memory=g.memory[:1]))), "state 2 has not the memory")
+    refused(broken(states=(h, replace(g, is_number=True))), "state 2 has not the memory")
+    refused(broken(states=(h, replace(g, memory=h.memory))), "share memory")
     refused(broken(invariants=()), "other arguments or results")
-    refused(broken(sequences=(loop.initial[0],)), "is read while its memory")
-    shared = replace(loop.outputs[0], place=loop.final[0].place)
+    refused(broken(sequences=(h.memory[0],)), "read before it is made")
+    shared = replace(square, place=h.memory[0].place)
     refused(broken(outputs=(shared,)), "share memory")
-    # the old h, as it is, would be the new one by the time that it becomes g
-    alias = tuple([x.source if isinstance(x, Copied) else x for x in loop.body.results])
-    assert alias != loop.body.results
-    refused(broken(body=replace(loop.body, results=alias)), "memory of an argument")
+    refused(broken(outputs=(None,)), "output 1 has no memory")
+    # a step must not write where it reads the state before it, or what the next result is to be
+    after = replace(loop.body.steps[0].into, place=loop.body.arguments[0].place)
+    steps = (replace(loop.body.steps[0], into=after), *loop.body.steps[1:])
+    refused(broken(body=replace(loop.body, steps=steps)), "never written to")
+    results = (loop.body.results[-1], *loop.body.results[1:])
+    refused(broken(body=replace(loop.body, results=results)), "lies in the memory of result 3")
+
+
+def test_what_lies_by_step_is_read_and_written_without_a_copy():
+    """The steps of sequences and outputs are matrices without gaps, and one product sums over all of them."""
+    theta, x = Theta(4), Input(0, (6,))
+    W = View(theta, 0, (2, 2), (2, 1))
+    h, z_t, w = Local((2,), True), Local((2,), True), Local((2, 2), False)
+    after = Map((Sum((MatMul(h, w), z_t), (2,), (1.0, 1.0)),), (2,), TABLE["tanh"])
+    zero = Fill(Constant(np.array([0.0])), (2,), True)
+    z = MatMul(Reshape(x, (3, 2)), W)
+    loop = Loop(3, Program((h, z_t, w), (after, h), {}), (zero,), (z,), (W,))
+    before = Result(loop, 1)
+    both = Product(Map((before, z), (3, 2), TABLE["multiply"]), before, "columns", (2, 2), False)
+    cost = Total((Term(1.0, 0, Result(loop, 0)), Term(1.0, 0, both)))
+    program = Program((theta, x), (cost,), {x: "x"})
+    made = schedule(program)
+    run(program, np.array([0.5, -1.0, 0.25, 0.75]), np.linspace(-1, 1, 12).reshape(2, 6))
+    repeat = next(x for x in made.steps if isinstance(x, Repeat))
+    (state,) = repeat.states
+    assert repeat.outputs == (None,)  # the states before the steps are all states but the last
+    assert state.memory[0].kind == (True, (4, 2))
+    assert state.memory[0].place.number in made.work.by_step
+    made_work = made.work.allocate(5)
+    for number in made.work.by_step:
+        assert made_work[number].swapaxes(0, 1).flags.c_contiguous
+    assert isinstance(repeat.sequences[0], Variable)
+    assert repeat.sequences[0].place.number in made.work.by_step
 
 
 # -------------------------------------------------------------------------------------------- completeness

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from test_loops import MODELS, Case, as_values, loops_of, recurrences, rnn, size_of
+from test_loops import ANY, MODELS, Case, as_values, loops_of, recurrences, rnn, size_of
 
 import autobp
 from autobp import Value, ir
@@ -20,6 +20,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.compiler import executable
 from autobp.compiler.differentiate import differentiate
+from autobp.compiler.loops.finding import Limits
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
 from autobp.compiler.substituting import substituted
@@ -35,7 +36,7 @@ def total(x: Any) -> Any:
     return x
 
 
-def program_of(case: Case, loops: bool = True) -> ir.Program:
+def program_of(case: Case, loops: Limits | None = ANY) -> ir.Program:
     """The program of cost and gradient of a function; of outputs, of their sum."""
     function, parameters, data = case
     graph, shape = record_function(lambda *x: total(function(*x)), parameters, [x[0] for x in data])
@@ -326,7 +327,7 @@ def test_names_of_the_way_back_are_no_ones_else(names: list[str]) -> None:
     graph, shape = record_function(function, parameters, [x[0] for x in data])
     labels = [["dh", "dh1", "h", ""][i % 4] for i in range(len(parameters))]
     signature = Signature(labels, names, [x.shape[1:] for x in data], shape)
-    program = programs_of(graph, signature, True).programs["cost_and_gradient"]
+    program = programs_of(graph, signature, ANY).programs["cost_and_gradient"]
     _, gradient = computed(program, np.array([p.data for p in parameters]), data)
     np.testing.assert_allclose(gradient, eager((function, parameters, data))[1], rtol=0, atol=1e-13)
     assert [program.names[x] for x in program.inputs] == names
@@ -425,10 +426,25 @@ def test_the_gradient_of_a_recurrent_network_is_that_of_pytorch() -> None:
 def test_the_memory_that_is_told_is_what_is_allocated() -> None:
     work = schedule(program_of(rnn(30))).work
 
-    def size(x: Any) -> int:
-        return sum(map(size, x)) if isinstance(x, list) else int(x.nbytes)
+    memory: dict[int, int] = {}
+    views = 0
 
-    assert work.n_bytes(7) == size(work.allocate(7))
+    def see(x: Any) -> None:
+        nonlocal views
+        if isinstance(x, list):
+            for y in x:
+                see(y)
+            return
+        views += x.base is not None
+        while x.base is not None:
+            x = x.base
+        memory[id(x)] = x.nbytes
+
+    allocated = work.allocate(7)
+    see(allocated)
+    views -= len(work.by_step)  # each is seen with its samples first too
+    assert views >= 2 * 30
+    assert work.n_bytes(7) == sum(memory.values()) + 128 * views
     assert work.n_bytes(8) - work.n_bytes(7) > 8 * 30 * 5  # the states of all steps
 
 

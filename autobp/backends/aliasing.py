@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from autobp.backends.operands import (
+    NUMBER,
     AsFloat,
     Buffer,
     Copied,
@@ -20,6 +21,7 @@ from autobp.backends.operands import (
     Fixed,
     Given,
     Kind,
+    Left,
     New,
     Number,
     Ones,
@@ -45,6 +47,7 @@ from autobp.backends.steps import (
     Repeat,
     Schedule,
     Start,
+    State,
     operands_of,
 )
 
@@ -60,8 +63,8 @@ def verify(schedule: Schedule, states: int | None = None) -> None:
     """Check a schedule and the bodies of its loops. Raises WrongSchedule at the first step that is wrong.
 
     Args:
-        states: for the body of a loop, how many of its results are the next states. Its results are copied
-            before it is run again, and the others before the states are written over.
+        states: for the body of a loop, how many of its results are the next states. Its results are in
+            memory of the loop or copied there, where no step reads, before it is run again.
     """
     _Check(schedule, states).run()
 
@@ -104,10 +107,17 @@ class _Check:
                     self.seen_through[step.into.number] = roots(step.source)
         self.step = None
         for number, result in enumerate(self.schedule.results):
-            if self.states is None or number < self.states or isinstance(result, Mean):
+            if self.states is None or isinstance(result, Mean):
                 self.result(result)
-            else:
-                self.read(result)
+                continue
+            self.read(result)
+            if isinstance(result, Variable) and isinstance(result.place, Left):
+                self.left_at(number, result.place)
+
+    def left_at(self, number: int, place: Left) -> None:
+        """A result lies where the loop wants it, or is copied from an earlier one."""
+        if place.number > number:
+            raise self.wrong(f"result {number + 1} lies in the memory of result {place.number + 1}")
 
     def wrong(self, why: str) -> WrongSchedule:
         """The error at this step."""
@@ -279,24 +289,48 @@ class _Check:
     # ---------------------------------------------------------------------------------------------- loops
 
     def repeat(self, step: Repeat) -> None:
-        """A loop's body reads its states and arguments, and its results are copied to states and outputs."""
-        n = len(step.initial)
-        verify(step.body, states=n)
-        given = (*step.initial, *step.sequences, *step.invariants)
-        if len(step.body.arguments) != len(given) or len(step.body.results) != n + len(step.outputs):
+        """A loop's body reads its states and arguments, and writes to what is no step's to read."""
+        n, body = len(step.states), step.body
+        if len(body.arguments) != len(operands_of(step)) or len(body.results) != n + len(step.outputs):
             raise self.wrong("the body has other arguments or results than its loop gives and takes")
-        for before, after in zip(step.initial, step.final, strict=True):
-            if before.place != after.place or before.kind != after.kind:
-                raise self.wrong(f"the state {before} does not become {after}: it lies elsewhere")
-        places = [x.place for x in (*step.final, *step.outputs)]
+        verify(body, states=n)
+        for number, (state, argument) in enumerate(zip(step.states, body.arguments, strict=False)):
+            self.state(step, number, state, argument)
+        for number, output in enumerate(step.outputs, start=n):
+            if output is None and body.results[number] not in self.known(step):
+                raise self.wrong(f"output {number - n + 1} has no memory, and is known from no other")
+        places = [x.place for x in step.memory]
         if len(set(places)) < len(places):
-            raise self.wrong("two states or outputs of a loop share memory")
+            raise self.wrong("states or outputs of a loop share memory")
         for place in places:
-            for operand in (*step.sequences, *step.invariants):
+            for operand in operands_of(step):
                 self.apart(operand, place)
-        for value in (*step.final, *step.outputs):
+        for value in step.memory:
             self.make(value)
             self.lies_in[value.place] = value
+
+    def state(self, step: Repeat, number: int, state: State, argument: Variable) -> None:
+        """A state has the memory that it needs: for its number, for two of it, or for all of it."""
+        kinds = [x.kind for x in state.memory]
+        if state.is_number:
+            fits = argument.kind == NUMBER and len(kinds) == 1 and kinds[0] in (NUMBER, (False, (1,)))
+        elif len(kinds) == 1:
+            assert argument.kind is not None
+            batched, shape = argument.kind
+            fits = kinds[0] == (batched, (step.steps + 1, *shape))
+        else:
+            fits = kinds == [argument.kind] * 2
+        if not fits:
+            raise self.wrong(f"state {number + 1} has not the memory that it needs")
+
+    def known(self, step: Repeat) -> list[Operand | Mean]:
+        """The results of a body that are found in the memory of states and of outputs."""
+        n, body = len(step.states), step.body
+        found: list[Operand | Mean] = []
+        for number, state in enumerate(step.states):
+            if len(state.memory) == 1 and not state.is_number:
+                found += [body.arguments[number], body.results[number]]
+        return found + [body.results[n + i] for i, x in enumerate(step.outputs) if x is not None]
 
     # -------------------------------------------------------------------------------------------- results
 
@@ -315,7 +349,7 @@ class _Check:
             place = _memory(value.place)[0]
             if isinstance(place, Given):
                 raise self.wrong(f"the result {result} lies in the memory of an argument")
-            if isinstance(place, Buffer | Extended) and self.states is None:
+            if isinstance(place, Buffer | Extended):
                 raise self.wrong(
                     f"the result {result} lies in {shown_place(place)}, where the next is written"
                 )

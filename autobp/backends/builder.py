@@ -14,6 +14,7 @@ from autobp.backends.operands import (
     Filled,
     Fixed,
     Kind,
+    Left,
     Made,
     Moved,
     New,
@@ -39,7 +40,7 @@ class Builder:
         index: the position of the array that is being computed.
         constants, ones: those needed so far.
         is_body: whether the program is the body of a loop.
-        left_by: the states and outputs that loops have left.
+        left_by: how the states and outputs are read that loops have left.
         bodies: the work of the bodies of loops.
     """
 
@@ -49,14 +50,15 @@ class Builder:
         self.operands: dict[ir.Array, Operand] = {}
         self.index = 0
         self.is_body = any(isinstance(x, ir.Local) for x in program.arguments)
-        self.left_by: dict[ir.Loop, tuple[Variable, ...]] = {}
+        self.left_by: dict[ir.Loop, tuple[Operand, ...]] = {}
         self.constants: list[ir.Floats | ir.Indices] = []
         self.ones: list[int | None] = []
         self.bodies: list[Work] = []
         self._n_values = 0
         self._n_fixed = 0
         self._buffers: list[Kind] = []
-        self._free: dict[Kind, list[int]] = {}
+        self._by_step: set[int] = set()
+        self._free: dict[tuple[Kind, bool], list[int]] = {}
         self._buffer_of: dict[ir.Array, int] = {}
         self._array_in: dict[int, ir.Array] = {}  # whose numbers a buffer was last given for
         self._started: dict[ir.Array, Variable] = {}
@@ -105,17 +107,25 @@ class Builder:
 
     # ------------------------------------------------------------------------------------------- buffers
 
-    def take(self, kind: Kind) -> int:
-        """A buffer that is free."""
-        free = self._free.get(kind)
+    def take(self, kind: Kind, by_step: bool = False) -> int:
+        """A buffer that is free; ``by_step`` is whether what belongs to a step is to lie together."""
+        free = self._free.get((kind, by_step))
         if free:
             return free.pop()
         self._buffers.append(kind)
-        return len(self._buffers) - 1
+        number = len(self._buffers) - 1
+        if by_step:
+            self._by_step.add(number)
+        return number
+
+    def lies_by_step(self, buffer: int) -> bool:
+        """Whether in a buffer what belongs to a step lies together."""
+        return buffer in self._by_step
 
     def give_back(self, buffer: int) -> None:
         """Let a buffer be taken again."""
-        self._free.setdefault(self._buffers[buffer], []).append(buffer)
+        kind = self._buffers[buffer], buffer in self._by_step
+        self._free.setdefault(kind, []).append(buffer)
 
     def own(self, array: ir.Array, buffer: int) -> None:
         """Note whose numbers a buffer holds."""
@@ -143,13 +153,14 @@ class Builder:
 
     def work(self) -> Work:
         """What is needed beside the arguments."""
-        return Work(tuple(self._buffers), tuple(self._extended), tuple(self.ones), tuple(self.bodies))
+        buffers, by_step = tuple(self._buffers), frozenset(self._by_step)
+        return Work(buffers, tuple(self._extended), tuple(self.ones), tuple(self.bodies), by_step)
 
     # -------------------------------------------------------------------------------------- destinations
 
     def placed(self, array: ir.Array) -> bool:
         """Whether an array has a place of its own to be written to."""
-        return array in self.plan.direct or array in self.plan.extended
+        return array in self.plan.direct or array in self.plan.extended or array in self.plan.left
 
     def destination(self, array: ir.Array) -> Variable:
         """Where an array is to be written: a value in its place of an assembly, or in a buffer."""
@@ -164,8 +175,10 @@ class Builder:
                 region = self.plan.joint[array].both
                 kind = False, region.shape
             value = self.value(kind, Part(self.start(assembly), region), array)
+        elif array in self.plan.left:
+            value = self.value(kind, Left(self.plan.left[array]), array)
         else:
-            buffer = self.take(kind)
+            buffer = self.take(kind, array in self.plan.by_step)
             self.own(array, buffer)
             value = self.value(kind, Buffer(buffer), array)
         self.operands[array] = value
@@ -176,7 +189,9 @@ class Builder:
         if assembly not in self._started:
             place: Place = Made()
             kind = assembly.batched, assembly.shape
-            if self.is_body or assembly not in self.program.results:
+            if assembly in self.plan.left:
+                place = Left(self.plan.left[assembly])
+            elif self.is_body or assembly not in self.program.results:
                 buffer = self.take(kind)
                 self.own(assembly, buffer)
                 place = Buffer(buffer)

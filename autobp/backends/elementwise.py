@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from autobp.backends.builder import Builder
+from autobp.backends.moves import Part
 from autobp.backends.operands import (
+    NUMBER,
     AsFloat,
     Buffer,
     Copied,
     Filled,
     Kind,
+    Moved,
+    New,
     Number,
     Operand,
     Samples,
@@ -94,6 +98,12 @@ class _Steps:
         """An operand of the array."""
         if isinstance(x, Constant) and x.size == 1:
             return _Held(Number(float(x.values.flat[0])), None, None, times)
+        numbers = self.builder.plan.numbers
+        if x in numbers:
+            return _Held(self.builder.operands[x], NUMBER, None, times)
+        if self.array in numbers:
+            first = Moved(self.builder.operands[x], (Part((0,) * len(x.shape)),)) if x.shape else None
+            return _Held(first or self.builder.operands[x], NUMBER, None, times)
         buffer = self.builder.dying(x, self.array.operands)
         return _Held(self.builder.operands[x], (x.batched, x.shape), buffer, times)
 
@@ -104,15 +114,18 @@ class _Steps:
             made.left = self.counts[id(node)]
             self.held[id(node)] = made
         builder, array, result = self.builder, self.array, self.held[id(self.expression)]
+        kind = NUMBER if array in builder.plan.numbers else (array.batched, array.shape)
         if result.boolean:
             result = result.as_float()
-        if result.kind is None and array.shape:  # of numbers only
+        if result.kind is None and array.shape and array not in builder.plan.numbers:
             result = _Held(Filled(result.operand, (array.batched, array.shape)), None)
         if builder.placed(array):
             if result.operand is not builder.operands.get(array):
                 assign(builder, array, result.operand)
         elif result.buffer is not None:
             builder.own(array, result.buffer)
+            builder.operands[array] = result.operand
+        elif isinstance(result.operand, Variable) and result.operand.place == New() and result.kind == kind:
             builder.operands[array] = result.operand
         else:
             assign(builder, array, result.operand)
@@ -158,9 +171,10 @@ class _Steps:
         assert kind is not None
         if final and builder.placed(array) and (array.batched, array.shape) == kind:
             return _Held(builder.destination(array), kind)
-        reused = next((x for x in used if x.buffer is not None and x.kind == kind and x.left == 0), None)
+        by_step = array in builder.plan.by_step and kind == (array.batched, array.shape)
+        reused = next((x for x in used if x.left == 0 and self.fits(x, kind, by_step)), None)
         if reused is None:
-            buffer = builder.take(kind)
+            buffer = builder.take(kind, by_step)
         else:
             assert reused.buffer is not None
             buffer, reused.buffer = reused.buffer, None
@@ -168,6 +182,12 @@ class _Steps:
                 self.borrowed.remove(buffer)
                 builder.disown(buffer)
         return _Held(builder.value(kind, Buffer(buffer), stands_for), kind, buffer)
+
+    def fits(self, held: _Held, kind: Kind, by_step: bool) -> bool:
+        """Whether a value's buffer has room for another, laid out like it."""
+        if held.buffer is None or held.kind != kind:
+            return False
+        return self.builder.lies_by_step(held.buffer) == by_step
 
     def argument(self, x: Any) -> _Held:
         """What an operation is applied to."""

@@ -7,11 +7,12 @@ makes. Each kind of step has a method, and each kind of operand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, ClassVar
 
-from autobp.backends import steps
-from autobp.backends.moves import Sizes, sizes_of, view_moves
+from autobp.backends import moves, steps
+from autobp.backends.moves import Move, Sizes, sizes_of, view_moves
+from autobp.backends.numpy_loops import loop_lines
 from autobp.backends.operands import (
     AsFloat,
     Broadcast,
@@ -20,7 +21,8 @@ from autobp.backends.operands import (
     Extended,
     Filled,
     Fixed,
-    Kind,
+    Given,
+    Left,
     Made,
     Moved,
     New,
@@ -28,11 +30,13 @@ from autobp.backends.operands import (
     Ones,
     Operand,
     Part,
+    Place,
     Region,
     Samples,
     Scalar,
     Variable,
     WithOnes,
+    roots,
 )
 from autobp.backends.source_module import SourceModule, as_tuple, function, number
 from autobp.ir import Program
@@ -60,18 +64,30 @@ def write(name: str, program: Program, schedule: steps.Schedule, module: SourceM
     What it needs beside NumPy, the module's helpers and constants are, is added to the module.
     """
     inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
-    writer = NumpyCalls(name, module, schedule, ["theta", *[text for text, _ in inputs]])
-    writer.samples = ["m"] if inputs else []
+    writer = NumpyCalls(module, schedule, ["theta", *[text for text, _ in inputs]])
     head = [f"m = len({text})" for text, _ in inputs[:1]]
     head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
-    return writer.function(docstring, [*writer.arguments, "work"], head)
+    for step in schedule.steps:
+        writer.write(step)
+    result = ", ".join(map(writer.result, schedule.results))
+    lines = [*_taken_apart(schedule.work, ""), *head, *writer.lines]
+    return function(name, ", ".join([*writer.arguments, "work"]), docstring, lines, result)
 
 
-def names_of(work: steps.Work) -> list[str]:
-    """What the arrays are called: an extended buffer is A without the ones and E with them."""
+def _taken_apart(work: steps.Work, suffix: str) -> list[str]:
+    """Names for the arrays of the work: an extended buffer is A without the ones and E with them.
+
+    S are the steps of a buffer by step.
+    """
     extended = [name for i in range(len(work.extended)) for name in (f"A{i}", f"E{i}")]
-    bodies = [f"work{i + 1}" for i in range(len(work.bodies))]
-    return [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones), *bodies]
+    names = [*[f"B{i}" for i in range(len(work.buffers))], *extended, *map(_name_of_ones, work.ones)]
+    names += [f"S{i}" for i in range(len(work.buffers)) if i in work.by_step]
+    bodies = [f"{suffix}_{i + 1}" for i in range(len(work.bodies))]
+    names = [*[f"{name}{suffix}" for name in names], *[f"work{body}" for body in bodies]]
+    lines = [f"{', '.join(names)}, = work{suffix}"] if names else []
+    for body, name in zip(work.bodies, bodies, strict=True):
+        lines += _taken_apart(body, name)
+    return lines
 
 
 def _name_of_ones(n: int | None) -> str:
@@ -82,35 +98,39 @@ class NumpyCalls:
     """Writes steps as statements.
 
     Attributes:
-        arguments: the names of the function's arguments.
+        arguments: what the schedule's arguments are called.
         lines: the statements so far.
-        bodies: the functions that its loops call.
+        suffix: of the names of the work, which is that of one body of a loop among several.
+        same: the numbers of the arguments that every step of a loop reads as they are.
+        before: what is picked before the loop, as a text, and what it is called then.
     """
 
     def __init__(
-        self, function_name: str, module: SourceModule, schedule: steps.Schedule, arguments: Sequence[str]
+        self,
+        module: SourceModule,
+        schedule: steps.Schedule,
+        arguments: Sequence[str],
+        suffix: str = "",
+        same: Container[int] = (),
     ) -> None:
-        self.function_name = function_name
         self.module = module
         self.schedule = schedule
         self.arguments = list(arguments)
         self.lines: list[str] = []
-        self.bodies: list[str] = []
-        self.samples: list[str] = []  # the name of their number, where there are any
+        self.suffix, self.same = suffix, same
+        self.before: dict[str, str] = {}
         self.constants = [module.constant(x, "C" if x.dtype.kind == "f" else "I") for x in schedule.constants]
+        self.numbers: dict[str, int] = {}  # of names, how many there are that begin so
+        self.left: list[str] = []  # what the memory is called for what a body leaves, by number
         self._names: dict[int, str] = {}  # the variables of values, by number
-        self._n_variables = 0
+        self._n_bodies = 0
 
-    def function(self, docstring: str, arguments: Sequence[str], head: Sequence[str]) -> str:
-        """The whole function, after the bodies of its loops."""
-        names = names_of(self.schedule.work)
-        work = [f"{', '.join(names)}, = work"] if names else []
-        for step in self.schedule.steps:
-            self.write(step)
-        result = ", ".join(map(self.result, self.schedule.results))
-        lines = [*work, *head, *self.lines]
-        text = function(self.function_name, ", ".join(arguments), docstring, lines, result)
-        return "\n\n".join([*self.bodies, text])
+    def body(self, schedule: steps.Schedule, arguments: Sequence[str], same: Container[int]) -> NumpyCalls:
+        """A writer for the next loop's body, whose names are others."""
+        self._n_bodies += 1
+        made = NumpyCalls(self.module, schedule, arguments, f"{self.suffix}_{self._n_bodies}", same)
+        made.numbers = self.numbers
+        return made
 
     def write(self, step: steps.Instruction) -> None:
         """Write a step."""
@@ -118,10 +138,10 @@ class NumpyCalls:
 
     # --------------------------------------------------------------------------------------------- values
 
-    def variable(self) -> str:
+    def variable(self, prefix: str = "v") -> str:
         """A name that is not taken."""
-        self._n_variables += 1
-        return f"v{self._n_variables}"
+        number = self.numbers[prefix] = self.numbers.get(prefix, 0) + 1
+        return f"{prefix}{number}"
 
     def name(self, value: Variable) -> str:
         """What a value is called that is there already."""
@@ -129,13 +149,15 @@ class NumpyCalls:
         if value.number in self._names:
             return self._names[value.number]
         if isinstance(place, Buffer):
-            return f"B{place.number}"
+            return f"B{place.number}{self.suffix}"
         if isinstance(place, Extended):
-            return f"A{place.number}"
+            return f"A{place.number}{self.suffix}"
         if isinstance(place, Fixed):
             return self.constants[place.number]
         if isinstance(place, Made):
             return "gradient"
+        if isinstance(place, Left):
+            return self.left[place.number]
         if isinstance(place, Part | New):
             raise AssertionError(f"{value} is read before it is made")
         return self.arguments[place.number]
@@ -147,18 +169,40 @@ class NumpyCalls:
             return self.name(value)
         text = self.part(place.whole, place.region)
         if text != self.name(place.whole):
-            variable = self.variable()
-            self.lines.append(f"{variable} = {text}")
-            text = variable
+            text = self.named(text, place.whole)
         self._names[value.number] = text
         return text
+
+    def named(self, text: str, whole: Variable) -> str:
+        """A name for a part of what is in memory."""
+        if self.stays(whole.place):
+            return self.before_loop(text)
+        variable = self.variable()
+        self.lines.append(f"{variable} = {text}")
+        return variable
+
+    def stays(self, *places: Place) -> bool:
+        """Whether memory is the same in all steps of a loop and has no gaps: any part of it is a view."""
+        by_step = self.schedule.work.by_step
+        lasting = [
+            (isinstance(x, Given) and x.number in self.same)
+            or (isinstance(x, Buffer) and x.number not in by_step)
+            for x in places
+        ]
+        return bool(self.suffix) and all(lasting)
+
+    def before_loop(self, text: str) -> str:
+        """A name for what is picked before the loop."""
+        if text not in self.before:
+            self.before[text] = self.variable("c")
+        return self.before[text]
 
     def flat(self, value: Variable) -> str:
         """A value with one axis for each sample."""
         assert value.kind is not None
         batched, shape = value.kind
-        moves = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
-        return self.module.moved(self.name(value), moves)
+        how = () if len(shape) == 1 else (Sizes(sizes_of((-1,), batched)),)
+        return self.module.moved(self.name(value), how)
 
     def part(self, whole: Variable, region: Region | None) -> str:
         """A part of an assembly."""
@@ -166,8 +210,8 @@ class NumpyCalls:
         if region is None:
             return self.name(whole)
         batched, shape = whole.kind
-        moves = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
-        return self.module.moved(self.flat(whole), moves)
+        how = view_moves(math.prod(shape), region.base, region.shape, region.strides, batched)
+        return self.module.moved(self.flat(whole), how)
 
     def assign(self, value: Variable, text: str) -> None:
         """Set a value to an expression: a new variable, or numbers copied into memory."""
@@ -202,14 +246,16 @@ class NumpyCalls:
         return f"np.full({as_tuple(sizes_of(shape, batched))}, {self.of(operand.source)})"
 
     def _ones(self, operand: Ones) -> str:
-        return _name_of_ones(operand.n)
+        return f"{_name_of_ones(operand.n)}{self.suffix}"
 
     def _with_ones(self, operand: WithOnes) -> str:
         assert isinstance(operand.source.place, Extended)
-        return f"E{operand.source.place.number}"
+        return f"E{operand.source.place.number}{self.suffix}"
 
     def _moved(self, operand: Moved) -> str:
-        return self.module.moved(self.of(operand.source), operand.moves)
+        text = self.module.moved(self.of(operand.source), operand.moves)
+        is_view = all(map(_is_view, operand.moves)) and self.stays(*[x.place for x in roots(operand)])
+        return self.before_loop(text) if is_view else text
 
     def _broadcast(self, operand: Broadcast) -> str:
         return f"np.broadcast_to({self.of(operand.source)}, {as_tuple(operand.sizes)})"
@@ -230,6 +276,8 @@ class NumpyCalls:
             return f"{texts[0]} {COMPARISONS[name]} {texts[1]}"
         if name in _BETWEEN:
             return _BETWEEN[name].join(texts)
+        if name == "neg":
+            return f"-{texts[0]}"
         if name == "where":
             boolean = isinstance(operands[0], Variable) and operands[0].boolean
             return f"np.where({texts[0] if boolean else f'{texts[0]} != 0.0'}, {texts[1]}, {texts[2]})"
@@ -259,13 +307,16 @@ class NumpyCalls:
 
     def matrix_product(self, step: steps.MatrixProduct) -> None:
         left, right = self.of(step.left), self.of(step.right)
-        if not step.after and not isinstance(step.into.place, New):
+        if step.by_step:
+            self.lines.append(f"np.matmul({left}, {right}, {self.destination(step.into)}.swapaxes(0, 1))")
+        elif not step.after and not isinstance(step.into.place, New):
             # dot is called faster; what has gaps it would copy, where matmul need not
             called = "dot" if step.dense else "matmul"
             self.lines.append(f"np.{called}({left}, {right}, {self.destination(step.into)})")
         elif step.after and isinstance(step.into.place, Buffer):
             assert step.into.kind is not None
             into = f"{self.name(step.into)}.reshape(-1, {step.into.kind[1][-1]})"
+            into = self.before_loop(into) if self.stays(step.into.place) else into
             self.lines.append(f"np.matmul({left}, {right}, {into})")
         else:
             text = self.module.moved(f"({left} @ {right})", step.after) if step.after else f"{left} @ {right}"
@@ -333,47 +384,14 @@ class NumpyCalls:
             self.lines.append(f"{text} = {value}")
             return
         if step.where is not None:  # into a name first: an indexed += would look the part up twice
-            name = self.variable()
-            self.lines.append(f"{name} = {text}")
+            name = self.named(text, step.into)
         self.lines.append(f"np.add({name}, {value}, {name})")
 
     # ----------------------------------------------------------------------------------------------- loops
 
     def repeat(self, step: steps.Repeat) -> None:
-        """A loop: its body is a function of its own, whose results are copied to where they belong."""
-        name = f"{self.function_name}_body{len(self.bodies) + 1}"
-        arguments = [f"x{i + 1}" for i in range(len(step.body.arguments))]
-        body = NumpyCalls(name, self.module, step.body, arguments)
-        work = f"work{len(self.bodies) + 1}"
-        m = body.samples = self.samples
-        docstring = "One step: the next states, and the outputs of the step."
-        self.bodies.append(body.function(docstring, [*arguments, *m, "work"], []))
-        n = len(step.initial)
-        kinds = [x.kind for x in step.body.arguments[n:]]
-        sequences = [_by_step(self.of(x), kind) for x, kind in zip(step.sequences, kinds, strict=False)]
-        outputs = [_by_step(self.name(x), x.kind) for x in step.outputs]
-        outputs = [
-            f"{text}[:, None]" if x.kind == (False, (step.steps,)) else text  # a view of a number too
-            for text, x in zip(outputs, step.outputs, strict=True)
-        ]
-        taken = [f"s{i + 1}" for i in range(len(sequences))]
-        left = [f"o{i + 1}" for i in range(len(outputs))]
-        given = [*map(self.of, step.initial), *taken, *map(self.of, step.invariants), *m, work]
-        made = [f"y{i + 1}" for i in range(len(step.body.results))]
-        backwards = "[::-1]" if step.falling else ""
-        parts = [f"{text}{backwards}" for text in (*sequences, *outputs)]
-        # an array gives its steps one after another faster than they are looked up
-        if parts:
-            self.lines.append(
-                f"for {', '.join([*taken, *left])}{',' * (len(parts) == 1)} in zip({', '.join(parts)}):"
-            )
-        else:
-            self.lines.append(f"for _ in range({step.steps}):")
-        self.lines.append(f"    {', '.join(made)} = {name}({', '.join(given)})")
-        for text, output in zip(made[n:], left, strict=True):
-            self.lines.append(f"    {output}[...] = {text}")
-        for text, state in zip(made[:n], step.final, strict=True):
-            self.lines.append(f"    {self.name(state)}[...] = {text}")
+        """A loop, whose body stands in it (:mod:`~autobp.backends.numpy_loops`)."""
+        self.lines += loop_lines(self, step)
 
     # --------------------------------------------------------------------------------------------- results
 
@@ -429,10 +447,12 @@ class NumpyCalls:
     }
 
 
-def _by_step(text: str, kind: Kind | None) -> str:
-    """An array with its steps first, to be gone through; its kind, or that of a step, is given."""
-    assert kind is not None
-    return f"{text}.swapaxes(0, 1)" if kind[0] else text
+def _is_view(move: Move) -> bool:
+    """Whether what is moved changes with the array: an element or a list of them does not."""
+    if not isinstance(move, moves.Part):
+        return True
+    entries = [x for x in move.entries if not isinstance(x, int)]
+    return bool(entries) and all(x is None or x is ... or isinstance(x, slice) for x in entries)
 
 
 def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -73,11 +73,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Left:
+    """In the body of a loop, the memory that the loop has for a result, by number."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class New:
     """No memory that is known before: the result of an expression, or another name for what is there."""
 
 
-Place = Given | Fixed | Buffer | Extended | Made | Part | New
+Place = Given | Fixed | Buffer | Extended | Made | Part | Left | New
+
+#: Of what one calculates with as with a number: it is no array, and no more is known of it.
+NUMBER: Kind = (False, ())
 
 
 @dataclass(frozen=True)
@@ -275,4 +285,6 @@ def shown_place(place: Place) -> str:
     if isinstance(place, Part):
         where = "" if place.region is None else f"[{shown_region(place.region)}]"
         return f"{place.whole}{where}"
+    if isinstance(place, Left):
+        return f"result {place.number + 1}"
     return "memory of the results" if isinstance(place, Made) else ""

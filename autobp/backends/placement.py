@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autobp import ir
+from autobp.backends.loop_memory import left_in, lying_by_step, numbers_in
 from autobp.backends.operands import Region
 from autobp.backends.printer import expression_of, occurrences
 from autobp.ir.expression import Expression
@@ -46,6 +47,10 @@ class Plan:
         joint: derivatives dW that are one product with db.
         extended: what has a column of ones, in order.
         skipped: what another product gives as well.
+        by_step: what is to lie by step in memory.
+        numbers: in the body of a loop, what is no array but a number.
+        left: in the body of a loop, the results that are computed straight into the memory that the loop has
+            for the result of this number.
     """
 
     formulas: Mapping[ir.Array, Any]
@@ -57,10 +62,17 @@ class Plan:
     joint: Mapping[ir.Array, Affine]
     extended: tuple[ir.Array, ...]
     skipped: frozenset[ir.Array]
+    by_step: frozenset[ir.Array]
+    numbers: frozenset[ir.Array]
+    left: Mapping[ir.Array, int]
 
 
-def plan(program: ir.Program) -> Plan:
-    """Find when memory is needed last, and what is placed where."""
+def plan(program: ir.Program, states: int | None = None) -> Plan:
+    """Find when memory is needed last, and what is placed where.
+
+    Args:
+        states: where the program is the body of a loop, how many of its results are the next states.
+    """
     formulas: dict[ir.Array, Any] = {x: expression_of(x) for x in program.arrays if isinstance(x, _FORMULAS)}
     uses = _uses(program)
     root = _roots(program, formulas)
@@ -73,6 +85,13 @@ def plan(program: ir.Program) -> Plan:
             affine[array] = found
             skipped |= {x for x in array.operands if isinstance(x, ir.MatMul)}
     joint, given = _joint(program, affine, direct)
+    numbers: frozenset[ir.Array] = frozenset()
+    left: dict[ir.Array, int] = {}
+    if states is not None:
+        numbers = numbers_in(program, formulas, lambda x: same_memory(x, formulas))
+        placeable = set(program.arrays) - {*program.arguments, *direct}
+        placeable = {x for x in placeable if isinstance(x, (*_PLACEABLE, ir.Assemble)) and root[x] is x}
+        left = left_in(program, states, numbers, placeable.__contains__)
     return Plan(
         formulas,
         uses,
@@ -83,6 +102,9 @@ def plan(program: ir.Program) -> Plan:
         joint,
         tuple(dict.fromkeys([x.rows for x in affine.values()])),
         frozenset(skipped | given),
+        lying_by_step(program, lambda x: root[x] is not x),
+        numbers,
+        left,
     )
 
 

@@ -9,8 +9,7 @@ flows in; out flows a :class:`~autobp.backends.steps.Schedule`, plain data that 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,14 @@ import numpy as np
 from autobp import ir
 from autobp.backends.builder import Builder
 from autobp.backends.elementwise import compute
+from autobp.backends.loop_memory import is_number, is_one, whole_steps
 from autobp.backends.moves import (
     SAMPLES,
     TURNED,
     Moves,
+    Part,
     Sizes,
+    Swap,
     factors,
     flattened,
     sizes_of,
@@ -30,23 +32,24 @@ from autobp.backends.moves import (
     view_moves,
 )
 from autobp.backends.operands import (
+    NUMBER,
     Broadcast,
     Buffer,
     Copied,
     Given,
+    Kind,
     Moved,
     Ones,
     Operand,
     Region,
     Variable,
 )
-from autobp.backends.placement import plan, same_memory
+from autobp.backends.placement import Plan, plan, same_memory
 from autobp.backends.steps import (
     AddUp,
     Apply,
     Choice,
     Collapse,
-    Copy,
     Indicator,
     MatrixProduct,
     Mean,
@@ -58,6 +61,7 @@ from autobp.backends.steps import (
     Repetition,
     Scatter,
     Schedule,
+    State,
     Stretches,
     Take,
 )
@@ -65,20 +69,27 @@ from autobp.backends.steps import (
 
 def schedule(program: ir.Program) -> Schedule:
     """The steps that compute a program's results, and the memory that they need."""
-    builder = Builder(program, plan(program))
+    return _scheduled(program, plan(program))
+
+
+def _scheduled(program: ir.Program, known: Plan) -> Schedule:
+    builder = Builder(program, known)
     arguments = []
     for i, argument in enumerate(program.arguments):
         label = program.names.get(argument, "theta" if isinstance(argument, ir.Theta) else "")
-        value = builder.fixed((argument.batched, argument.shape), Given(i), label)
+        kind = NUMBER if argument in known.numbers else (argument.batched, argument.shape)
+        value = builder.fixed(kind, Given(i), label)
         builder.operands[argument] = value
         arguments.append(value)
     for index, array in enumerate(program.arrays):
         builder.index = index
         if array not in builder.plan.skipped:
             _take_steps(builder, array)
+        if array in known.numbers and array not in known.formulas:
+            _as_number(builder, array)
         for x in array.operands:
             builder.release(x)
-    results = _results(builder)
+    results = _left(builder) if builder.is_body else _results(builder)
     constants = tuple(builder.constants)
     return Schedule(tuple(arguments), constants, builder.work(), tuple(builder.steps), results)
 
@@ -91,6 +102,20 @@ def _take_steps(builder: Builder, array: ir.Array) -> None:
         _alias(builder, array, source)
     else:
         OF_KIND[type(array)](builder, array)
+
+
+def _as_number(builder: Builder, array: ir.Array) -> None:
+    """Have what was computed as an array of one element as a number."""
+    operand = builder.operands[array]
+    if array.shape and not isinstance(array, ir.Local):
+        value = builder.new(NUMBER, array)
+        builder.steps.append(Name(_first(operand, array), value))
+        builder.operands[array] = value
+
+
+def _first(operand: Operand, array: ir.Array) -> Operand:
+    """The only element of an array."""
+    return Moved(operand, (Part((0,) * len(array.shape)),)) if array.shape else operand
 
 
 # ---------------------------------------------------------------------------------------- what costs nothing
@@ -110,7 +135,8 @@ def _alias(builder: Builder, array: ir.Array, source: ir.Array) -> None:
     operand = builder.operands[source]
     if isinstance(array, ir.View):
         moves = view_moves(source.size, array.base, array.shape, array.strides, array.batched)
-        operand = _moved(operand, (*flattened(source), *moves))
+        steps = whole_steps(array) if builder.plan.root[source] in builder.plan.by_step else None
+        operand = _moved(operand, steps or (*flattened(source), *moves))
     elif isinstance(array, ir.Reshape):
         operand = Moved(operand, (Sizes(sizes_of(array.shape, array.batched)),))
     elif isinstance(array, ir.Fill):
@@ -148,8 +174,16 @@ def _product(builder: Builder, array: ir.MatMul | ir.Product) -> None:
         builder.steps.append(MatrixProduct(left, right, builder.destination(array), dense))
         return
     found = factors(array)
-    left = _moved(builder.operands[found.left], found.left_moves)
-    right = _moved(builder.operands[found.right], found.right_moves)
+    if array in builder.plan.by_step:
+        left = Moved(builder.operands[found.left], (Swap(0, 1),))
+        right = _moved(builder.operands[found.right], found.right_moves)
+        builder.steps.append(MatrixProduct(left, right, builder.destination(array), by_step=True))
+        return
+    by_step = _over_steps(builder, array)
+    delta, other = by_step or (found.left, found.right)
+    turned: Moves = (Swap(0, 1),) if by_step else ()
+    left = _moved(builder.operands[delta], (*turned, *found.left_moves))
+    right = _moved(builder.operands[other], (*turned, *found.right_moves))
     reshaped = bool(found.after) and isinstance(found.after[0], Sizes)
     through = not found.after or (reshaped and not builder.placed(array))
     if found.matrices and through:
@@ -164,6 +198,25 @@ def _product(builder: Builder, array: ir.MatMul | ir.Product) -> None:
         builder.steps.append(MatrixProduct(left, right, into, False, found.after))
     else:
         builder.steps.append(OuterProduct(left, right, into))
+
+
+def _over_steps(builder: Builder, array: ir.MatMul | ir.Product) -> tuple[ir.Array, ir.Array] | None:
+    """Delta and the other factor, where their product sums over samples and steps of what lies by step.
+
+    The sum has any order, and in this one nothing is copied.
+    """
+    if not isinstance(array, ir.Product) or array.spec != "columns" or array.batched:
+        return None
+    pair = [x.source if isinstance(x, ir.Reshape) else x for x in (array.delta, array.other)]
+    if any(x.shape[-1] != y.shape[-1] for x, y in zip(pair, (array.delta, array.other), strict=True)):
+        pair = [array.delta, array.other]
+    delta, other = pair
+    if not (delta.batched and other.batched) or delta.shape[:-1] != other.shape[:-1]:
+        return None
+    if len(array.shape) != 2 or len(delta.shape) < 2:
+        return None
+    near = any(builder.plan.root[x] in builder.plan.by_step for x in pair)
+    return (delta, other) if near else None
 
 
 def _without_gaps(builder: Builder, array: ir.Array) -> bool:
@@ -189,7 +242,16 @@ def _is_dense(region: Region) -> bool:
 def _sum_to(builder: Builder, array: ir.SumTo) -> None:
     source, found = array.source, summing(array)
     operand = builder.operands[source]
-    if found.keep or found.after:
+    lies_by_step = builder.plan.root[source] in builder.plan.by_step
+    if lies_by_step and len(source.shape) == 2 and found == ((0, 1), False, ()):
+        # of each step the samples first, by a product: in rows as short as a step's a reduction is slow
+        builder.vector_of_ones(None)
+        steps = builder.take((False, source.shape))
+        sums = builder.value((False, source.shape), Buffer(steps))
+        builder.steps.append(MatrixProduct(Ones(None), Moved(operand, (Swap(0, 1),)), sums))
+        builder.steps.append(AddUp(sums, (0,), builder.destination(array)))
+        builder.give_back(steps)
+    elif found.keep or found.after:
         into = builder.destination(array) if builder.placed(array) else builder.new(_kind(array), array)
         builder.operands[array] = into
         builder.steps.append(Collapse("add", operand, found.axes, into, found.keep, found.after))
@@ -286,37 +348,77 @@ def _assemble(builder: Builder, array: ir.Assemble) -> None:
 
 
 def _loop(builder: Builder, array: ir.Loop) -> None:
-    """Run the body; its states and outputs keep buffers of their own to the end."""
-    initial = []
-    for x in array.initial:
-        value = builder.value(_kind(x), Buffer(builder.take(_kind(x))))
-        builder.steps.append(Copy(builder.operands[x], value))
-        initial.append(value)
-    body = schedule(array.body)
-    # what is left of a step is copied before the states are written over
-    left = [x.source if isinstance(x, Copied) else x for x in body.results[len(initial) :]]
-    body = replace(body, results=(*body.results[: len(initial)], *left))
+    """Run the body; what the loop leaves keeps its memory to the end."""
+    known = plan(array.body, len(array.initial))
+    body = _scheduled(array.body, known)
     builder.bodies.append(body.work)
-    final = [builder.value(x.kind, x.place) for x in initial]
-    outputs = []
-    for x in array.body.results[len(initial) :]:
-        kind = x.batched, (array.steps, *x.shape)
-        outputs.append(builder.value(kind, Buffer(builder.take(kind))))
+    before, after = array.body.arguments[: len(array.initial)], array.body.results
+    are_numbers = [x in known.numbers for x in before]
+    stacked = _stacked(array, are_numbers)
+    states, left = [], []
+    for i, (x, state) in enumerate(zip(array.initial, before, strict=True)):
+        operand = builder.operands[x]
+        if are_numbers[i]:
+            states.append(State(_first(operand, x), (_memory(builder, _kind(state)),), True))
+        else:
+            kind = _by_step(array.steps + 1, state) if i in stacked else _kind(state)
+            memory = [_memory(builder, kind, i in stacked) for _ in range(1 if i in stacked else 2)]
+            states.append(State(operand, tuple(memory)))
+        last: Operand = states[-1].final(array.steps)
+        if i in stacked:
+            last = _steps_of(last, state, 0 if array.falling else array.steps)
+        left.append(last)
+    outputs: list[Variable | None] = []
+    known_by: dict[ir.Array, Operand] = {}
+    for i in sorted(stacked, reverse=True):
+        first, later = slice(0, array.steps), slice(1, array.steps + 1)
+        whole = states[i].memory[0]
+        known_by[after[i]] = _steps_of(whole, before[i], first if array.falling else later)
+        known_by[before[i]] = _steps_of(whole, before[i], later if array.falling else first)
+    for x in after[len(before) :]:
+        outputs.append(None)
+        if x not in known_by:
+            kind = _by_step(array.steps, x)
+            outputs[-1] = known_by[x] = _memory(builder, kind, not is_number(kind))
+        left.append(known_by[x])
     sequences = tuple([builder.operands[x] for x in array.sequences])
-    invariants = tuple([builder.operands[x] for x in array.invariants])
-    builder.steps.append(
-        Repeat(
-            body,
-            array.steps,
-            array.falling,
-            tuple(initial),
-            sequences,
-            invariants,
-            tuple(final),
-            tuple(outputs),
-        )
+    invariants = []
+    for x, local in zip(array.invariants, array.body.arguments[-len(array.invariants) :], strict=False):
+        operand = builder.operands[x]
+        invariants.append(_first(operand, x) if local in known.numbers else operand)
+    loop = Repeat(
+        body, array.steps, array.falling, tuple(states), sequences, tuple(invariants), tuple(outputs)
     )
-    builder.left_by[array] = (*final, *outputs)
+    builder.steps.append(loop)
+    builder.left_by[array] = tuple(left)
+
+
+def _stacked(loop: ir.Loop, are_numbers: Sequence[bool]) -> set[int]:
+    """The states of which all are kept, since a step leaves them as they are before it, or after it."""
+    n = len(loop.initial)
+    before, after = loop.body.arguments[:n], loop.body.results
+    found = set()
+    for x in after[n:]:
+        for states in (before, after[:n]):
+            where = [i for i, state in enumerate(states) if state is x and not are_numbers[i]]
+            if where:
+                found.add(where[0])
+                break
+    return found
+
+
+def _by_step(steps: int, array: ir.Array) -> Kind:
+    """The kind of an array of each step's."""
+    return array.batched, (steps, *array.shape)
+
+
+def _memory(builder: Builder, kind: Kind, by_step: bool = False) -> Variable:
+    return builder.value(kind, Buffer(builder.take(kind, by_step)))
+
+
+def _steps_of(whole: Operand, array: ir.Array, which: slice | int) -> Operand:
+    """One of the steps of an array, or some."""
+    return Moved(whole, (Part((slice(None), which) if array.batched else (which,)),))
 
 
 def _result(builder: Builder, array: ir.Result) -> None:
@@ -355,20 +457,24 @@ OF_KIND: dict[type[ir.Array], Callable[[Builder, Any], None]] = {
 
 
 def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
-    """What is returned: the cost and the gradient, the outputs, or what a body leaves."""
+    """What is returned: the cost and the gradient, or the outputs."""
     program = builder.program
     if program.result_shape is not None:
         return (_outputs(builder, program.results[0], program.result_shape),)
     results: list[Operand | Mean] = []
     for array in program.results:
-        if isinstance(array, ir.Total):
-            results.append(_mean(builder, array))
-            continue
-        # an argument of a body is a state's memory, which may be written over before this result is copied
-        is_argument = builder.is_body and builder.plan.root[array] in program.arguments
-        operand = builder.operands[array]
-        results.append(Copied(operand) if is_argument else operand)
+        results.append(_mean(builder, array) if isinstance(array, ir.Total) else builder.operands[array])
     return tuple(results)
+
+
+def _left(builder: Builder) -> tuple[Operand, ...]:
+    """What a body leaves; what becomes a number is one."""
+    found = []
+    for number, array in enumerate(builder.program.results):
+        operand, is_there = builder.operands[array], builder.plan.left.get(array) == number
+        is_array = is_one(array) and array not in builder.plan.numbers and not is_there
+        found.append(_first(operand, array) if is_array else operand)
+    return tuple(found)
 
 
 def _outputs(builder: Builder, array: ir.Array, shape: tuple[int, ...]) -> Operand:

@@ -82,6 +82,7 @@ class MatrixProduct:
     Attributes:
         dense: whether both and the destination are matrices without gaps.
         after: how the product is then moved.
+        by_step: whether the left and the product are taken with their second axis first.
     """
 
     left: Operand
@@ -89,6 +90,7 @@ class MatrixProduct:
     into: Variable
     dense: bool = False
     after: Moves = ()
+    by_step: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,24 +196,48 @@ class Put:
 
 
 @dataclass(frozen=True)
+class State:
+    """What a loop carries from step to step.
+
+    Attributes:
+        initial: it before the first step.
+        memory: two buffers that take turns; one array of all states, those before the steps and the last; or
+            what gets the last, where the state is a number that has no memory within the loop.
+        is_number: whether it is one.
+    """
+
+    initial: Operand
+    memory: tuple[Variable, ...]
+    is_number: bool = False
+
+    def final(self, steps: int) -> Variable:
+        """Where the last is, or are all."""
+        return self.memory[steps % 2] if len(self.memory) > 1 else self.memory[0]
+
+
+@dataclass(frozen=True)
 class Repeat:
     """Run a body for t = 0, 1, …, or falling: on the states, a step's part of the sequences, the invariants.
 
     Attributes:
-        initial: the states before the first step.
-        final: those after the last, in the same memory.
         sequences, invariants: the other arguments of the body; it gets the elements at t of the first.
-        outputs: what gets, at t, the results of the body that are no states.
+        outputs: what gets, at t, the results of the body that are no states; None where that is known from
+            the memory of a state, or of another output.
     """
 
     body: Schedule
     steps: int
     falling: bool
-    initial: tuple[Variable, ...]
+    states: tuple[State, ...]
     sequences: tuple[Operand, ...]
     invariants: tuple[Operand, ...]
-    final: tuple[Variable, ...]
-    outputs: tuple[Variable, ...]
+    outputs: tuple[Variable | None, ...]
+
+    @property
+    def memory(self) -> tuple[Variable, ...]:
+        """All that is written to."""
+        states = [x for state in self.states for x in state.memory]
+        return (*states, *[x for x in self.outputs if x is not None])
 
 
 Instruction = (
@@ -263,6 +289,9 @@ class Mean:
         return " + ".join(terms)
 
 
+_OF_A_VIEW = 128  # bytes that NumPy needs to say where one step lies
+
+
 class Work(NamedTuple):
     """The arrays that a function needs beside its arguments.
 
@@ -271,28 +300,43 @@ class Work(NamedTuple):
         extended: the kinds of buffers that have a last column of ones, this column included.
         ones: the lengths of vectors of ones; None for the number of samples.
         bodies: what the bodies of its loops need.
+        by_step: the numbers of the buffers in which what belongs to one step lies together: in memory the
+            first axis of a sample, of steps, is before the samples.
     """
 
     buffers: tuple[Kind, ...]
     extended: tuple[Kind, ...]
     ones: tuple[int | None, ...]
     bodies: tuple[Work, ...] = ()
+    by_step: frozenset[int] = frozenset()
 
     def n_bytes(self, m: int) -> int:
         """The memory that the arrays for m samples take."""
         kinds = (*self.buffers, *self.extended)
         numbers = sum(math.prod(shape) * (m if batched else 1) for batched, shape in kinds)
         numbers += sum(m if n is None else n for n in self.ones)
-        return 8 * numbers + sum(body.n_bytes(m) for body in self.bodies)
+        steps = sum(self.buffers[i][1][0] for i in self.by_step)
+        return 8 * numbers + _OF_A_VIEW * steps + sum(body.n_bytes(m) for body in self.bodies)
 
     def allocate(self, m: int) -> list[Any]:
-        """The arrays for m samples: buffers, extended ones without and with ones, ones, bodies' lists."""
-        made: list[Any] = [np.empty((m, *shape) if batched else shape) for batched, shape in self.buffers]
+        """The arrays for m samples: buffers, extended ones without and with ones, ones, steps, bodies' lists.
+
+        Of the buffers by step, the steps are listed: lists are gone through faster than arrays.
+        """
+        made: list[Any] = []
+        steps: list[list[Any]] = []
+        for number, (batched, shape) in enumerate(self.buffers):
+            if number not in self.by_step:
+                made.append(np.empty((m, *shape) if batched else shape))
+                continue
+            whole = np.empty((shape[0], m, *shape[1:]) if batched else shape)
+            made.append(whole.swapaxes(0, 1) if batched else whole)
+            steps.append(list(whole))
         for batched, shape in self.extended:
             whole = np.ones((m, *shape) if batched else shape)
             made += [whole[..., :-1], whole]
         made += [np.ones(m if n is None else n) for n in self.ones]
-        return made + [body.allocate(m) for body in self.bodies]
+        return [*made, *steps, *[body.allocate(m) for body in self.bodies]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +369,7 @@ def operands_of(step: Instruction) -> tuple[Operand, ...]:
     if isinstance(step, Indicator):
         return (step.index,)
     if isinstance(step, Repeat):
-        return *step.initial, *step.sequences, *step.invariants
+        return *[x.initial for x in step.states], *step.sequences, *step.invariants
     return () if isinstance(step, Start) else (step.source,)
 
 
@@ -337,7 +381,7 @@ def _lines(step: Instruction) -> list[str]:
     if isinstance(step, Repeat):
         head = f"for t = {step.steps} … 1" if step.falling else f"for t = 1 … {step.steps}"
         body = ["    " + line for line in str(step.body).split("\n")]
-        made = [f"{x} in {shown_place(x.place)}" for x in (*step.final, *step.outputs)]
+        made = [f"{x} in {shown_place(x.place)}" for x in step.memory]
         return [f"{', '.join(made)} = {head}: body({listed(operands_of(step))})", *body]
     if isinstance(step, Put):
         where = f"[{shown_region(step.where)}]" if isinstance(step.where, Region) else ""

@@ -22,13 +22,16 @@ from autobp.compiler.canonical import canonicalise
 from autobp.compiler.differentiate import differentiate, has_infinite_slopes
 from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
-from autobp.compiler.loops.finding import Found, loops_of
+from autobp.compiler.loops.finding import Found, Limits, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
 from autobp.ir import Array, Indices, Program, Shape
 from autobp.reading.graph import Graph
 from autobp.reading.labels import array_name
+
+#: Of the loops that are found where nothing else is asked for.
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,20 @@ class Compiled:
     notes: Sequence[str] = ()
 
 
-def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
+def programs_of(graph: Graph, signature: Signature, loops: Limits | None = LIMITS) -> Compiled:
     """The programs of a graph of one sample.
 
     Args:
-        loops: whether recurrences become loops, or are written out step by step.
+        loops: which recurrences become loops; None where all are written out step by step.
     """
     canonical = canonicalise(graph)
     n_parameters, samples = len(signature.labels), signature.samples
-    found = loops_of(canonical) if loops else Found(None)
-    if found.levels is None:
+    found = loops_of(canonical, loops) if loops is not None else Found(None)
+    if found.levels is None or loops is None:
         unnamed, scalars = group(canonical, n_parameters, samples)
     else:
         taken = {*signature.arguments, *map(array_name, signature.labels)}
-        unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken)
+        unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken, loops)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     if signature.result_shape is not None:
         value = replace(outputs, result_shape=signature.result_shape)

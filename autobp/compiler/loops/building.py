@@ -17,7 +17,7 @@ from autobp.compiler.canonical import Canonical
 from autobp.compiler.group import Builder, arguments_of
 from autobp.compiler.layout import drop_repeated_axes
 from autobp.compiler.loops.body import State, body_of
-from autobp.compiler.loops.finding import loops_of
+from autobp.compiler.loops.finding import Limits, loops_of
 from autobp.compiler.loops.leaves import Leaves
 from autobp.compiler.loops.order import Level, Placed, plain_levels
 from autobp.compiler.names import Distinct
@@ -29,19 +29,21 @@ def roll(
     levels: Sequence[Level],
     n_parameters: int,
     samples: Sequence[Shape],
-    taken: Iterable[str] = (),
+    taken: Iterable[str],
+    limits: Limits,
 ) -> tuple[Program, dict[Array, Indices]]:
     """The program of a graph's outputs, as :func:`~autobp.compiler.group.group` makes it, but with loops.
 
     Args:
         levels: the order of nodes and loops.
         taken: names that no state of a loop may have.
+        limits: which loops within the bodies of loops are worth being loops.
     """
     arguments = arguments_of(n_parameters, samples)
     distinct = Distinct()
     for name in taken:
         distinct(name)
-    builder = LoopBuilder(canonical, arguments, distinct)
+    builder = LoopBuilder(canonical, arguments, distinct, limits)
     builder.build_levels(levels)
     output = builder.collect(canonical.outputs)
     return Program(arguments, (output,), {}), builder.scalars
@@ -52,11 +54,14 @@ class LoopBuilder(Builder):
 
     Attributes:
         distinct: gives states their names; None where they get none.
+        limits: which loops within the bodies of loops are worth being loops.
     """
 
-    def __init__(self, graph: Canonical, arrays: Sequence[Array], distinct: Distinct | None) -> None:
+    def __init__(
+        self, graph: Canonical, arrays: Sequence[Array], distinct: Distinct | None, limits: Limits
+    ) -> None:
         super().__init__(graph, arrays)
-        self.distinct = distinct
+        self.distinct, self.limits = distinct, limits
 
     def build_levels(self, levels: Sequence[Level]) -> None:
         """Build everything, from the leaves up."""
@@ -110,7 +115,7 @@ class _BodyBuilder(LoopBuilder):
         states: Sequence[Local],
         distinct: Distinct | None,
     ) -> None:
-        super().__init__(graph, [*outer.arrays, *states], distinct)
+        super().__init__(graph, [*outer.arrays, *states], distinct, outer.limits)
         self._outer = outer
         self._tables = tables
         self.sequences: dict[Local, Array] = {}
@@ -222,7 +227,7 @@ class _Maker:
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
         body = body_of(self._graph, self._loop, self._leaves, places, self._results)
         builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states, distinct)
-        builder.build_levels(loops_of(body.graph).levels or plain_levels(body.graph))
+        builder.build_levels(loops_of(body.graph, builder.limits).levels or plain_levels(body.graph))
         return builder, body.nodes, states
 
     def _with_samples(self) -> list[bool]:
