@@ -48,6 +48,21 @@ def schedules_are_verified():
 
 def pytest_addoption(parser):
     parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
+    parser.addoption("--backend", default="numpy", help="what runs the steps that tests compile: numpy or c")
+    parser.addoption("--arrays", default="", help="whose arrays steps get as well: torch, jax, strict")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def steps_run_on_arrays_too(request):
+    """With ``--arrays=torch``, each step that a test calls is called with arrays of PyTorch too."""
+    library = request.config.getoption("--arrays")
+    if not library:
+        yield
+        return
+    from other_arrays import also_on
+
+    with also_on(library):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -137,10 +137,14 @@ class NumpyText(Printer):
 
     def write_all(self) -> None:
         inputs = {self.names[x]: x for x in self.program.inputs}
-        for text in head(self.program):
+        for text in self.head():
             name, _, formula = text.partition(" = ")
             self.lines.append(Line(text, name, formula, (inputs[name],) if name in inputs else ()))
         super().write_all()
+
+    def head(self) -> list[str]:
+        """The statements with which a function begins."""
+        return head(self.program)
 
     def assign(self, array: ir.Array, text: str) -> None:
         name = self.name_for(array)
@@ -168,10 +172,14 @@ class NumpyText(Printer):
             assert isinstance(array, ir.Total)
             name, formula = "cost", self.cost_text(array)
         else:
-            name, formula = "result", shaped_outputs(self.program, self.of(array))
+            name, formula = "result", self.shaped(array)
         while name in {"theta", *self.variables.values()}:
             name += "_"
         return Line(f"{name} = {formula}", name, formula, self.read_by([array]), array)
+
+    def shaped(self, array: ir.Array) -> str:
+        """The outputs as the caller gets them."""
+        return shaped_outputs(self.program, self.of(array))
 
     def returned(self) -> str:
         """What the function returns."""

@@ -20,6 +20,7 @@ from autobp.backends.steps import Work
 from autobp.compiler.careful import mean_with_care, outputs_with_care
 from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.names import matrices
+from autobp.compiler.other_arrays import OnArrays
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
@@ -27,7 +28,7 @@ from autobp.reading.graph import Graph
 
 _FEW = 4096  # parameters: to look at so many is nothing beside the rest
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
-_OF_THE_PROCESS = ("_namespace", "_choice", "_lock", "_work")
+_OF_THE_PROCESS = ("_namespace", "_choice", "_lock", "_work", "_on_arrays")
 
 _DOCSTRINGS = {
     "value": "The mean cost over the rows.",
@@ -51,6 +52,7 @@ class Executable:
     """
 
     _choice: Choice | None
+    _on_arrays: OnArrays | None
     _lock: threading.Lock
 
     def __init__(
@@ -116,8 +118,17 @@ class Executable:
         """What is to run the functions, chosen once. Raises as :attr:`choice`."""
         return choose(self.wanted, self.programs, self.about, self.check, self.by_numpy)
 
+    @property
+    def on_arrays(self) -> OnArrays:
+        """The functions over other libraries' arrays."""
+        with self._lock:
+            if self._on_arrays is None:
+                self._on_arrays = OnArrays(self.programs, self.about)
+            return self._on_arrays
+
     def start(self) -> None:
         """Set what belongs to one process."""
+        self._on_arrays = None
         self._namespace: dict[str, Any] | None = None
         self._choice = None
         self._lock = threading.Lock()

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike
 
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
+from autobp.compiler.blocks import check_rows_are_known, in_blocks, run_in_blocks
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.executable import Executable
 from autobp.compiler.exporting import export
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
+from autobp.compiler.other_arrays import is_elsewhere, place_of, sample_of
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
@@ -82,6 +84,9 @@ class Step(Generic[R]):
         arrays: Sequence[Any] = arguments
         function: Any
         if call is None:
+            if key is None and is_elsewhere(theta, arguments):
+                elsewhere: R = self._elsewhere(theta, arguments, "cost_and_gradient")
+                return elsewhere
             executable, theta, arrays = self._prepare(theta, arguments)
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
@@ -111,6 +116,8 @@ class Step(Generic[R]):
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""
+        if is_elsewhere(theta, arguments):
+            return self._elsewhere(theta, arguments, "value")
         executable, vector, arrays = self._prepare(theta, arguments)
         found = executable.answer("value", vector, arrays)
         return found if executable.result_shape is not None else float(found)
@@ -136,38 +143,67 @@ class Step(Generic[R]):
         self, theta: ArrayLike, arguments: Sequence[ArrayLike]
     ) -> tuple[Executable, Floats, list[Floats]]:
         vector = floats("theta", theta)
-        if vector.shape != self._theta.shape:
-            raise ValueError(
-                f"theta has the shape {vector.shape}; there are {len(self._theta)} parameters, so it must be "
-                f"{self._theta.shape}"
-            )
+        self._check_number(arguments)
+        arrays = [floats(name, x) for name, x in zip(self._names, arguments, strict=True)]
+        shapes = self._checked_shapes(vector.shape, [array.shape for array in arrays])
+        return self._executable_for(shapes, _rows(arrays), lambda: [array[0] for array in arrays]), vector, arrays
+
+    def _elsewhere(self, theta: Any, arguments: Sequence[Any], name: str) -> Any:
+        """What one of the functions gives on arrays that are not NumPy's, as arrays of their kind."""
+        self._check_number(arguments)
+        blocks = in_blocks(arguments)
+        check_rows_are_known(self._names, arguments)
+        place = None if blocks else place_of(theta, arguments, self._names)
+        theta = floats("theta", theta) if blocks else theta
+        shapes = self._checked_shapes(tuple(theta.shape), [tuple(np.shape(x)) for x in arguments])
+        executable = self._executable_for(
+            shapes, _rows(arguments), lambda: list(map(sample_of, self._names, arguments))
+        )
+        scalar = executable.result_shape is None
+        if place is None:
+            gradient = scalar and name == "cost_and_gradient"
+            return run_in_blocks(self, theta, arguments, self._names, scalar, gradient)
+        return executable.on_arrays.function(name if scalar else "value", place)(theta, *arguments)
+
+    def _check_number(self, arguments: Sequence[Any]) -> None:
         if len(arguments) != len(self._names):
             wanted = ", ".join(["theta", *self._names])
             raise TypeError(
                 f"step({wanted}) takes {1 + len(self._names)} arguments; got {1 + len(arguments)}"
             )
-        arrays = [floats(name, x) for name, x in zip(self._names, arguments, strict=True)]
-        for name, array in zip(self._names, arrays, strict=True):
-            if array.ndim == 0:
+
+    def _checked_shapes(self, theta: tuple[int, ...], arrays: Sequence[tuple[int, ...]]) -> Shapes:
+        """The shapes of the arguments for one sample, from those of all rows."""
+        if theta != self._theta.shape:
+            raise ValueError(
+                f"theta has the shape {theta}; there are {len(self._theta)} parameters, so it must be "
+                f"{self._theta.shape}"
+            )
+        for name, shape in zip(self._names, arrays, strict=True):
+            if not shape:
                 raise ValueError(f"{name} is one number; it needs a row for each sample, shape (m, …)")
-            if len(array) != len(arrays[0]):
+            if shape[0] != arrays[0][0]:
                 raise ValueError(
-                    f"{name} has {len(array)} rows, but {self._names[0]} has {len(arrays[0])}: both have one "
+                    f"{name} has {shape[0]} rows, but {self._names[0]} has {arrays[0][0]}: both have one "
                     "row for each sample"
                 )
-            if len(array) == 0:
+            if shape[0] == 0:
                 raise ValueError(f"{name} has no rows; the mean over no samples is not defined")
-        shapes = tuple([array.shape[1:] for array in arrays])
+        return tuple([shape[1:] for shape in arrays])
+
+    def _executable_for(
+        self, shapes: Shapes, rows: int, samples: Callable[[], Sequence[Floats]]
+    ) -> Executable:
+        """The program for the shapes of one sample's arguments, made the first time for so many rows."""
         executable = self._executables.get(shapes)
         if executable is None:
-            rows = len(arrays[0]) if arrays else 1
             with self._lock:
                 executable = self._executables.get(shapes)
                 if executable is None:
-                    executable = self._compile(shapes, [array[0] for array in arrays], rows)
+                    executable = self._compile(shapes, samples(), rows)
                     self._executables[shapes] = executable
         self._last = executable
-        return executable, vector, arrays
+        return executable
 
     def _compile(self, shapes: Shapes, samples: Sequence[Floats], rows: int) -> Executable:
         if self._function is None or self._parameters is None:
@@ -364,6 +400,11 @@ def executable_of(
                 raise
             raise type(error)(f"{error} [tracing the function with one sample, {given}]") from error
         return executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
+
+
+def _rows(arrays: Sequence[Any]) -> int:
+    """The number of samples that a call has; 1 where the function has no arguments."""
+    return int(np.shape(arrays[0])[0]) if arrays else 1
 
 
 def _numbers(parameters: Sequence[Value]) -> Floats:

@@ -1,0 +1,452 @@
+"""A program as text over the Array API: functions of any library's arrays, which set nothing in place.
+
+What the text calls stands in its namespace: ``xp``, the library's own functions, and the constants C1, I1 ….
+Source of the functions' names: the Python array API standard, version 2024.12.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import EllipsisType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autobp import ir
+from autobp.backends.moves import Axes, Move, Moves, Part, Sizes, factors, sizes_of, summing
+from autobp.backends.numpy_text import Line, NumpyText
+from autobp.backends.printer import INFIX_COMPARISONS, INFIX_SUMS, Formulas, Template, Text, expression_of
+from autobp.backends.source_module import SourceModule, as_tuple, function, recorded_rule, reshaped_inputs
+from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, used_slots
+from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN
+
+_ONE, _ZERO, _NAN = np.array(1.0), np.array(0.0), np.array(np.nan)
+
+#: Functions that the standard has under another name, or not at all.
+_WRITTEN = {
+    "rint": Template("xp.round({})"),
+    "exp2": Template("2.0**{0}", POWER_OF, (ATOM,)),
+    "cbrt": Template("xp.sign({0}) * xp.abs({0})**(1.0 / 3.0)", PRODUCT, (0, 0)),
+}
+
+#: Functions that texts bring along, by name; ``NAN`` stands for the constant.
+_HELPERS = {
+    "spread": '''
+def spread(x, positions):
+    """The elements of x[…] at positions, and 0 where a position is the number of elements."""
+    return xp.take(xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1), positions, axis=-1)
+''',
+    "segments": '''
+def segments(x, positions, sizes, filler):
+    """The elements of x[…] at positions as (…, *sizes), with the filler for the number of elements."""
+    filler = xp.broadcast_to(filler, (*x.shape[:-1], 1))
+    taken = xp.take(xp.concat([x, filler], axis=-1), positions, axis=-1)
+    return xp.reshape(taken, (*x.shape[:-1], *sizes))
+''',
+    "whole": '''
+def whole(index, n):
+    """The index as whole numbers, and whether it is one of 0, 1, …, n - 1."""
+    inside = (index >= 0.0) & (index < n) & (index == xp.floor(index))
+    return xp.astype(xp.where(inside, index, xp.zeros_like(index)), xp.arange(1).dtype), inside
+''',
+    "choose_outer": '''
+def choose_outer(values, index):
+    """values[…, o, index[…, p]] as (…, p, o); not a number where an index is none."""
+    index, inside = whole(index, values.shape[-1])
+    values = xp.matrix_transpose(values)
+    lead = xp.broadcast_arrays(index[..., 0], values[..., 0, 0])[0].shape
+    index = xp.broadcast_to(index[..., None], (*lead, index.shape[-1], values.shape[-1]))
+    values = xp.broadcast_to(values, (*lead, *values.shape[-2:]))
+    return xp.where(inside[..., None], xp.take_along_axis(values, index, axis=-2), NAN)
+''',
+    "choose": '''
+def choose(values, index):
+    """values[…, r, index[…, r]] as (…, r); not a number where an index is none."""
+    index, inside = whole(index, values.shape[-1])
+    index = xp.broadcast_arrays(values[..., 0], index)[1]
+    values = xp.broadcast_to(values, (*index.shape, values.shape[-1]))
+    return xp.where(inside, xp.take_along_axis(values, index[..., None], axis=-1)[..., 0], NAN)
+''',
+    "pick": '''
+def pick(index, *values):
+    """values[index], element by element; not a number where an index is none."""
+    index, inside = whole(index, len(values))
+    values = xp.stack(xp.broadcast_arrays(*values, index)[:-1])
+    index = xp.broadcast_to(index, values.shape[1:])
+    return xp.where(inside, xp.take_along_axis(values, index[None, ...], axis=0)[0, ...], NAN)
+''',
+}
+
+
+@dataclass(frozen=True)
+class ArrayText:
+    """Functions over ``xp``.
+
+    Attributes:
+        text: their source, all but the constants and ``xp``.
+        constants: numbers and positions by name.
+        functions: the names of what ``xp`` must have.
+        special: functions that no standard has, which a library may: erf, erfc.
+    """
+
+    text: str
+    constants: Mapping[str, np.ndarray[Any, Any]]
+    functions: tuple[str, ...]
+    special: tuple[str, ...]
+
+
+def array_text(programs: Mapping[str, ir.Program], docstring: str) -> ArrayText:
+    """The functions of programs, by name.
+
+    Raises TypeError where an operation is computed by Python code, which knows no arrays.
+    """
+    module = ArrayModule()
+    return module.as_text([_write(name, program, module) for name, program in programs.items()], docstring)
+
+
+def _write(name: str, program: ir.Program, module: ArrayModule) -> str:
+    printer = _Writer(module, program)
+    printer.write_all()
+    arguments = ["theta", *[program.names[x] for x in program.inputs]]
+    what = "The mean cost" if program.result_shape is None else "The outputs"
+    docstring = what + (", and its gradient by theta." if len(program.results) > 1 else ".")
+    lines = [line.text for line in printer.lines]
+    return function(name, ", ".join(arguments), docstring, lines, printer.returned())
+
+
+class ArrayFormulas(Formulas):
+    """Writes expressions over arrays; a number that a function is given is an array too, by the standard."""
+
+    tests: ClassVar = INFIX_COMPARISONS
+    templates: ClassVar = {
+        **INFIX_SUMS,
+        "*": Template("{0} * {1}", PRODUCT, (PRODUCT, SIGN)),
+        "/": Template("{0} / {1}", PRODUCT, (PRODUCT, SIGN)),
+        "neg": Template("-{0}", SIGN, (SIGN,)),
+        "square": Template("{0}**2", POWER_OF, (ATOM,)),
+        "power": Template("{0}**{1}", POWER_OF, (ATOM, ATOM)),
+        "where": Template("xp.where({})"),
+        **{name: Template(f"xp.{name}({{}})") for name in UFUNCS},
+        **_WRITTEN,
+    }
+
+    def __init__(self, module: ArrayModule) -> None:
+        self.module = module
+
+    def number(self, x: float) -> Text:
+        if not np.isfinite(x):
+            return Text(self.module.constant(np.array(x), "C"), ATOM)
+        return Text(repr(float(x)), SIGN if x < 0 or repr(x).startswith("-") else ATOM)
+
+    def apply(self, template: Template, operands: Sequence[Text]) -> Text:
+        if not template.least:
+            operands = [Text(self.module.as_array(text), binds) for text, binds in operands]
+        return super().apply(template, operands)
+
+    def write(self, expression: Any, slots: Any, known: Mapping[int, Text] | None = None) -> Text:
+        if isinstance(expression, Expression) and expression.name in COMPARISONS:
+            truth = self.test(expression, slots, known).text
+            one, zero = self.module.constant(_ONE, "C"), self.module.constant(_ZERO, "C")
+            return Text(f"xp.where({truth}, {one}, {zero})", ATOM)
+        return super().write(expression, slots, known)
+
+    def operation(self, name: str, operands: Sequence[Text]) -> Text:
+        called = self.module.operation(name, len(operands))
+        return self.apply(Template(f"{called}({{}})"), operands)
+
+    def foreign_partial(self, name: str, which: int, operands: Sequence[Text]) -> Text:
+        self.module.foreign.append(name)
+        return Text(name, ATOM)
+
+
+class ArrayModule(SourceModule):
+    """The helpers, constants and functions of operations that functions over ``xp`` need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.special: set[str] = set()
+        self.formulas: Any = ArrayFormulas(self)
+
+    def as_text(self, functions: Sequence[str] = (), docstring: str = "") -> ArrayText:
+        """The module with some functions; TypeError where Python code computes an operation."""
+        if self.foreign:
+            raise TypeError(f"{self.foreign[0]!r} is computed by Python code, which runs on NumPy alone")
+        blocks = [f"{text}\n" for text in self.helpers.values() if text]
+        text = "\n\n".join([f'"""{docstring}"""\n', *blocks, *functions])
+        called = tuple(sorted(set(re.findall(r"\bxp\.(\w+)", text))))
+        return ArrayText(text, self.constants, called, tuple(sorted(self.special)))
+
+    def helper(self, name: str) -> str:
+        """Have one of the ready-made helpers."""
+        if name not in self.helpers:
+            text = _HELPERS[name]
+            if "whole(" in text and name != "whole":
+                self.helper("whole")
+            if "NAN" in text:
+                text = text.replace("NAN", self.constant(_NAN, "C"))
+            self.helpers[name] = text.strip("\n")
+        return name
+
+    def operation(self, name: str, n_arguments: int) -> str:
+        """Have a function for an operation of the table, written from its rule."""
+        if name in self.helpers or name in self.special:
+            return name
+        if name == "take":
+            return self.helper("pick")
+        if name in ("erf", "erfc"):
+            self.special.add(name)
+            return name
+        if recorded_rule(name, n_arguments)[0] is None:
+            self.foreign.append(name)
+            return name
+        return super().operation(name, n_arguments)
+
+    def as_array(self, text: str) -> str:
+        """A number that is written in as the name of a constant; any other text as it is."""
+        try:
+            return self.constant(np.array(float(text)), "C")
+        except ValueError:
+            return text
+
+    def moved(self, text: str, moves: Moves) -> str:
+        for move in moves:
+            text = self._moved(text, move)
+        return text
+
+    def _moved(self, text: str, move: Move) -> str:
+        if isinstance(move, Part):
+            return f"{text}[{', '.join(map(self._entry, move.entries))}]"
+        if isinstance(move, Sizes):
+            return f"xp.reshape({text}, {as_tuple(move.sizes)})"
+        if isinstance(move, Axes):
+            return f"xp.permute_dims({text}, {move.order})"
+        if {move.first, move.second} == {-1, -2}:
+            return f"xp.matrix_transpose({text})"
+        return f"xp.moveaxis({text}, {move.first}, {move.second})"  # of neighbours, which this exchanges
+
+    def _entry(self, entry: slice | int | EllipsisType | np.ndarray[Any, Any] | None) -> str:
+        assert not isinstance(entry, np.ndarray), "nothing is set by position"
+        return super()._entry(entry)
+
+
+class _Writer(NumpyText):
+    """Writes the statements of one function."""
+
+    module: ArrayModule
+
+    def __init__(self, module: SourceModule, program: ir.Program) -> None:
+        super().__init__(module, program)
+        self.plain: set[ir.Array] = set()  # those whose text is a number and no array
+
+    def head(self) -> list[str]:
+        names = self.names
+        if not self.program.inputs:
+            return []
+        shaped = [(names[x], x.size) for x in reshaped_inputs(self.program)]
+        first = names[self.program.inputs[0]]
+        return [f"m = {first}.shape[0]", *[f"{name} = xp.reshape({name}, (m, {n}))" for name, n in shaped]]
+
+    def shaped(self, array: ir.Array) -> str:
+        assert self.program.result_shape is not None
+        sizes = as_tuple(sizes_of(self.program.result_shape, array.batched))
+        text = f"xp.reshape({self.array(array)}, {sizes})"
+        if self.program.inputs and not array.batched:
+            return f"xp.broadcast_to({text}, {as_tuple(sizes_of(self.program.result_shape, True))})"
+        return text
+
+    # ---------------------------------------------------------------------------------- texts of arrays
+
+    def array(self, array: ir.Array) -> str:
+        """What stands for an array where a number will not do."""
+        return self.module.as_array(self.of(array, 0))
+
+    def filled(self, array: ir.Array, shape: ir.Shape, batched: bool) -> str:
+        """An array repeated to a shape."""
+        if (array.shape, array.batched) == (shape, batched):
+            return self.array(array)
+        return f"xp.broadcast_to({self.array(array)}, {as_tuple(sizes_of(shape, batched))})"
+
+    def picked(self, text: str, positions: ir.Indices) -> str:
+        return f"xp.take({text}, {self.module.positions(positions.reshape(-1))}, axis=-1)"
+
+    # ------------------------------------------------------------------------- elements and arrangement
+
+    def constant(self, array: ir.Constant) -> None:
+        if array.size == 1 and not array.shape:
+            self.texts[array] = self.formulas.number(float(array.values.flat[0]))
+            self.plain.add(array)
+        else:
+            self.texts[array] = Text(self.module.constant(array.values, "C"), ATOM)
+
+    def gather(self, array: ir.Gather) -> Text:
+        text = self.picked(self.flat(array.source), array.positions)
+        if array.positions.ndim != 1:
+            text = f"xp.reshape({text}, {as_tuple(sizes_of(array.shape, array.batched))})"
+        return Text(text, ATOM)
+
+    def spread(self, array: ir.Spread) -> Text:
+        sources = np.full(array.size, array.source.size, dtype=np.int64)
+        sources[array.positions.reshape(-1)] = np.arange(array.source.size)
+        text = f"{self.module.helper('spread')}({self.array(array.source)}, {self.module.positions(sources)})"
+        return Text(f"xp.reshape({text}, {as_tuple(sizes_of(array.shape, array.batched))})", ATOM)
+
+    def reshape(self, array: ir.Reshape) -> Text:
+        sizes = as_tuple(sizes_of(array.shape, array.batched))
+        return Text(f"xp.reshape({self.array(array.source)}, {sizes})", ATOM)
+
+    def fill(self, array: ir.Fill) -> Text:
+        return Text(self.filled(array.source, array.shape, array.batched), ATOM)
+
+    def repeat(self, array: ir.Repeat) -> Text:
+        positions = np.repeat(np.arange(len(array.counts)), array.counts)
+        return Text(self.picked(self.array(array.source), positions), ATOM)
+
+    def onehot(self, array: ir.OneHot) -> Text:
+        numbers, one, zero = [
+            self.module.constant(x, "C") for x in (np.arange(array.n, dtype=np.float64), _ONE, _ZERO)
+        ]
+        return Text(f"xp.where({self.of(array.index)}[..., None] == {numbers}, {one}, {zero})", ATOM)
+
+    def assemble(self, array: ir.Assemble) -> None:
+        """What is set, side by side and then put in order; what is added to it, spread to its size."""
+        name = self.name_for(array)
+        batched = array.batched
+        sources = np.full(array.size, -1, dtype=np.int64)  # where among what is set each element is
+        texts: list[str] = []
+        sums: list[str] = []
+        n = 0
+        for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
+            where = np.arange(array.size) if place is None else place.indices().reshape(-1)
+            assert len(np.unique(where)) == len(where)
+            text = self.filled(piece, array.shape if place is None else place.shape, batched)
+            if len(array.shape if place is None else place.shape) != 1:
+                text = f"xp.reshape({text}, {'(m, -1)' if batched else '(-1,)'})"
+            if added:
+                own = np.full(array.size, len(where), dtype=np.int64)
+                own[where] = np.arange(len(where))
+                whole = len(where) == array.size and np.array_equal(own, np.arange(array.size))
+                helper = self.module.helper("spread")
+                sums.append(text if whole else f"{helper}({text}, {self.module.positions(own)})")
+            else:
+                sources[where] = np.arange(n, n + len(where))
+                texts.append(text)
+                n += len(where)
+        if texts:
+            made = texts[0] if len(texts) == 1 else f"xp.concat([{', '.join(texts)}], axis=-1)"
+            if (sources < 0).any():
+                positions = self.module.positions(np.where(sources < 0, n, sources))
+                made = f"{self.module.helper('spread')}({made}, {positions})"
+            elif not np.array_equal(sources, np.arange(array.size)):
+                made = self.picked(made, sources)
+            sums.insert(0, made)
+        if not sums:
+            sizes = as_tuple(sizes_of((array.size,), batched))
+            sums = [f"xp.broadcast_to({self.module.constant(_ZERO, 'C')}, {sizes})"]
+        text = " + ".join(sums)
+        self.lines.append(Line(f"{name} = {text}", name, text, self.read_by(array.pieces), array))
+        if len(array.shape) != 1:
+            text = f"xp.reshape({name}, {as_tuple(sizes_of(array.shape, batched))})"
+            self.lines.append(Line(f"{name} = {text}", name, text))
+        self.texts[array] = Text(name, ATOM)
+        self.variables[array] = name
+
+    # ------------------------------------------------------------------------------------- elementwise
+
+    def map(self, array: ir.Map | ir.Sum) -> Text | None:
+        expression = expression_of(array)
+        if expression.name == "number":  # x**0
+            number = self.module.constant(np.array(expression.arguments[0]), "C")
+            return Text(f"xp.broadcast_to({number}, {as_tuple(sizes_of(array.shape, array.batched))})", ATOM)
+        return self.elementwise(array)
+
+    def elementwise(self, array: ir.Map | ir.Sum | ir.Elementwise) -> Text | None:
+        text = super().elementwise(array)
+        used = used_slots(expression_of(array))
+        if text is None or any(array.operands[i] not in self.plain for i in used):
+            return text
+        one = self.module.constant(_ONE, "C")  # makes an array of a number such as 1/m
+        return Text(f"{one} * {self.formulas.wrap(text, SIGN)}", PRODUCT)
+
+    # -------------------------------------------------------------------------- products and reductions
+
+    def product(self, array: ir.MatMul | ir.Product) -> Text:
+        of = factors(array)
+        left = self.moved(of.left, of.left_moves, PRODUCT)
+        right = self.moved(of.right, of.right_moves)
+        text = f"{left} {'@' if of.matrices else '*'} {right}"
+        return Text(self.module.moved(f"({text})", of.after), ATOM) if of.after else Text(text, PRODUCT)
+
+    def rowdot(self, array: ir.RowDot) -> Text:
+        keep = ", keepdims=True" if len(array.x.shape) == len(array.y.shape) == 1 else ""
+        x, y = self.of(array.x, PRODUCT), self.of(array.y, SIGN)
+        return Text(f"xp.sum({x} * {y}, axis=-1{keep})", ATOM)
+
+    def reduce(self, array: ir.Reduce) -> Text:
+        keep = ", keepdims=True" if len(array.source.shape) == 1 else ""
+        return Text(f"xp.{_REDUCTIONS[array.ufunc]}({self.array(array.source)}, axis=-1{keep})", ATOM)
+
+    def segments(self, array: ir.Segments) -> Text:
+        ends = np.append(array.starts[1:], array.source.size)
+        lengths = ends - array.starts
+        steps = np.arange(int(lengths.max()))
+        positions = np.where(
+            steps < lengths[:, None], array.starts[:, None] + steps, array.source.size
+        )  # fmt: skip
+        filler = self.module.constant(np.array(_FILLERS[array.ufunc]), "C")
+        taken = (
+            f"{self.module.helper('segments')}({self.array(array.source)}, "
+            f"{self.module.positions(positions.reshape(-1))}, {positions.shape}, {filler})"
+        )
+        return Text(f"xp.{_REDUCTIONS[array.ufunc]}({taken}, axis=-1)", ATOM)
+
+    def sumto(self, array: ir.SumTo) -> Text:
+        how = summing(array)
+        keep = ", keepdims=True" if how.keep else ""
+        summed = f"xp.sum({self.array(array.source)}, axis={how.axes}{keep})"
+        return Text(self.module.moved(summed, how.after), ATOM)
+
+    def summed(self, term: ir.Term) -> str:
+        text = self.of(term.x)
+        if term.y is not None:
+            text = f"{text}**2" if term.y is term.x else f"{text} * {self.of(term.y)}"
+        return f"({text})[0]" if term.x.shape == (1,) and not term.x.batched else f"xp.sum({text})"
+
+    # --------------------------------------------------------------------------------------------- loops
+
+    def loop(self, array: ir.Loop) -> None:
+        n, body = len(array.initial), array.body
+        inner = type(self)(self.module, body)
+        inner.share_names(self)
+        inner.variables, inner.left_by = self.variables, self.left_by
+        states = [inner.name_for(local) for local in body.arguments[:n]]
+        for name, x in zip(states, array.initial, strict=True):
+            text = self.array(x)
+            self.lines.append(Line(f"{name} = {text}", name, text, self.read_by([x])))
+        stacks = self.output_names(array)
+        self.lines += [Line(f"{name} = []", name, "[]") for name in stacks]
+        t = self.free_name("t")
+        parts = [f"{self.array(x)}[{':, ' if x.batched else ''}{t}, ...]" for x in array.sequences]
+        texts = [*states, *parts, *map(self.array, array.invariants)]
+        inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
+        inner.write_all()
+        for name, x in zip(stacks, body.results[n:], strict=True):
+            put = f"{name}.append({inner.array(x)})"
+            inner.lines.append(Line(put, name, put, inner.read_by([x])))
+        if states:
+            following = ", ".join([inner.array(x) for x in body.results[:n]])
+            text = f"{', '.join(states)} = {following}"
+            inner.lines.append(Line(text, states[0], text, inner.read_by(body.results[:n])))
+        steps = f"range({array.steps - 1}, -1, -1)" if array.falling else f"range({array.steps})"
+        self.lines.append(Line(f"for {t} in {steps}:", t, steps))
+        self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
+        for name, x in zip(stacks, body.results[n:], strict=True):
+            text = f"xp.stack({name}{'[::-1]' if array.falling else ''}, axis={int(x.batched)})"
+            self.lines.append(Line(f"{name} = {text}", name, text))
+        self.taken.discard(t)
+        self.left_by[array] = [*states, *stacks]
+
+
+_REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}
+_FILLERS = {"add": 0.0, "maximum": -np.inf, "minimum": np.inf}

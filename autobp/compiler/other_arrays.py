@@ -1,0 +1,170 @@
+"""Programs on other libraries' arrays: PyTorch's, JAX's, CuPy's, and all with an Array API namespace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from autobp.backends.array_api import ArrayText, array_text
+from autobp.compiler.blocks import in_blocks
+from autobp.ir import Floats
+
+#: Libraries whose arrays have no ``__array_namespace__`` of their own, or may not: by their packages' names.
+_PACKAGES: Final = ("torch", "jax", "jaxlib", "cupy")
+_NEEDED: Final = "array-api-compat is needed for arrays of {}: pip install 'autobp[arrays]'"
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether this is an array that NumPy does not have, of a library that the step can run on."""
+    if isinstance(x, np.ndarray | np.generic | list | tuple | float | int):
+        return False
+    package = type(x).__module__.partition(".")[0]
+    return package in _PACKAGES or (package != "numpy" and hasattr(x, "__array_namespace__"))
+
+
+def is_elsewhere(theta: Any, arguments: Sequence[Any]) -> bool:
+    """Whether a step runs on another library's arrays, of which theta is one, or on Dask's."""
+    return is_foreign(theta) or in_blocks(arguments)
+
+
+class Place(NamedTuple):
+    """Where arrays live.
+
+    Attributes:
+        xp: their library, by the Array API.
+        library: its name.
+        dtype: a real floating-point one.
+        device: None where the library does not say, as of what JAX traces.
+    """
+
+    xp: Any
+    library: str
+    dtype: Any
+    device: Any
+
+
+def place_of(theta: Any, arguments: Sequence[Any], names: Sequence[str]) -> Place:
+    """Where theta lives; so must all arguments, with its dtype.
+
+    Raises TypeError where one of them is of another library or dtype or theta is not of floats, ImportError
+    where array-api-compat is not installed.
+    """
+    library = type(theta).__module__.partition(".")[0]
+    try:
+        import array_api_compat as compat
+    except ImportError as error:
+        raise ImportError(_NEEDED.format(library)) from error
+    xp = compat.array_namespace(theta)
+    if not _is_float(theta):
+        raise TypeError(f"theta must be of floating-point numbers; got {theta.dtype}")
+    for name, x in zip(names, arguments, strict=True):
+        if not is_foreign(x) or compat.array_namespace(x) is not xp:
+            kind = f"{type(x).__module__}.{type(x).__qualname__}"
+            raise TypeError(
+                f"theta is an array of {library}, and {name} is a {kind}: give all of them as "
+                "arrays of one library"
+            )
+        if x.dtype != theta.dtype:
+            raise TypeError(f"{name} is of {x.dtype}, and theta of {theta.dtype}: give both one dtype")
+    return Place(xp, library, theta.dtype, compat.device(theta))
+
+
+def _is_float(x: Any) -> bool:
+    return "float" in str(x.dtype)
+
+
+def sample_of(name: str, x: Any) -> Floats:
+    """The first row of an array, in NumPy's memory, to trace a function with.
+
+    Raises ValueError where its numbers are not known, as of what JAX traces.
+    """
+    row = x[0, ...] if hasattr(x, "dtype") else np.asarray(x)[0]
+    try:
+        if hasattr(row, "detach"):
+            row = row.detach().cpu()
+        elif hasattr(row, "get"):  # CuPy's
+            row = row.get()
+        return np.asarray(row, dtype=np.float64)
+    except Exception as error:
+        raise ValueError(
+            f"{name} has no numbers yet, and the step no program: call it once with numbers, or give compile "
+            "an example=(x, y) of one sample"
+        ) from error
+
+
+class OnArrays:
+    """The functions of some programs over other libraries' arrays, made for a place when first asked for."""
+
+    def __init__(self, programs: Any, about: str) -> None:
+        self._programs, self._about = programs, about
+        self._text: ArrayText | None = None
+        self._made: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def text(self) -> ArrayText:
+        """The source. Raises TypeError where an operation is computed by Python code."""
+        if self._text is None:
+            self._text = array_text(self._programs, self._about)
+        return self._text
+
+    def function(self, name: str, place: Place) -> Callable[..., Any]:
+        """A function of (theta, *arguments).
+
+        Raises TypeError where the library lacks a function that the program calls, which it names.
+        """
+        key = (place.library, str(place.dtype), str(place.device))
+        with self._lock:
+            if key not in self._made:
+                self._made[key] = namespace_of(self.text, place)
+        function: Callable[..., Any] = self._made[key][name]
+        return function
+
+
+def namespace_of(text: ArrayText, place: Place) -> dict[str, Any]:
+    """The functions of a text for arrays of one place, by name.
+
+    Raises TypeError where the library lacks a function that they call, which it names.
+    """
+    missing = [name for name in text.functions if not hasattr(place.xp, name)]
+    if missing:
+        raise TypeError(f"this program calls {missing[0]}, which {place.library} does not have")
+    namespace: dict[str, Any] = {"xp": place.xp}
+    for name in text.special:
+        namespace[name] = _special(name, place)
+    for name, values in text.constants.items():
+        namespace[name] = _constant(values, place)
+    exec(compile(text.text, "<compiled by autobp>", "exec"), namespace)
+    return namespace
+
+
+def _constant(values: np.ndarray[Any, Any], place: Place) -> Any:
+    floats = values.dtype.kind == "f"
+    if place.library in ("jax", "jaxlib"):
+        # NumPy's, which a trace takes for constants: an array made while JAX traces belongs to that trace
+        return values.astype(place.dtype) if floats else values.astype(place.xp.arange(1).dtype)
+    dtype = place.dtype if floats else place.xp.int64
+    return place.xp.asarray(values, dtype=dtype, device=place.device)
+
+
+def _special(name: str, place: Place) -> Callable[..., Any]:
+    """erf or erfc of a library. Raises TypeError where it has none."""
+    if place.library == "torch":
+        import torch
+
+        found: Callable[..., Any] = getattr(torch.special, name)
+        return found
+    if place.library in ("jax", "jaxlib"):
+        import jax.scipy.special
+
+        found = getattr(jax.scipy.special, name)
+        return found
+    if place.library == "cupy":
+        import cupyx.scipy.special
+
+        found = getattr(cupyx.scipy.special, name)
+        return found
+    raise TypeError(f"this program calls {name}, which {place.library} does not have")
