@@ -184,6 +184,14 @@ def test_early_stopping_keeps_the_best():
     assert len(model.validation_scores_) == model.n_iter_
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert len(model.validation_scores_) - 1 - int(np.argmax(model.validation_scores_)) >= 4
+    best = int(np.argmax(model.validation_scores_)) + 1
+    assert 1 < best < model.n_iter_
+    before, until = (
+        MLPClassifier((30,), random_state=0, max_iter=epochs, **settings).fit(X, y)
+        for epochs in (best - 1, best)
+    )
+    np.testing.assert_array_equal(model.theta_, until.theta_)
+    assert (model.theta_ != before.theta_).any()
     regressor = MLPRegressor((5,), random_state=0, early_stopping=True, max_iter=5).fit(X, X[:, :2])
     assert len(regressor.validation_scores_) == 5
 
