@@ -642,6 +642,27 @@ def test_what_lies_by_step_is_read_and_written_without_a_copy():
     assert repeat.sequences[0].place.number in made.work.by_step
 
 
+def test_sums_over_samples_and_steps_are_products_with_ones():
+    theta, x = Theta(4), Input(0, (6,))
+    h, x_t = Local((2,), True), Local((2,), True)
+    after = Map((Sum((h, x_t), (2,), (1.0, 1.0)),), (2,), TABLE["tanh"])
+    zero = Fill(Constant(np.array([0.0])), (2,), True)
+    loop = Loop(3, Program((h, x_t), (after, after), {}), (zero,), (Reshape(x, (3, 2)),))
+    for drop, place in ((1, View(theta, 0, (2,), (1,))), (0, View(theta, 0, (1, 2), (2, 1)))):
+        summed = SumTo(Result(loop, 1), (0,), True, drop)
+        gradient = Assemble((summed,), (place,), (False,), True, (4,), False)
+        program = Program((theta, x), (Total((Term(1.0, 0, Result(loop, 0)),)), gradient), {x: "x"})
+        X = np.linspace(-1, 1, 12).reshape(2, 6)
+        found = run(program, np.zeros(4), X)[1]
+        state, expected = np.zeros((2, 2)), np.zeros(2)
+        for t in range(3):
+            state = np.tanh(state + X.reshape(2, 3, 2)[:, t])
+            expected += state.sum(axis=0)
+        np.testing.assert_allclose(found[:2], expected, rtol=1e-14)
+        products = [step for step in schedule(program).steps if isinstance(step, MatrixProduct)]
+        assert [step.left for step in products] == [Ones(None)] * drop
+
+
 # -------------------------------------------------------------------------------------------- completeness
 
 
