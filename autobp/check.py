@@ -130,9 +130,11 @@ class Report(Agreements[Row]):
             f"{'relative':>10}",
         ]
         for row in self.rows:
-            equation, quantity, shape, largest, absolute, relative, mark = row.cells
+            equation, quantity, shape, largest, *differences = row.cells
+            absolute, relative, mark = differences
             lines.append(
-                f"{equation:9} {quantity:{width}} {shape:>10} {largest:>14} {absolute:>10} {relative:>10}  {mark}"
+                f"{equation:9} {quantity:{width}} {shape:>10} {largest:>14} "
+                f"{absolute:>10} {relative:>10}  {mark}"
             )
         return "\n".join([*lines, "", *self._verdict()])
 

@@ -29,6 +29,7 @@ def compile(
     example: Sequence[Any] | None = None,
     check: bool = False,
     backend: Backend = "numpy",
+    calls: int | None = None,
 ) -> Step: ...
 
 
@@ -41,6 +42,7 @@ def compile(
     example: Sequence[Any] | None = None,
     check: bool = False,
     backend: Backend = "numpy",
+    calls: int | None = None,
 ) -> Step[tuple[float, Floats]]: ...
 
 
@@ -53,6 +55,7 @@ def compile(
     example: Sequence[Any] | None = None,
     check: bool = False,
     backend: Backend = "numpy",
+    calls: int | None = None,
 ) -> Step[Floats]: ...
 
 

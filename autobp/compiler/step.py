@@ -146,7 +146,8 @@ class Step(Generic[R]):
         self._check_number(arguments)
         arrays = [floats(name, x) for name, x in zip(self._names, arguments, strict=True)]
         shapes = self._checked_shapes(vector.shape, [array.shape for array in arrays])
-        return self._executable_for(shapes, _rows(arrays), lambda: [array[0] for array in arrays]), vector, arrays
+        executable = self._executable_for(shapes, _rows(arrays), lambda: [array[0] for array in arrays])
+        return executable, vector, arrays
 
     def _elsewhere(self, theta: Any, arguments: Sequence[Any], name: str) -> Any:
         """What one of the functions gives on arrays that are not NumPy's, as arrays of their kind."""
