@@ -12,7 +12,7 @@ from autobp.backends.c_tables import ONE, SUM_OF_PRODUCTS, Form, Tables
 from autobp.compiler.canonical import EXTREMUM, LEAF, SUM, Canonical, Term, canonicalise
 from autobp.compiler.levels import levels_of
 from autobp.compiler.loops.finding import loops_of
-from autobp.compiler.pipeline import Signature
+from autobp.compiler.pipeline import LIMITS, Signature
 from autobp.compiler.recording import no_garbage_collection
 from autobp.ir import Indices
 from autobp.ops import SOFTPLUS, TAKE, lookup
@@ -36,7 +36,7 @@ def tables_of(graph: Graph, signature: Signature) -> Tables | None:
         few = n_kinds <= MOST_ARRAYS or len(nodes) > ALIKE * n_kinds
         if few or len(forms) > _MOST_FORMS or any(form.operation is TAKE for form in forms):
             return None
-        if loops_of(canonical).levels is not None:
+        if loops_of(canonical, LIMITS).levels is not None:
             return None
         return _Writer(canonical, signature).write(sorted(nodes), forms)
 
