@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
+from autobp.compiler.derivatives.methods import Derivatives
 from autobp.compiler.executable import Executable
 from autobp.compiler.machine_code import Backend
 from autobp.compiler.pipeline import Signature
@@ -26,7 +27,7 @@ _KEPT = 8  # numbers of rows for which a thread keeps buffers
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class Step:
+class Step(Derivatives):
     """A compiled function of parameters and data: the mean cost over samples, and its gradient.
 
     Made by :func:`compile`. ``step(theta, X, Y)`` takes the parameters as one array (n_parameters,) and the

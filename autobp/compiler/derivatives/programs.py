@@ -1,0 +1,212 @@
+"""The programs of derivatives, each of another that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autobp import ir
+from autobp.compiler.adjoint import Adjoint
+from autobp.compiler.derivatives.forward import Forward, push
+from autobp.compiler.derivatives.tangents import Tangent, filled, reshaped, spread_over, turned
+from autobp.compiler.differentiate import Reverse
+from autobp.compiler.names import Distinct
+from autobp.compiler.pipeline import Outputs, of_cost
+from autobp.ir.reserved import is_free
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which derivative.
+
+    Attributes:
+        kind: "hessian", "hvp", "rows"; of outputs "columns" or "pulled" (a Jacobian, by forward or by reverse
+            mode), "jvp", "vjp".
+        by: 0 for theta; k for the k-th argument, counted from 1.
+        directions: of a product with a Hessian, how many at once; 0 for one, without an axis.
+    """
+
+    kind: str
+    by: int = 0
+    directions: int = 0
+
+    @property
+    def name(self) -> str:
+        """What its function is called."""
+        return {"columns": "jacobian", "pulled": "vjp_of_rows"}.get(self.kind, self.kind)
+
+    @property
+    def has_vector(self) -> bool:
+        """Whether it is a product with a vector, its last argument."""
+        return self.kind in ("hvp", "pulled", "jvp", "vjp")
+
+    @property
+    def over_rows(self) -> bool:
+        """Whether it is a mean or a sum over the rows, and not each row's own."""
+        return self.by == 0 and self.kind in ("hessian", "hvp", "vjp")
+
+
+def program_of(wanted: Wanted, forward: Outputs) -> ir.Program:
+    """The program of a derivative.
+
+    Args:
+        forward: the program of the outputs, or of each row's cost.
+
+    Returns:
+        a program with two results: cost or outputs, and the derivative; for each row, where it is each row's
+        own, and over the rows else.
+
+    Raises NoDerivative where an operation cannot be differentiated again.
+    """
+    return _Maker(wanted, forward).made()
+
+
+class _Maker:
+    """Makes one program."""
+
+    def __init__(self, wanted: Wanted, forward: Outputs) -> None:
+        self.wanted, self.forward = wanted, forward
+        self.outputs = forward.outputs
+        self.target: ir.Argument = self.outputs.arguments[wanted.by]
+        self.output = reshaped(self.outputs.results[0], (self.outputs.results[0].size,))
+
+    def made(self) -> ir.Program:
+        rule = getattr(self, self.wanted.kind)
+        found: ir.Program = rule()
+        return found
+
+    # ------------------------------------------------------------------------------------- of each kind
+
+    def hessian(self) -> ir.Program:
+        base = self.gradient_program()
+        gradient = base.results[1]
+        n = self.target.size
+        pushed = push([gradient], {self.target: _identity(n)})
+        return self.program(base, self.matrix(pushed, gradient, n), pushed)
+
+    def hvp(self) -> ir.Program:
+        base = self.gradient_program()
+        gradient = base.results[1]
+        k = self.wanted.directions
+        vector = self.vector((k, self.target.size) if k else self.target.shape, self.target.batched)
+        seed: ir.Array = ir.Reshape(vector, (k, self.target.size)) if k else vector
+        pushed = push([gradient], {self.target: Tangent(seed, tuple(range(k)) if k else None)})
+        if k:
+            return self.program(base, self.matrix(pushed, gradient, k), pushed, vector)
+        return self.program(base, self.pushed(pushed, gradient), pushed, vector)
+
+    def rows(self) -> ir.Program:
+        return self.program(self.by_row_program(), self.gradient_by_row(Adjoint()))
+
+    def pulled(self) -> ir.Program:
+        vector = self.vector((self.output.size,), self.outputs.has_samples)
+        return self.program(self.outputs, self.gradient_by_row(Adjoint(array=vector)), None, vector)
+
+    def vjp(self) -> ir.Program:
+        vector = self.vector((self.output.size,), self.outputs.has_samples)
+        if self.target.batched:
+            return self.program(self.outputs, self.gradient_by_row(Adjoint(array=vector)), None, vector)
+        reverse = Reverse([self.output], {self.target})
+        g = reverse.sum_to(Adjoint(array=vector), self.output.shape, vector.batched, self.output)
+        reverse.start(self.output, g)
+        reverse.run()
+        return self.program(self.outputs, reverse.gradient(self.target), None, vector)
+
+    def jvp(self) -> ir.Program:
+        vector = self.vector(self.target.shape, self.target.batched)
+        pushed = push([self.output], {self.target: Tangent(vector, None)})
+        return self.program(self.outputs, self.pushed(pushed, self.output), pushed, vector)
+
+    def columns(self) -> ir.Program:
+        n = self.target.size
+        pushed = push([self.output], {self.target: _identity(n)})
+        columns = self.matrix(pushed, self.output, n)
+        return self.program(self.outputs, turned(columns, (1, 0)), pushed)
+
+    # --------------------------------------------------------------------------------------- what they share
+
+    def gradient_program(self) -> ir.Program:
+        """Cost and gradient: over the rows by theta, each row's own by an argument."""
+        if self.wanted.over_rows:
+            return of_cost(self.forward).programs["cost_and_gradient"]
+        base = self.by_row_program()
+        return replace(base, results=(*base.results, self.gradient_by_row(Adjoint())))
+
+    def by_row_program(self) -> ir.Program:
+        """Each row's cost."""
+        return replace(self.outputs, results=(self.output,), result_shape=())
+
+    def gradient_by_row(self, adjoint: Adjoint) -> ir.Array:
+        """Each row's derivative of its outputs, weighted by an adjoint."""
+        reverse = Reverse([self.output], {self.target}, by_row=True)
+        reverse.start(self.output, adjoint)
+        reverse.run()
+        return reverse.gradient(self.target)
+
+    def vector(self, shape: ir.Shape, with_samples: bool) -> ir.Input:
+        return ir.Input(len(self.outputs.inputs), shape, with_samples)
+
+    def pushed(self, forward: Forward, array: ir.Array) -> ir.Array:
+        """The tangent of an array in one direction."""
+        if array not in forward.tangents:
+            return ir.Assemble((), (), (), True, array.shape, array.batched)
+        return filled(forward.of(array), array, array.batched)
+
+    def matrix(self, forward: Forward, array: ir.Array, n: int) -> ir.Array:
+        """The tangents of an array in all of n directions, (n, elements)."""
+        shape = (n, array.size)
+        if array not in forward.tangents:
+            return ir.Assemble((), (), (), True, shape, array.batched)
+        tangent = forward.of(array)
+        whole = spread_over(tangent, tuple(range(n)), array)
+        return filled(Tangent(whole, tuple(range(n))), array, array.batched)
+
+    def program(
+        self,
+        base: ir.Program,
+        derivative: ir.Array,
+        pushed: Forward | None = None,
+        vector: ir.Input | None = None,
+    ) -> ir.Program:
+        """The program, with names for the vector, for tangents and for the derivative."""
+        result = derivative
+        if self.outputs.has_samples and not self.wanted.over_rows and not result.batched:
+            result = ir.Fill(result, result.shape, True)
+        if result in base.arguments or result is vector or result in base.names:
+            result = _copy(result)
+        if base.result_shape is None and not isinstance(base.results[0], ir.Total):
+            raise AssertionError("a program has a mean cost, or outputs")
+        names = self.names(base, pushed, vector, result)
+        arguments = base.arguments if vector is None else (*base.arguments, vector)
+        return ir.Program(arguments, (base.results[0], result), names, base.result_shape)
+
+    def names(
+        self, base: ir.Program, pushed: Forward | None, vector: ir.Input | None, result: ir.Array
+    ) -> Mapping[ir.Array, str]:
+        """The names of the program before, those of tangents after them, and of what is new."""
+        known = ir.in_order([base.results[0], result])
+        distinct = Distinct()
+        names: dict[ir.Array, str] = {}
+        for array, name in base.names.items():
+            if (array in known or array in base.arguments) and name != "gradient":
+                names[array] = distinct(name)
+        if vector is not None:
+            names[vector] = distinct({"hvp": "v", "jvp": "v"}.get(self.wanted.kind, "w"))
+        if not is_free(self.wanted.name):
+            raise AssertionError(self.wanted.name)
+        names[result] = distinct(self.wanted.name)
+        for array, name in list(names.items()):
+            tangent = pushed.tangents.get(array) if pushed is not None else None
+            if isinstance(tangent, Tangent) and tangent.array in known and tangent.array not in names:
+                names[tangent.array] = distinct(f"{name}_dot")
+        return names
+
+
+def _identity(n: int) -> Tangent:
+    return Tangent(ir.Constant(np.eye(n)), tuple(range(n)))
+
+
+def _copy(array: ir.Array) -> ir.Array:
+    return ir.Assemble((array,), (None,), (False,), False, array.shape, array.batched)
