@@ -10,7 +10,7 @@ import numpy as np
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint
 from autobp.compiler.derivatives.forward import Forward, push
-from autobp.compiler.derivatives.tangents import Tangent, filled, reshaped, spread_over, turned
+from autobp.compiler.derivatives.tangents import Tangent, filled, picked, reshaped, spread_over, turned
 from autobp.compiler.differentiate import Reverse
 from autobp.compiler.names import Distinct
 from autobp.compiler.pipeline import Outputs, of_cost
@@ -82,9 +82,9 @@ class _Maker:
     def hessian(self) -> ir.Program:
         base = self.gradient_program()
         gradient = base.results[1]
-        n = self.target.size
-        pushed = push([gradient], {self.target: _identity(n)})
-        return self.program(base, self.matrix(pushed, gradient, n), pushed)
+        order = _by_first_use(self.target, gradient)
+        pushed = push([gradient], {self.target: _unit_directions(order)})
+        return self.program(base, self.matrix(pushed, gradient, len(order), order), pushed)
 
     def hvp(self) -> ir.Program:
         base = self.gradient_program()
@@ -120,9 +120,9 @@ class _Maker:
         return self.program(self.outputs, self.pushed(pushed, self.output), pushed, vector)
 
     def columns(self) -> ir.Program:
-        n = self.target.size
-        pushed = push([self.output], {self.target: _identity(n)})
-        columns = self.matrix(pushed, self.output, n)
+        order = _by_first_use(self.target, self.output)
+        pushed = push([self.output], {self.target: _unit_directions(order)})
+        columns = self.matrix(pushed, self.output, len(order), order)
         return self.program(self.outputs, turned(columns, (1, 0)), pushed)
 
     # --------------------------------------------------------------------------------------- what they share
@@ -154,14 +154,20 @@ class _Maker:
             return ir.Assemble((), (), (), True, array.shape, array.batched)
         return filled(forward.of(array), array, array.batched)
 
-    def matrix(self, forward: Forward, array: ir.Array, n: int) -> ir.Array:
-        """The tangents of an array in all of n directions, (n, elements)."""
+    def matrix(
+        self, forward: Forward, array: ir.Array, n: int, order: ir.Indices | None = None
+    ) -> ir.Array:
+        """The tangents of an array in all of n directions, (n, elements), brought back from their order."""
         shape = (n, array.size)
         if array not in forward.tangents:
             return ir.Assemble((), (), (), True, shape, array.batched)
         tangent = forward.of(array)
         whole = spread_over(tangent, tuple(range(n)), array)
-        return filled(Tangent(whole, tuple(range(n))), array, array.batched)
+        made = filled(Tangent(whole, tuple(range(n))), array, array.batched)
+        if order is None or (order == np.arange(n)).all():
+            return made
+        rows = np.argsort(order) * array.size
+        return picked(made, ir.Gather(made, rows[:, None] + np.arange(array.size, dtype=np.int64)))
 
     def program(
         self,
@@ -204,8 +210,20 @@ class _Maker:
         return names
 
 
-def _identity(n: int) -> Tangent:
-    return Tangent(ir.Constant(np.eye(n)), tuple(range(n)))
+def _unit_directions(order: ir.Indices) -> Tangent:
+    return Tangent(ir.Constant(np.eye(len(order))[order]), tuple(range(len(order))))
+
+
+def _by_first_use(target: ir.Array, result: ir.Array) -> ir.Indices:
+    """The elements of an array in the order in which they are first picked, those never picked last.
+
+    In that order the directions that reach one array after another lie side by side.
+    """
+    picks = [x for x in ir.in_order([result]) if isinstance(x, ir.Place) and x.source is target]
+    found = np.concatenate([*[x.indices().reshape(-1) for x in picks], np.arange(target.size)])
+    _, first = np.unique(found, return_index=True)
+    order: ir.Indices = found[np.sort(first)].astype(np.int64)
+    return order
 
 
 def _copy(array: ir.Array) -> ir.Array:
