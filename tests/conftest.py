@@ -63,10 +63,10 @@ def steps_run_on(request):
     if request.config.getoption("--backend") != "c":
         yield
         return
-    from autobp.compiler import executable
+    from autobp.compiler import functions
     from autobp.compiler.entry import compile_step
 
-    choose = executable.choose
+    choose = functions.choose
 
     def chosen(*arguments):
         made = choose(*arguments)
@@ -75,7 +75,7 @@ def steps_run_on(request):
         return made
 
     compile_step.__kwdefaults__["backend"] = "auto"
-    executable.choose = chosen
+    functions.choose = chosen
     yield
     compile_step.__kwdefaults__["backend"] = "numpy"
-    executable.choose = choose
+    functions.choose = choose

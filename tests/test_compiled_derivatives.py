@@ -14,7 +14,7 @@ import pytest
 from whole_programs import EDGES, Maker, Program
 
 import autobp
-from autobp import MLP, Value, costs, functional, ir
+from autobp import MLP, Value, costs, functional, ir, machine
 from autobp.compiler.derivatives import forward, made
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.verified import ProgramDiffers
@@ -391,3 +391,45 @@ def test_a_wrong_rule_is_found_before_it_is_handed_out(monkeypatch: pytest.Monke
                 arguments = (theta, x, y) if derivative == "hessian" else (theta, theta, x, y)
                 with pytest.raises(ProgramDiffers, match=f"the program of {derivative} does not compute"):
                     getattr(step, derivative)(*arguments)
+
+
+# -------------------------------------------------------------------------------------------- machine code
+
+
+def in_machine_code(function: Any, parameters: Any) -> Any:
+    try:
+        return autobp.compile(function, parameters, backend="c")
+    except machine.NoMachineCode as error:
+        pytest.skip(str(error))
+
+
+def test_machine_code_has_the_derivatives_of_numpy() -> None:
+    net = MLP(3, [4, 2], activation="tanh", seed=1)
+    parameters = net.parameters()
+
+    def loss(x: Any, y: Any) -> Any:
+        return costs.quadratic(net(x), y)
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(19, 3)), random.uniform(size=(19, 2))
+    fast, slow = in_machine_code(loss, parameters), autobp.compile(loss, parameters)
+    theta, v = slow.theta, random.normal(size=len(parameters))
+    assert np.allclose(fast.hessian(theta, x, y), slow.hessian(theta, x, y), rtol=1e-11, atol=1e-14)
+    assert np.allclose(fast.hvp(theta, v, x, y), slow.hvp(theta, v, x, y), rtol=1e-11, atol=1e-14)
+    assert made.made_of(fast._executable(), made.Wanted("hvp")).choice.name == "c"
+    assert np.allclose(fast.rows(theta, x, y)[0], slow.rows(theta, x, y)[0], rtol=1e-13)
+    assert np.allclose(fast.rows(theta, x, y)[1], slow.rows(theta, x, y)[1], rtol=1e-11, atol=1e-14)
+    outputs, by_numpy = in_machine_code(net, parameters), autobp.compile(net, parameters)
+    assert np.allclose(outputs.jacobian(theta, x), by_numpy.jacobian(theta, x), rtol=1e-11, atol=1e-14)
+    assert np.allclose(outputs.jvp(theta, v, x), by_numpy.jvp(theta, v, x), rtol=1e-11, atol=1e-14)
+    assert np.allclose(outputs.vjp(theta, y, x), by_numpy.vjp(theta, y, x), rtol=1e-11, atol=1e-14)
+
+
+def test_reads_in_one_branch_of_a_choice_are_of_their_own_elements() -> None:
+    """GCC 12 takes them from the wrong lanes where they were written in another order, if only one reads."""
+    program = Maker(1, EDGES).program()
+    w = [Value(x) for x in program.theta]
+    x = np.array([list(row) for row in program.rows])
+    fast, slow = in_machine_code(program.made(w), w), autobp.compile(program.made(w), w)
+    v = np.random.default_rng(12).normal(size=len(w))
+    assert np.allclose(fast.hvp(slow.theta, v, x), slow.hvp(slow.theta, v, x), rtol=1e-12)

@@ -84,6 +84,9 @@ def number(x: float) -> str:
 
 def literal(values: np.ndarray[Any, Any]) -> str:
     """An array as source text."""
+    n = math.isqrt(values.size)
+    if n > 2 and values.dtype.kind == "f" and np.array_equal(values.reshape(-1), np.eye(n).reshape(-1)):
+        return f"np.eye({n})" + (f".reshape({joined(values.shape)})" if values.shape != (n, n) else "")
     numbers = [number(x) if values.dtype.kind == "f" else str(x) for x in values.reshape(-1).tolist()]
     lines, line = [], ""
     for text in numbers:

@@ -13,6 +13,7 @@ from autobp.compiler.derivatives.proof import prove
 from autobp.compiler.derivatives.walked import Walks, jacobian, numbers
 from autobp.compiler.executable import Executable
 from autobp.compiler.functions import Functions
+from autobp.compiler.machine_code import Backend
 from autobp.compiler.pipeline import Outputs, outputs_of
 from autobp.ir import Floats
 
@@ -45,8 +46,9 @@ class Made(Functions):
         cost = "The mean cost over the rows" if wanted.over_rows else "Each row's cost"
         docstring = _DOCSTRINGS[wanted.kind].format(cost=cost, x=target)
         name = wanted.name
+        backend: Backend = "auto" if executable.choice.name == "c" else "numpy"
         super().__init__(
-            {name: program}, {name: docstring}, graph, outputs.scalars, executable.check, "numpy"
+            {name: program}, {name: docstring}, graph, outputs.scalars, executable.check, backend
         )
         self.which, self.signature, self.program = wanted, signature, program
         self.walks: Walks = executable.other(("walks", wanted.by), lambda: Walks(graph, signature, wanted.by))
