@@ -272,6 +272,53 @@ def test_derivatives_inside_the_compiled_function_agree() -> None:
     assert np.allclose(step.hessian(step.theta, x), inside(step.theta, x).mean(0), rtol=1e-13)
 
 
+# ------------------------------------------------------------------------------- weights, and several thetas
+
+
+def test_weights_multiply_each_rows_cost() -> None:
+    step, theta, x, y = network_step(3, 4, 2)
+    weights = np.random.default_rng(2).uniform(0.0, 3.0, len(x))
+    costs_, gradients = step.rows(theta, x, y)
+    cost, gradient = step(theta, x, y, weights=weights)
+    assert cost == pytest.approx(np.mean(weights * costs_), rel=1e-14)
+    assert np.allclose(gradient, np.mean(weights[:, None] * gradients, axis=0), rtol=1e-12, atol=1e-16)
+    expected = differences(lambda t: step(t, x, y, weights=weights)[1], theta)
+    assert np.allclose(step.hessian(theta, x, y, weights=weights), expected, rtol=1e-7, atol=1e-9)
+    ones = step(theta, x, y, weights=np.ones(len(x)))
+    assert ones[0] == pytest.approx(step(theta, x, y)[0], rel=1e-15)
+    with pytest.raises(ValueError, match=r"weights has the shape \(3,\); it must have one number"):
+        step(theta, x, y, weights=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="weights are of rows"):
+        autobp.compile(lambda: Value(1.0) * 2.0, [])(np.zeros(0), weights=[1.0])
+
+
+def test_a_row_without_weight_is_left_out_whatever_it_holds() -> None:
+    step, theta, x, y = network_step(3, 4, 2)
+    weights = np.array([1.0, 0.0, 2.0, 1.0, 0.0, 1.0, 1.0])
+    expected = step(theta, x, y, weights=weights)
+    hessian = step.hessian(theta, x, y, weights=weights)
+    x[1], y[4] = np.nan, np.inf
+    cost, gradient = step(theta, x, y, weights=weights)
+    assert cost == pytest.approx(expected[0], rel=1e-14)
+    assert np.allclose(gradient, expected[1], rtol=1e-12, atol=1e-16)
+    assert np.allclose(step.hessian(theta, x, y, weights=weights), hessian, rtol=1e-11, atol=1e-15)
+
+
+def test_several_thetas_at_once() -> None:
+    step, theta, x, y = network_step(3, 4, 2)
+    thetas = theta + np.arange(3.0)[:, None]
+    found, gradients = step(thetas, x, y)
+    assert found.shape == (3,)
+    for i in range(3):
+        cost, gradient = step(thetas[i], x, y)
+        assert found[i] == cost
+        assert np.array_equal(gradients[i], gradient)
+    outputs = autobp.compile(lambda x: [Value(2.0) * x, x * x], [], example=(1.0,))
+    assert outputs(np.zeros((4, 0)), np.ones(5)).shape == (4, 5, 2)
+    with pytest.raises(ValueError, match=r"theta has the shape \(2,\)"):
+        step(np.zeros((3, 2)), x, y)
+
+
 # ------------------------------------------------------------------------------------------------- at edges
 
 
@@ -316,7 +363,7 @@ def test_what_is_asked_of_the_wrong_kind_is_refused() -> None:
         step.jacobian(theta, x, y)
     with pytest.raises(ValueError, match=r"wrt must be one of 'theta', 'x', 'y'; got 'z'"):
         step.rows(theta, x, y, wrt="z")
-    with pytest.raises(ValueError, match=r"v has the shape \(3,\); it must have theta's, \(8,\)"):
+    with pytest.raises(ValueError, match=r"v has the shape \(3,\); it must have theta's: \(8,\)"):
         step.hvp(theta, np.ones(3), x, y)
     with pytest.raises(ValueError, match="no derivative 'jvp' of this step; there are hessian, hvp, rows"):
         step.source_of("jvp")
@@ -325,7 +372,7 @@ def test_what_is_asked_of_the_wrong_kind_is_refused() -> None:
     outputs = autobp.compile(MLP(3, [2], seed=0), MLP(3, [2], seed=0).parameters())
     with pytest.raises(TypeError, match="hessian is for a cost; this step gives outputs, and has jacobian"):
         outputs.hessian(np.ones(8), x)
-    with pytest.raises(ValueError, match=r"w has the shape \(7,\); it must have the outputs', \(7, 2\)"):
+    with pytest.raises(ValueError, match=r"w has the shape \(7,\); it must have the outputs': \(7, 2\)"):
         outputs.vjp(np.ones(8), np.ones(7), x)
 
 

@@ -18,6 +18,7 @@ from autobp.compiler.pipeline import Outputs, outputs_of
 from autobp.ir import Floats
 
 _DOCSTRINGS = {
+    "gradient": "{cost}, and its gradient by {x}.",
     "hessian": "{cost}, and its second derivatives by {x}.",
     "hvp": "{cost}, and its second derivatives by {x} times v.",
     "rows": "Each row's cost, and its derivatives by {x}.",
@@ -44,6 +45,7 @@ class Made(Functions):
         program = program_of(wanted, outputs)
         target = ["theta", *signature.arguments][wanted.by]
         cost = "The mean cost over the rows" if wanted.over_rows else "Each row's cost"
+        cost += ", times its weight" if wanted.weighted else ""
         docstring = _DOCSTRINGS[wanted.kind].format(cost=cost, x=target)
         name = wanted.name
         backend: Backend = "auto" if executable.choice.name == "c" else "numpy"
@@ -56,6 +58,7 @@ class Made(Functions):
         each = max(1, work.n_bytes(2) - work.n_bytes(1))
         self.at_once = max(16, _MEMORY // each)
         self.executable = executable
+        self.n_data = len(signature.samples) + wanted.weighted
 
     def __call__(self, theta: Floats, arrays: Sequence[Floats]) -> tuple[Any, Floats]:
         """Cost or outputs, and the derivative, as they are right at edges too.
@@ -123,7 +126,7 @@ class Made(Functions):
         def flat(result: tuple[Any, Floats]) -> Floats:
             return np.hstack([result[0], result[1].reshape(-1)])
 
-        data = arrays[: len(self.signature.samples)]
+        data = arrays[: self.n_data]
         vector = arrays[len(data) :]
         total = mean_with_care(
             flat(found),
@@ -144,6 +147,14 @@ class Made(Functions):
 
     def walked(self, theta: Floats, arrays: Sequence[Floats]) -> Floats:
         """Each row's cost or outputs, and the derivative, by the scalar graph."""
+        if self.which.weighted:
+            weights = arrays[self.n_data - 1].reshape(-1, 1)
+            rest = [*arrays[: self.n_data - 1], *arrays[self.n_data :]]
+            rows = self.walked_without_weights(theta, rest)
+            return np.where(weights == 0.0, 0.0, weights * rows)  # a row without weight is left out
+        return self.walked_without_weights(theta, arrays)
+
+    def walked_without_weights(self, theta: Floats, arrays: Sequence[Floats]) -> Floats:
         kind, walks = self.which.kind, self.walks
         data = arrays[: len(self.signature.samples)]
         vector = arrays[-1] if self.which.has_vector else None

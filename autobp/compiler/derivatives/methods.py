@@ -35,24 +35,46 @@ class Derivatives:
     def _executable(self) -> Executable:
         raise NotImplementedError
 
-    def hessian(self, theta: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> Floats:
+    def weighted(self, theta: ArrayLike, weights: ArrayLike, *arguments: ArrayLike) -> tuple[float, Floats]:
+        """The mean over the rows of each row's cost times its weight, (m,), and its gradient by theta.
+
+        What a row of weight 0 holds does not matter, if it is no number either. The sum is divided by m, not
+        by the sum of the weights: with weights of 1 it is the mean cost.
+
+        Raises as :meth:`hessian` does, and ValueError where there is not one weight for each row.
+        """
+        executable, vector, arrays = self._prepared(theta, arguments, "a weighted cost", True)
+        given = self._weights(weights, arrays)
+        cost, gradient = made_of(executable, Wanted("gradient", weighted=True))(vector, [*arrays, *given])
+        return float(cost), gradient
+
+    def hessian(
+        self,
+        theta: ArrayLike,
+        *arguments: ArrayLike,
+        wrt: str = "theta",
+        weights: ArrayLike | None = None,
+    ) -> Floats:
         """The second derivatives of the mean cost, (n, n); by an argument of each row's, (m, size, size).
+
+        With ``weights``, (m,), each row's cost is multiplied with its weight.
 
         Raises TypeError where the function gives outputs, NoDerivative (a TypeError) where an operation's
         rules are Python code; else as a call of the step does.
         """
         executable, vector, arrays = self._prepared(theta, arguments, "hessian", True)
-        by = self._by(wrt)
-        n = _size(executable, by)
+        by, samples = self._by(wrt), len(arrays[0]) if arrays else 0
+        n, weighted = _size(executable, by), weights is not None
+        arrays = [*arrays, *self._weights(weights, arrays)]
         if n <= _WHOLE:
-            found = made_of(executable, Wanted("hessian", by))(vector, arrays)[1]
+            found = made_of(executable, Wanted("hessian", by, weighted=weighted))(vector, arrays)[1]
             return found
-        made = made_of(executable, Wanted("hvp", by, _COLUMNS))
+        made = made_of(executable, Wanted("hvp", by, _COLUMNS, weighted))
         columns = []
         for first in range(0, n, _COLUMNS):
             directions = np.eye(_COLUMNS, n, first)
             if by:
-                directions = np.broadcast_to(directions, (len(arrays[0]), _COLUMNS, n))
+                directions = np.broadcast_to(directions, (samples, _COLUMNS, n))
             columns.append(made(vector, [*arrays, directions])[1])
         whole: Floats = np.concatenate(columns, axis=-2)[..., :n, :]
         return whole
@@ -150,6 +172,14 @@ class Derivatives:
 
     # ---------------------------------------------------------------------------------------- arguments
 
+    def _weights(self, weights: ArrayLike | None, arrays: Sequence[Floats]) -> list[Floats]:
+        """The weights of rows, as one more argument; none where there are none."""
+        if weights is None:
+            return []
+        if not arrays:
+            raise ValueError("weights are of rows, and this step has no arguments with rows")
+        return [_checked("weights", weights, (len(arrays[0]),), "one number for each row")]
+
     def _prepared(
         self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str, of_cost: bool
     ) -> tuple[Executable, Floats, list[Floats]]:
@@ -188,7 +218,7 @@ class Derivatives:
 def _checked(name: str, x: ArrayLike, shape: Shape, whose: str) -> Floats:
     array = floats(name, x)
     if array.shape != shape:
-        raise ValueError(f"{name} has the shape {array.shape}; it must have {whose}, {shape}")
+        raise ValueError(f"{name} has the shape {array.shape}; it must have {whose}: {shape}")
     return array
 
 

@@ -15,6 +15,7 @@ from autobp.compiler.differentiate import Reverse
 from autobp.compiler.names import Distinct
 from autobp.compiler.pipeline import Outputs, of_cost
 from autobp.ir.reserved import is_free
+from autobp.ops import MULTIPLY
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,23 @@ class Wanted:
     """Which derivative.
 
     Attributes:
-        kind: "hessian", "hvp", "rows"; of outputs "columns" or "pulled" (a Jacobian, by forward or by reverse
-            mode), "jvp", "vjp".
+        kind: "gradient", "hessian", "hvp", "rows"; of outputs "columns" or "pulled" (a Jacobian, by forward
+            or by reverse mode), "jvp", "vjp".
         by: 0 for theta; k for the k-th argument, counted from 1.
         directions: of a product with a Hessian, how many at once; 0 for one, without an axis.
+        weighted: whether each row's cost is multiplied with a weight, an argument after the data.
     """
 
     kind: str
     by: int = 0
     directions: int = 0
+    weighted: bool = False
 
     @property
     def name(self) -> str:
         """What its function is called."""
-        return {"columns": "jacobian", "pulled": "vjp_of_rows"}.get(self.kind, self.kind)
+        names = {"columns": "jacobian", "pulled": "vjp_of_rows", "gradient": "cost_and_gradient"}
+        return names.get(self.kind, self.kind)
 
     @property
     def has_vector(self) -> bool:
@@ -45,7 +49,7 @@ class Wanted:
     @property
     def over_rows(self) -> bool:
         """Whether it is a mean or a sum over the rows, and not each row's own."""
-        return self.by == 0 and self.kind in ("hessian", "hvp", "vjp")
+        return self.by == 0 and self.kind in ("gradient", "hessian", "hvp", "vjp")
 
 
 def program_of(wanted: Wanted, forward: Outputs) -> ir.Program:
@@ -67,8 +71,9 @@ class _Maker:
     """Makes one program."""
 
     def __init__(self, wanted: Wanted, forward: Outputs) -> None:
-        self.wanted, self.forward = wanted, forward
-        self.outputs = forward.outputs
+        self.wanted = wanted
+        self.forward = _weighted(forward) if wanted.weighted else forward
+        self.outputs = self.forward.outputs
         self.target: ir.Argument = self.outputs.arguments[wanted.by]
         self.output = reshaped(self.outputs.results[0], (self.outputs.results[0].size,))
 
@@ -78,6 +83,9 @@ class _Maker:
         return found
 
     # ------------------------------------------------------------------------------------- of each kind
+
+    def gradient(self) -> ir.Program:
+        return self.gradient_program()
 
     def hessian(self) -> ir.Program:
         base = self.gradient_program()
@@ -208,6 +216,18 @@ class _Maker:
             if isinstance(tangent, Tangent) and tangent.array in known and tangent.array not in names:
                 names[tangent.array] = distinct(f"{name}_dot")
         return names
+
+
+def _weighted(forward: Outputs) -> Outputs:
+    """Each row's cost times its weight, an argument after the others."""
+    outputs = forward.outputs
+    weights = ir.Input(len(outputs.inputs), (), outputs.has_samples)
+    output = reshaped(outputs.results[0], (1,))
+    product = ir.Map((weights, output), (1,), MULTIPLY)
+    name = "weights" if "weights" not in outputs.names.values() else "weights_"
+    names = {**outputs.names, weights: name}
+    weighted = ir.Program((*outputs.arguments, weights), (product,), names, outputs.result_shape)
+    return replace(forward, outputs=weighted)
 
 
 def _unit_directions(order: ir.Indices) -> Tangent:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ROWS = 3
 _ROUNDING = 1e-13  # of the absolute terms of the sums that the test itself adds up
+_WEIGHT = 4.0  # of each row, where there are weights
 _UNDERFLOW = 1e-280  # a number so small may have had factors that lost their digits
 
 
@@ -66,13 +67,15 @@ class _Test:
             return entries
 
         self.v, self.w = vector(self.walks.size), vector(self.walks.n_outputs)
-        if self.kind == "rows":
+        if self.kind in ("rows", "gradient"):
             self.w[:] = 1.0
 
     def found(self) -> tuple[Floats, Floats]:
         """Cost or outputs of a row, and the derivative times the vector; and the absolute terms of that."""
         made, wanted = self.made, self.made.which
         arrays = list(self.rows)
+        if wanted.weighted:
+            arrays.append(np.full(_ROWS, _WEIGHT) if self.rows else np.array([_WEIGHT]))
         vector = self.v if self.kind in ("hvp", "jvp") else self.w
         if wanted.has_vector:
             if wanted.directions:
@@ -98,7 +101,8 @@ class _Test:
             terms = np.atleast_1d(np.abs(derivative) @ np.abs(self.w))
         else:
             product, terms = derivative.reshape(-1), 0.0 * derivative.reshape(-1)
-        return np.hstack([outputs, product]), np.hstack([0.0 * outputs, terms])
+        found, of_sums = np.hstack([outputs, product]), np.hstack([0.0 * outputs, terms])
+        return (found / _WEIGHT, of_sums / _WEIGHT) if wanted.weighted else (found, of_sums)
 
     def expected(self, found: Floats) -> tuple[Floats, Floats]:
         """What the graph has for it, and what rounding allows."""
