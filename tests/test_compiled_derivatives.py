@@ -15,7 +15,7 @@ from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
-from autobp.compiler.derivatives import forward, made
+from autobp.compiler.derivatives import forward, made, sparsity
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.verified import ProgramDiffers
 from autobp.state import ieee
@@ -317,6 +317,61 @@ def test_several_thetas_at_once() -> None:
     assert outputs(np.zeros((4, 0)), np.ones(5)).shape == (4, 5, 2)
     with pytest.raises(ValueError, match=r"theta has the shape \(2,\)"):
         step(np.zeros((3, 2)), x, y)
+
+
+# --------------------------------------------------------------------------------------- sparse Jacobians
+
+
+def chain(states: int) -> Any:
+    """Residuals of a chain: each state and the next, and its own rate."""
+    w = [Value(0.1 * k) for k in range(states + 1)]
+
+    def residuals() -> list[Any]:
+        return [w[k + 1] - w[k] - 0.1 * (w[k] * w[k + 1]).sin() for k in range(states)]
+
+    return autobp.compile(residuals, w)
+
+
+def test_the_jacobian_of_a_chain_takes_two_directions() -> None:
+    step = chain(50)
+    theta = step.theta
+    dense = step.jacobian(theta)
+    sparse = step.jacobian(theta, sparse=True)
+    assert sparse.format == "csr"
+    assert sparse.shape == (50, 51)
+    assert sparse.nnz == 100
+    assert np.allclose(sparse.toarray(), dense, rtol=1e-13, atol=0.0)
+    (wanted,) = [key for key in step._executable()._others if getattr(key, "kind", "") == "jvp"]
+    assert wanted.directions == 2
+
+
+def test_sparse_jacobians_of_rows_are_blocks() -> None:
+    w = [Value(0.5), Value(-1.0), Value(2.0)]
+    step = autobp.compile(lambda x: [w[0] * x[0] * x[0], (w[1] * x[1]).sin(), w[2] * x[2]], w)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    theta = step.theta
+    dense = step.jacobian(theta, x)
+    sparse = step.jacobian(theta, x, sparse=True)
+    assert np.allclose(sparse.toarray(), dense.reshape(12, 3), rtol=1e-14, atol=0.0)
+    by_x = step.jacobian(theta, x, wrt="x", sparse=True)
+    blocks = step.jacobian(theta, x, wrt="x")
+    whole = np.zeros((12, 12))
+    for i in range(4):
+        whole[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] = blocks[i]
+    assert by_x.nnz == 12
+    assert np.allclose(by_x.toarray(), whole, rtol=1e-14, atol=0.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_row_has_a_colour_twice(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n = int(random.integers(1, 30))
+    rows = [sorted(random.choice(n, size=min(n, int(random.integers(0, 5))), replace=False).tolist())
+            for _ in range(int(random.integers(1, 40)))]  # fmt: skip
+    colours = sparsity.colours_of(rows, n)
+    assert all(len({int(colours[j]) for j in row}) == len(row) for row in rows)
+    directions = sparsity.directions_of(colours)
+    assert np.array_equal(directions.sum(0), np.ones(n))
 
 
 # ------------------------------------------------------------------------------------------------- at edges

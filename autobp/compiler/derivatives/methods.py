@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from autobp.compiler.arrays import floats
 from autobp.compiler.derivatives.made import made_of
 from autobp.compiler.derivatives.programs import Wanted
+from autobp.compiler.derivatives.sparse import sparse_jacobian
 from autobp.compiler.executable import Executable
 from autobp.ir import Floats, Shape
 
@@ -101,10 +102,17 @@ class Derivatives:
         shape = arrays[by - 1].shape if by else gradients.shape
         return costs, gradients.reshape(shape)
 
-    def jacobian(self, theta: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> Floats:
+    def jacobian(
+        self, theta: ArrayLike, *arguments: ArrayLike, wrt: str = "theta", sparse: bool = False
+    ) -> Any:
         """The derivatives of each row's outputs, (m, …, n); by an argument (m, …, …).
 
         By forward mode where there are fewer inputs than outputs, by reverse mode otherwise.
+
+        Args:
+            sparse: whether to give a ``scipy.sparse.csr_array`` of all outputs by all that is differentiated
+                by, (m·outputs, n), or (m·outputs, m·elements), block by block. What can be other than 0 is
+                found from the graph, and columns that no row shares are computed together.
 
         Raises as :meth:`hessian` does, but TypeError where the function gives a cost.
         """
@@ -114,6 +122,8 @@ class Derivatives:
         assert shape is not None
         n, q = _size(executable, by), int(np.prod(shape))
         samples = (len(arrays[0]),) if arrays else ()
+        if sparse:
+            return sparse_jacobian(executable, by, n, vector, arrays)
         if n <= q:
             found = made_of(executable, Wanted("columns", by))(vector, arrays)[1]
         else:

@@ -26,7 +26,7 @@ class Wanted:
         kind: "gradient", "hessian", "hvp", "rows"; of outputs "columns" or "pulled" (a Jacobian, by forward
             or by reverse mode), "jvp", "vjp".
         by: 0 for theta; k for the k-th argument, counted from 1.
-        directions: of a product with a Hessian, how many at once; 0 for one, without an axis.
+        directions: of "hvp" and "jvp", how many at once; 0 for one, without an axis.
         weighted: whether each row's cost is multiplied with a weight, an argument after the data.
     """
 
@@ -96,14 +96,7 @@ class _Maker:
 
     def hvp(self) -> ir.Program:
         base = self.gradient_program()
-        gradient = base.results[1]
-        k = self.wanted.directions
-        vector = self.vector((k, self.target.size) if k else self.target.shape, self.target.batched)
-        seed: ir.Array = ir.Reshape(vector, (k, self.target.size)) if k else vector
-        pushed = push([gradient], {self.target: Tangent(seed, tuple(range(k)) if k else None)})
-        if k:
-            return self.program(base, self.matrix(pushed, gradient, k), pushed, vector)
-        return self.program(base, self.pushed(pushed, gradient), pushed, vector)
+        return self.in_directions(base, base.results[1])
 
     def rows(self) -> ir.Program:
         return self.program(self.by_row_program(), self.gradient_by_row(Adjoint()))
@@ -123,9 +116,7 @@ class _Maker:
         return self.program(self.outputs, reverse.gradient(self.target), None, vector)
 
     def jvp(self) -> ir.Program:
-        vector = self.vector(self.target.shape, self.target.batched)
-        pushed = push([self.output], {self.target: Tangent(vector, None)})
-        return self.program(self.outputs, self.pushed(pushed, self.output), pushed, vector)
+        return self.in_directions(self.outputs, self.output)
 
     def columns(self) -> ir.Program:
         order = _by_first_use(self.target, self.output)
@@ -155,6 +146,15 @@ class _Maker:
 
     def vector(self, shape: ir.Shape, with_samples: bool) -> ir.Input:
         return ir.Input(len(self.outputs.inputs), shape, with_samples)
+
+    def in_directions(self, base: ir.Program, array: ir.Array) -> ir.Program:
+        """The derivative of an array in the direction of the vector, or in each of several, (k, elements)."""
+        k = self.wanted.directions
+        vector = self.vector((k, self.target.size) if k else self.target.shape, self.target.batched)
+        seed: ir.Array = ir.Reshape(vector, (k, self.target.size)) if k else vector
+        pushed = push([array], {self.target: Tangent(seed, tuple(range(k)) if k else None)})
+        found = self.matrix(pushed, array, k) if k else self.pushed(pushed, array)
+        return self.program(base, found, pushed, vector)
 
     def pushed(self, forward: Forward, array: ir.Array) -> ir.Array:
         """The tangent of an array in one direction."""

@@ -89,11 +89,11 @@ class _Test:
             first = np.reshape(first, (n, -1))[0] if self.kind == "vjp" else np.reshape(first, -1)
         elif self.rows:
             first, derivative = _first_of_the_same(first), _first_of_the_same(derivative)
+        if wanted.directions:
+            derivative = _first_of_the_same(derivative)
         outputs = np.reshape(first, -1)
         if self.kind == "hessian":
             product, terms = derivative @ self.v, np.abs(derivative) @ np.abs(self.v)
-        elif wanted.directions:
-            product, terms = derivative[-1], 0.0 * derivative[-1]
         elif self.kind == "columns":
             product, terms = self.w @ derivative, np.abs(self.w) @ np.abs(derivative)
         elif self.kind == "jvp":
