@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
-from autobp.compiler.derivatives import forward, made, sparsity
+from autobp.compiler.derivatives import forward, made, methods, sparsity
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.verified import ProgramDiffers
 from autobp.state import ieee
@@ -153,8 +157,6 @@ def test_the_hessian_is_symmetric_and_the_differences_of_the_gradient() -> None:
 
 
 def test_of_many_parameters_some_columns_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autobp.compiler.derivatives import methods
-
     step, theta, x, y = network_step(3, 4, 2)
     whole = step.hessian(theta, x, y)
     by_x = step.hessian(theta, x, y, wrt="x")
@@ -535,3 +537,35 @@ def test_reads_in_one_branch_of_a_choice_are_of_their_own_elements() -> None:
     fast, slow = in_machine_code(program.made(w), w), autobp.compile(program.made(w), w)
     v = np.random.default_rng(12).normal(size=len(w))
     assert np.allclose(fast.hvp(slow.theta, v, x), slow.hvp(slow.theta, v, x), rtol=1e-12)
+
+
+# --------------------------------------------------------------------------------------------- the document
+
+
+def test_the_document_prints_what_it_says() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "compiled-derivatives.md").read_text(encoding="utf-8")
+    assert f"Of more than {methods._WHOLE} parameters, {methods._COLUMNS} columns are made at a time" in text
+    blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    names: dict[str, Any] = {}
+    for code, printed in blocks:
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            exec(code, names)
+        assert shown.getvalue().rstrip("\n") == printed.rstrip("\n")
+
+
+def test_loops_are_written_out_for_further_derivatives() -> None:
+    w = [Value(0.3), Value(-0.4)]
+
+    def loss(x: Any) -> Any:
+        h: Any = 0.0
+        for k in range(40):
+            h = (w[0] * h + w[1] * x[k]).tanh()
+        return h * h
+
+    step = autobp.compile(loss, w)
+    x = np.random.default_rng(0).normal(size=(3, 40))
+    expected = differences(lambda t: step(t, x)[1], step.theta)
+    assert np.allclose(step.hessian(step.theta, x), expected, rtol=1e-7, atol=1e-9)
+    assert "Loop" not in kinds_of(step, "hessian")
