@@ -206,14 +206,15 @@ def test_jacobians_by_theta_and_by_inputs(sizes: tuple[int, ...]) -> None:
     assert np.allclose(step.vjp(theta, w, x, wrt="x"), np.einsum("mqi,mq->mi", by_x, w), rtol=1e-12)
 
 
-def test_of_fewer_inputs_than_outputs_forward_mode_is_used() -> None:
+def test_of_up_to_twice_as_many_inputs_as_outputs_forward_mode_is_used() -> None:
     w = [Value(0.3), Value(-0.2)]
     step = autobp.compile(lambda x: [(w[0] * x + w[1] * k).sin() for k in range(5)], w, example=(0.5,))
     x = np.linspace(-1.0, 1.0, 4)
     expected = differences(lambda t: step(t, x), step.theta)
     assert np.allclose(step.jacobian(step.theta, x), expected, rtol=1e-8, atol=1e-9)
     assert "def jacobian(theta, x):" in step.source_of("jacobian")
-    deep = autobp.compile(lambda x: [(w[0] * x + w[1]).sin()], w, example=(0.5,))
+    w.append(Value(1.5))
+    deep = autobp.compile(lambda x: [(w[0] * x + w[1]).sin() * w[2]], w, example=(0.5,))
     deep.jacobian(deep.theta, x)
     assert "def vjp_of_rows(theta, x, w):" in deep.source_of("jacobian")
 

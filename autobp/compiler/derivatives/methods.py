@@ -107,7 +107,7 @@ class Derivatives:
     ) -> Any:
         """The derivatives of each row's outputs, (m, …, n); by an argument (m, …, …).
 
-        By forward mode where there are fewer inputs than outputs, by reverse mode otherwise.
+        By forward mode where there are at most twice as many inputs as outputs, by reverse mode otherwise.
 
         Args:
             sparse: whether to give a ``scipy.sparse.csr_array`` of all outputs by all that is differentiated
@@ -124,7 +124,7 @@ class Derivatives:
         samples = (len(arrays[0]),) if arrays else ()
         if sparse:
             return sparse_jacobian(executable, by, n, vector, arrays)
-        if n <= q:
+        if _by_columns(n, q):
             found = made_of(executable, Wanted("columns", by))(vector, arrays)[1]
         else:
             made = made_of(executable, Wanted("pulled", by))
@@ -175,7 +175,7 @@ class Derivatives:
             raise ValueError(f"there is no derivative {name!r} of this step; there are {', '.join(kinds)}")
         if name == "jacobian":
             q = int(np.prod(executable.result_shape or ()))
-            name = "columns" if _size(executable, by) <= q else "pulled"
+            name = "columns" if _by_columns(_size(executable, by), q) else "pulled"
         if name == "hessian" and _size(executable, by) > _WHOLE:
             return made_of(executable, Wanted("hvp", by, _COLUMNS)).source
         return made_of(executable, Wanted(name, by)).source
@@ -223,6 +223,11 @@ class Derivatives:
             direction = direction.reshape(len(direction), -1)
         found = made_of(executable, wanted)(theta, [*arrays, direction])[1]
         return found if flat else found.reshape(shape)
+
+
+def _by_columns(n: int, q: int) -> bool:
+    """Whether a Jacobian is made by forward mode, in one pass for n columns, or in q passes backwards."""
+    return n <= 2 * q
 
 
 def _checked(name: str, x: ArrayLike, shape: Shape, whose: str) -> Floats:
