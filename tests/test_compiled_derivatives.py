@@ -19,8 +19,9 @@ from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
-from autobp.compiler.derivatives import forward, made, methods, sparsity
+from autobp.compiler.derivatives import forward, made, methods, proof, sparsity
 from autobp.compiler.derivatives.formulas import NoDerivative
+from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.verified import ProgramDiffers
 from autobp.state import ieee
 
@@ -94,11 +95,10 @@ def differs(found: Any, expected: Any) -> str:
     return f"{found[wrong][0]} for {expected[wrong][0]}" if wrong.any() else ""
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_random_programs_have_the_engines_derivatives(part: int) -> None:
+def check(seeds: range) -> int:
     """Where rows are finite, all numbers are the engine's; at edges no finite number is another one."""
     count = 0
-    for seed in range(part, 160, PARTS):
+    for seed in seeds:
         program = Maker(seed, EDGES).program()
         try:
             with ieee(), np.errstate(all="ignore"):
@@ -109,7 +109,18 @@ def test_random_programs_have_the_engines_derivatives(part: int) -> None:
                     count += 1
         except AttributeError:  # a number where the program needs a Value, which has methods
             continue
-    assert count > 100
+    return count
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_programs_have_the_engines_derivatives(part: int) -> None:
+    assert check(range(part, 80, PARTS)) > 50
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_thousand_programs_have_the_engines_derivatives(part: int) -> None:
+    check(range(80 + part, 1_080, PARTS))
 
 
 # ------------------------------------------------------------------------------------------------- networks
@@ -129,7 +140,7 @@ def network_step(*sizes: int, activation: str = "tanh") -> tuple[Any, Any, Any, 
 
 
 def kinds_of(step: Any, name: str) -> list[str]:
-    wanted = made.Wanted(name)
+    wanted = Wanted(name)
     program = made.made_of(step._executable(), wanted).program
     return [type(array).__name__ for array in program.arrays]
 
@@ -146,6 +157,44 @@ def test_the_product_with_a_hessian_is_products_of_matrices() -> None:
     text = step.source_of("hvp")
     assert "z1_dot = x @ W1_dot.T + b1_dot" in text
     assert "z2_dot = a1_dot @ W2.T + a1 @ W2_dot.T + b2_dot" in text
+
+
+def test_large_graphs_are_proved_by_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_LARGE", 0)
+    monkeypatch.setattr(proof._Test, "expected", None)  # which is not asked
+    step, theta, x, y = network_step(3, 4, 2)
+    assert step.hessian(theta, x, y).shape == (len(theta), len(theta))
+    assert step.rows(theta, x, y, wrt="x")[1].shape == x.shape
+    net = MLP(3, [2], seed=0)
+    outputs = autobp.compile(net, net.parameters())
+    assert outputs.jvp(outputs.theta, outputs.theta, x).shape == (7, 2)
+
+
+def test_an_attention_has_the_hessian_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(5)
+    numbers = random.normal(size=(3, 2, 2))
+    w = [[[Value(e) for e in row] for row in matrix] for matrix in numbers]
+    rows = random.normal(size=(4, 3, 2))
+
+    def attended(x: Any) -> Any:
+        q, k, v = ([[autobp.dot(row, token) for row in matrix] for token in x] for matrix in w)
+        out = []
+        for i in range(3):
+            weights = autobp.softmax([autobp.dot(q[i], k[j]) for j in range(3)])
+            out += [autobp.dot(weights, [v[j][c] for j in range(3)]).tanh() for c in range(2)]
+        return autobp.dot(out, out)
+
+    step = autobp.compile(attended, [e for matrix in w for row in matrix for e in row])
+
+    def by_torch(theta: Any) -> Any:
+        q, k, v = (torch.tensor(rows) @ matrix.T for matrix in theta.reshape(3, 2, 2))
+        out = torch.tanh(torch.softmax(q @ k.transpose(1, 2), -1) @ v)
+        return (out**2).sum((1, 2)).mean()
+
+    theta = torch.tensor(step.theta)
+    expected = torch.func.hessian(by_torch)(theta).numpy()
+    assert np.allclose(step.hessian(step.theta, rows), expected, rtol=1e-9, atol=1e-11)
 
 
 def test_the_hessian_is_symmetric_and_the_differences_of_the_gradient() -> None:
@@ -171,7 +220,7 @@ def test_rows_are_taken_some_at_a_time_and_averaged(monkeypatch: pytest.MonkeyPa
     x, y = np.tile(x, (20, 1)), np.tile(y, (20, 1))
     whole, (costs_, gradients) = step.hessian(theta, x, y), step.rows(theta, x, y)
     for wanted in ("hessian", "rows"):
-        made.made_of(step._executable(), made.Wanted(wanted)).at_once = 33
+        made.made_of(step._executable(), Wanted(wanted)).at_once = 33
     assert np.allclose(step.hessian(theta, x, y), whole, rtol=1e-12, atol=1e-15)
     assert np.allclose(step.rows(theta, x, y)[0], costs_, rtol=1e-13, atol=0.0)
     assert np.allclose(step.rows(theta, x, y)[1], gradients, rtol=1e-12, atol=1e-16)
@@ -286,7 +335,9 @@ def test_weights_multiply_each_rows_cost() -> None:
     assert cost == pytest.approx(np.mean(weights * costs_), rel=1e-14)
     assert np.allclose(gradient, np.mean(weights[:, None] * gradients, axis=0), rtol=1e-12, atol=1e-16)
     expected = differences(lambda t: step(t, x, y, weights=weights)[1], theta)
-    assert np.allclose(step.hessian(theta, x, y, weights=weights), expected, rtol=1e-7, atol=1e-9)
+    hessian = step.hessian(theta, x, y, weights=weights)
+    assert np.allclose(hessian, expected, rtol=1e-7, atol=1e-9)
+    assert np.allclose(step.hvp(theta, theta, x, y, weights=weights), hessian @ theta, rtol=1e-12, atol=1e-15)
     ones = step(theta, x, y, weights=np.ones(len(x)))
     assert ones[0] == pytest.approx(step(theta, x, y)[0], rel=1e-15)
     with pytest.raises(ValueError, match=r"weights has the shape \(3,\); it must have one number"):
@@ -458,6 +509,8 @@ def test_what_is_printed_runs_alone() -> None:
     assert np.allclose(hessian, step.hessian(theta, x, y), rtol=1e-12, atol=1e-16)
     exec(step.source_of("hvp"), names)
     assert np.allclose(names["hvp"](theta, x, y, v)[1], hessian @ v, rtol=1e-11, atol=1e-15)
+    in_c = step.source_of("hvp", language="c")
+    assert "double hvp(const double *theta, const double *x, const double *y, const double *v, long m," in in_c
     exec(step.source_of("rows", wrt="x"), names)
     assert np.allclose(names["rows"](theta, x, y)[1], step.rows(theta, x, y, wrt="x")[1], rtol=1e-13)
 
@@ -473,8 +526,10 @@ def test_a_pickle_and_threads_make_them_anew() -> None:
             assert np.array_equal(found, expected)
 
 
-def test_a_wrong_rule_is_found_before_it_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each rule of a tangent that is broken shows in the proof."""
+@pytest.mark.parametrize("large", [0, 5_000])
+def test_a_wrong_rule_is_found_before_it_is_handed_out(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rule of a tangent that is broken shows in the proof, of large graphs by numbers first."""
+    monkeypatch.setattr(proof, "_LARGE", large)
     reduce, sumto = forward.Forward.sum, forward.Forward.elementwise
 
     def halved(rule: Any) -> Any:
@@ -521,7 +576,7 @@ def test_machine_code_has_the_derivatives_of_numpy() -> None:
     theta, v = slow.theta, random.normal(size=len(parameters))
     assert np.allclose(fast.hessian(theta, x, y), slow.hessian(theta, x, y), rtol=1e-11, atol=1e-14)
     assert np.allclose(fast.hvp(theta, v, x, y), slow.hvp(theta, v, x, y), rtol=1e-11, atol=1e-14)
-    assert made.made_of(fast._executable(), made.Wanted("hvp")).choice.name == "c"
+    assert made.made_of(fast._executable(), Wanted("hvp")).choice.name == "c"
     assert np.allclose(fast.rows(theta, x, y)[0], slow.rows(theta, x, y)[0], rtol=1e-13)
     assert np.allclose(fast.rows(theta, x, y)[1], slow.rows(theta, x, y)[1], rtol=1e-11, atol=1e-14)
     outputs, by_numpy = in_machine_code(net, parameters), autobp.compile(net, parameters)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.careful import mean_with_care, rows_with_care
-from autobp.compiler.derivatives.programs import Wanted, program_of
+from autobp.compiler.derivatives.programs import program_of
 from autobp.compiler.derivatives.proof import prove
 from autobp.compiler.derivatives.walked import Walks, jacobian, numbers
+from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
 from autobp.compiler.functions import Functions
 from autobp.compiler.machine_code import Backend
@@ -41,7 +42,7 @@ class Made(Functions):
 
     def __init__(self, executable: Executable, wanted: Wanted) -> None:
         graph, signature = executable.graph, executable.signature
-        outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature))
+        outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature, loops=False))
         program = program_of(wanted, outputs)
         target = ["theta", *signature.arguments][wanted.by]
         cost = "The mean cost over the rows" if wanted.over_rows else "Each row's cost"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from autobp.compiler.arrays import floats
-from autobp.compiler.derivatives.made import made_of
-from autobp.compiler.derivatives.programs import Wanted
-from autobp.compiler.derivatives.sparse import sparse_jacobian
+from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
 from autobp.ir import Floats, Shape
+
+if TYPE_CHECKING:
+    from autobp.compiler.derivatives.made import Made
 
 _WHOLE = 512  # second derivatives by so many numbers are made in one pass; by more, some columns at a time
 _COLUMNS = 64  # of them
@@ -80,16 +81,24 @@ class Derivatives:
         whole: Floats = np.concatenate(columns, axis=-2)[..., :n, :]
         return whole
 
-    def hvp(self, theta: ArrayLike, v: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> Floats:
+    def hvp(
+        self,
+        theta: ArrayLike,
+        v: ArrayLike,
+        *arguments: ArrayLike,
+        wrt: str = "theta",
+        weights: ArrayLike | None = None,
+    ) -> Floats:
         """The second derivatives of the mean cost times v, both (n,), without these derivatives.
 
-        By an argument, v has its shape, and so has the result: row by row.
+        By an argument, v has its shape, and so has the result: row by row. With ``weights``, (m,), each row's
+        cost is multiplied with its weight.
 
         Raises as :meth:`hessian` does, and ValueError where v has another shape.
         """
         executable, vector, arrays = self._prepared(theta, arguments, "hvp", True)
-        by = self._by(wrt)
-        return self._product(executable, Wanted("hvp", by), vector, arrays, v)
+        wanted = Wanted("hvp", self._by(wrt), weighted=weights is not None)
+        return self._product(executable, wanted, vector, arrays, v, self._weights(weights, arrays))
 
     def rows(self, theta: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> tuple[Any, Floats]:
         """Each row's cost, (m,), and its gradient, (m, n); by an argument of the shape of that, (m, …).
@@ -123,6 +132,8 @@ class Derivatives:
         n, q = _size(executable, by), int(np.prod(shape))
         samples = (len(arrays[0]),) if arrays else ()
         if sparse:
+            from autobp.compiler.derivatives.sparse import sparse_jacobian
+
             return sparse_jacobian(executable, by, n, vector, arrays)
         if _by_columns(n, q):
             found = made_of(executable, Wanted("columns", by))(vector, arrays)[1]
@@ -139,7 +150,7 @@ class Derivatives:
         """
         executable, vector, arrays = self._prepared(theta, arguments, "jvp", False)
         by = self._by(wrt)
-        found = self._product(executable, Wanted("jvp", by), vector, arrays, v, flat=True)
+        found = self._product(executable, Wanted("jvp", by), vector, arrays, v, (), flat=True)
         shape = executable.result_shape
         assert shape is not None
         shaped: Floats = found.reshape(*((len(arrays[0]),) if arrays else ()), *shape)
@@ -160,13 +171,19 @@ class Derivatives:
         shaped: Floats = found.reshape(arrays[by - 1].shape if by else found.shape)
         return shaped
 
-    def source_of(self, name: str, wrt: str = "theta") -> str:
-        """The program of a derivative, "hessian", "jvp" …, as a NumPy module that runs on its own.
+    def source_of(self, name: str, wrt: str = "theta", language: Literal["numpy", "c"] = "numpy") -> str:
+        """The program of a derivative, "hessian", "jvp" …, as a NumPy module that runs on its own, or as C.
 
         What it returns first is the cost, or the outputs. A vector is its last argument.
 
-        Raises ValueError before the trace, and where there is no derivative of that name.
+        Raises ValueError before the trace, and where there is no derivative of that name or no such language.
         """
+        if language not in ("numpy", "c"):
+            raise ValueError(f"language must be 'numpy' or 'c'; got {language!r}")
+        made = self._made(name, wrt)
+        return made.source if language == "numpy" else made.c_source
+
+    def _made(self, name: str, wrt: str) -> Made:
         executable = self._executable()
         by = self._by(wrt)
         outputs = executable.result_shape is not None
@@ -177,8 +194,8 @@ class Derivatives:
             q = int(np.prod(executable.result_shape or ()))
             name = "columns" if _by_columns(_size(executable, by), q) else "pulled"
         if name == "hessian" and _size(executable, by) > _WHOLE:
-            return made_of(executable, Wanted("hvp", by, _COLUMNS)).source
-        return made_of(executable, Wanted(name, by)).source
+            return made_of(executable, Wanted("hvp", by, _COLUMNS))
+        return made_of(executable, Wanted(name, by))
 
     # ---------------------------------------------------------------------------------------- arguments
 
@@ -213,6 +230,7 @@ class Derivatives:
         theta: Floats,
         arrays: Sequence[Floats],
         v: ArrayLike,
+        weights: Sequence[Floats],
         flat: bool = False,
     ) -> Floats:
         """A derivative times a vector of the shape of theta or an argument."""
@@ -221,8 +239,15 @@ class Derivatives:
         direction = _checked("v", v, shape, f"{['theta', *self._names][by]}'s")
         if by:
             direction = direction.reshape(len(direction), -1)
-        found = made_of(executable, wanted)(theta, [*arrays, direction])[1]
+        found = made_of(executable, wanted)(theta, [*arrays, *weights, direction])[1]
         return found if flat else found.reshape(shape)
+
+
+def made_of(executable: Executable, wanted: Wanted) -> Made:
+    """The function of a derivative."""
+    from autobp.compiler.derivatives import made  # which most steps never need
+
+    return made.made_of(executable, wanted)
 
 
 def _by_columns(n: int, q: int) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.derivatives.made import made_of
-from autobp.compiler.derivatives.programs import Wanted
 from autobp.compiler.derivatives.sparsity import colours_of, directions_of, rows_of
+from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
 from autobp.ir import Floats, Indices
 

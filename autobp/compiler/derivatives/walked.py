@@ -55,6 +55,34 @@ class Walks:
 
         return self._recorded(pulled, self.n_outputs)
 
+    def once(self, second: bool, vector: Floats) -> Floats:
+        """What :meth:`product_with_hessian` or :meth:`pulled` come to at the numbers of the trace.
+
+        By numbers at once, which takes a fraction of the time that recording them does.
+        """
+        with ieee(), np.errstate(all="ignore"):
+            arguments = self._arguments(0)
+            x = [value.data for value in arguments[self.by]]
+
+            def f(u: Sequence[Any]) -> list[Any]:
+                return rebuilt(self.graph, [*arguments[: self.by], u, *arguments[self.by + 1 :]])
+
+            if second:
+                first = [f(arguments[self.by])[0].data]
+                return np.hstack([first, functional.hvp(lambda u: f(u)[0], x, vector.tolist())])
+            outputs, pull = functional.vjp(f, x)
+            return np.hstack([outputs, pull(vector.tolist())[0]])
+
+    def _arguments(self, n: int) -> list[list[Value]]:
+        """Theta, the arguments and n numbers more, as leaves; with the numbers of the trace."""
+        graph, signature = self.graph, self.signature
+        sizes = [len(signature.labels), *[int(np.prod(shape)) for shape in signature.samples]]
+        arguments = [[Value(0.0) for _ in range(size)] for size in (*sizes, n)]
+        for number, role in enumerate(graph.roles):
+            if role >= PARAMETER and graph.is_leaf(number):
+                arguments[role][graph.positions[number]] = Value(graph.values[number])
+        return arguments
+
     @property
     def size(self) -> int:
         """The elements of what is differentiated by."""
@@ -63,13 +91,9 @@ class Walks:
 
     def _recorded(self, derivative: Callable[[Any, list[Value], list[Value]], list[Any]], n: int) -> Graph:
         """What ``derivative(f, x, v)`` gives as a graph, v being n numbers more."""
-        graph, signature = self.graph, self.signature
-        sizes = [len(signature.labels), *[int(np.prod(shape)) for shape in signature.samples]]
+        graph = self.graph
         with ieee(), watch_reads(lambda value, what: None):
-            arguments = [[Value(1.0) for _ in range(size)] for size in (*sizes, n)]
-            for number, role in enumerate(graph.roles):
-                if role >= PARAMETER and graph.is_leaf(number):
-                    arguments[role][graph.positions[number]] = Value(graph.values[number])
+            arguments = self._arguments(n)
             leaves = {
                 id(x): (role, i) for role, argument in enumerate(arguments) for i, x in enumerate(argument)
             }
