@@ -510,7 +510,7 @@ def test_what_is_printed_runs_alone() -> None:
     exec(step.source_of("hvp"), names)
     assert np.allclose(names["hvp"](theta, x, y, v)[1], hessian @ v, rtol=1e-11, atol=1e-15)
     in_c = step.source_of("hvp", language="c")
-    assert "double hvp(const double *theta, const double *x, const double *y, const double *v, long m," in in_c
+    assert "double hvp(const double *theta, const double *x, const double *y, const double *v," in in_c
     exec(step.source_of("rows", wrt="x"), names)
     assert np.allclose(names["rows"](theta, x, y)[1], step.rows(theta, x, y, wrt="x")[1], rtol=1e-13)
 
