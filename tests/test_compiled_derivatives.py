@@ -288,6 +288,28 @@ def test_a_function_without_data_has_derivatives_too() -> None:
     assert np.allclose(residuals.vjp(theta, [1.0, -2.0]), [1.0, -2.0] @ jacobian, rtol=1e-13)
 
 
+def test_shapes_where_there_is_nothing_or_little_to_differentiate() -> None:
+    w = [Value(0.5), Value(2.0)]
+    x = np.arange(1.0, 4.0)
+    alone = autobp.compile(lambda x: [w[0] * w[1]], w)  # the same for all rows
+    assert np.array_equal(alone.jacobian([0.5, 2.0], x), np.tile([2.0, 0.5], (3, 1, 1)))
+    assert alone.jvp([0.5, 2.0], [1.0, 0.0], x).shape == (3, 1)
+    assert np.array_equal(alone.vjp([0.5, 2.0], np.ones((3, 1)), x), [6.0, 1.5])
+    assert np.array_equal(alone.jacobian([0.5, 2.0], x, wrt="x"), np.zeros((3, 1, 1)))
+    bare = autobp.compile(lambda x: [x * x, x], [])
+    assert bare.jacobian([], x).shape == (3, 2, 0)
+    assert np.array_equal(bare.jacobian([], x, wrt="x")[:, :, 0], np.stack([2 * x, np.ones(3)], 1))
+    squares = autobp.compile(lambda x: x * x, [])
+    assert squares.hessian([], x).shape == (0, 0)
+    assert squares.hvp([], [], x).shape == (0,)
+    assert squares.rows([], x)[1].shape == (3, 0)
+    matrix = autobp.compile(lambda x: w[0] * x[0][0] * x[1][1] ** 2 + w[1], w)
+    rows = np.arange(8.0).reshape(2, 2, 2)
+    assert matrix.rows([0.5, 2.0], rows, wrt="x")[1].shape == (2, 2, 2)
+    assert matrix.hessian([0.5, 2.0], rows, wrt="x").shape == (2, 4, 4)
+    assert matrix.hvp([0.5, 2.0], rows, rows, wrt="x").shape == (2, 2, 2)
+
+
 def test_greeks_of_black_and_scholes() -> None:
     """Delta and gamma by the spot, vega by the volatility: against the textbook's formulas."""
     sigma = Value(0.2)
@@ -387,6 +409,7 @@ def chain(states: int) -> Any:
 
 
 def test_the_jacobian_of_a_chain_takes_two_directions() -> None:
+    pytest.importorskip("scipy")
     step = chain(50)
     theta = step.theta
     dense = step.jacobian(theta)
@@ -400,6 +423,7 @@ def test_the_jacobian_of_a_chain_takes_two_directions() -> None:
 
 
 def test_sparse_jacobians_of_rows_are_blocks() -> None:
+    pytest.importorskip("scipy")
     w = [Value(0.5), Value(-1.0), Value(2.0)]
     step = autobp.compile(lambda x: [w[0] * x[0] * x[0], (w[1] * x[1]).sin(), w[2] * x[2]], w)
     x = np.random.default_rng(0).normal(size=(4, 3))

@@ -135,7 +135,9 @@ class Derivatives:
             from autobp.compiler.derivatives.sparse import sparse_jacobian
 
             return sparse_jacobian(executable, by, n, vector, arrays)
-        if _by_columns(n, q):
+        if n == 0:
+            found = np.zeros((*samples, q, 0))
+        elif _by_columns(n, q):
             found = made_of(executable, Wanted("columns", by))(vector, arrays)[1]
         else:
             made = made_of(executable, Wanted("pulled", by))

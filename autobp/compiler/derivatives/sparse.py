@@ -55,8 +55,10 @@ def sparse_jacobian(
         from scipy.sparse import coo_array
     except ImportError as error:
         raise ImportError("a sparse Jacobian needs SciPy: pip install scipy") from error
-    pattern = pattern_of(executable, by, n)
     q, m = len(executable.graph.outputs), len(arrays[0]) if arrays else 1
+    if n == 0:
+        return coo_array((m * q, 0)).tocsr()
+    pattern = pattern_of(executable, by, n)
     directions = pattern.directions
     made = made_of(executable, Wanted("jvp", by, len(directions)))
     seeds = np.broadcast_to(directions, (m, *directions.shape)) if by else directions
