@@ -13,8 +13,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 def programs_are_verified():
     """Every program that a test compiles keeps the rules of its kinds."""
     from autobp.compiler import executable
+    from autobp.compiler.derivatives import made
 
-    programs_of = executable.programs_of
+    programs_of, program_of = executable.programs_of, made.program_of
 
     def verified(*arguments):
         compiled = programs_of(*arguments)
@@ -23,32 +24,37 @@ def programs_are_verified():
             assert str(program)
         return compiled
 
-    executable.programs_of = verified
+    def derivative(*arguments):
+        program = program_of(*arguments)
+        program.verify()
+        assert str(program)
+        return program
+
+    executable.programs_of, made.program_of = verified, derivative
     yield
-    executable.programs_of = programs_of
+    executable.programs_of, made.program_of = programs_of, program_of
 
 
 @pytest.fixture(autouse=True, scope="session")
 def schedules_are_verified():
     """No program that a test compiles reads memory that is written over."""
     from autobp.backends.aliasing import verify
-    from autobp.compiler import executable
+    from autobp.compiler import functions
 
-    schedule = executable.schedule
+    schedule = functions.schedule
 
     def verified(program):
         made = schedule(program)
         verify(made)
         return made
 
-    executable.schedule = verified
+    functions.schedule = verified
     yield
-    executable.schedule = schedule
+    functions.schedule = schedule
 
 
 def pytest_addoption(parser):
     parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
-    parser.addoption("--backend", default="numpy", help="what runs the steps that tests compile: numpy or c")
     parser.addoption("--arrays", default="", help="whose arrays steps get as well: torch, jax, strict")
 
 
@@ -74,10 +80,10 @@ def steps_run_on(request):
     if request.config.getoption("--backend") == "numpy":
         yield
         return
-    from autobp.compiler import executable, machine_code, tables
+    from autobp.compiler import functions, machine_code, tables
     from autobp.compiler.entry import compile
 
-    choose, largest = executable.choose, machine_code.LARGEST
+    choose, largest = functions.choose, machine_code.LARGEST
 
     def chosen(*arguments):
         made = choose(*arguments)
@@ -89,8 +95,8 @@ def steps_run_on(request):
     if request.config.getoption("--backend") == "tables":
         tables.MOST_ARRAYS, tables.ALIKE = -1, float("inf")
     compile.__kwdefaults__["backend"] = "auto"
-    executable.choose, machine_code.LARGEST = chosen, float("inf")
+    functions.choose, machine_code.LARGEST = chosen, float("inf")
     yield
     compile.__kwdefaults__["backend"] = "numpy"
-    executable.choose, machine_code.LARGEST = choose, largest
+    functions.choose, machine_code.LARGEST = choose, largest
     tables.MOST_ARRAYS, tables.ALIKE = most, alike

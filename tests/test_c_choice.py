@@ -13,7 +13,7 @@ import pytest
 
 import autobp
 from autobp import MLP, Value, fit
-from autobp.compiler import Step, executable
+from autobp.compiler import Step, functions
 from autobp.compiler.machine_code import LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
 from autobp.machine import NoMachineCode
 
@@ -34,13 +34,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def choices(monkeypatch: pytest.MonkeyPatch) -> list[Choice]:
     """All that are made meanwhile."""
     made: list[Choice] = []
-    choose = executable.choose
+    choose = functions.choose
 
     def noted(*arguments: Any) -> Choice:
         made.append(choose(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(executable, "choose", noted)
+    monkeypatch.setattr(functions, "choose", noted)
     return made
 
 

@@ -126,9 +126,9 @@ def _check(function: CFunction) -> list[str]:
     name, sizes, scalar = function.name, function.sizes, function.result_shape is None
     of = "cost" if scalar else name
     m = ROWS if sizes else 0
-    n, rows = (
-        (1 + function.has_gradient * function.n_parameters, 1) if scalar else (_outputs(function), max(m, 1))
-    )
+    n, rows = 1 + bool(function.derivative) * function.n_parameters, 1
+    if not scalar:
+        n, rows = _outputs(function), max(m, 1)
     lines = [f"static double x{i}[{max(m * size, 1)}];" for i, size in enumerate(sizes)]
     lines.append(
         f"static double work[{max(function.fixed + m * function.each, 1)}], found[{max(rows * n, 1)}];"
@@ -137,7 +137,7 @@ def _check(function: CFunction) -> list[str]:
         lines.append(f"for (long k = 0; k < {m * size}; k++) x{i}[k] = {of}_row{i}[k % {max(size, 1)}];")
     given = ", ".join(["parameters", *[f"x{i}" for i in range(len(sizes))], str(m)])
     if scalar:
-        written = "found + 1, " * function.has_gradient
+        written = "found + 1, " * bool(function.derivative)
         lines.append(f"found[0] = {name}({given}, {written}work);")
     else:
         lines.append(f"wrong |= {name}({given}, found, work);")

@@ -31,8 +31,10 @@ class CFunction:
         name: of the function.
         arguments, sizes: the names of the data, in order, and how many numbers each has for a sample.
         n_parameters: the length of theta.
-        has_gradient: whether it writes one.
+        derivative: what it writes beside the cost or the outputs is called, as "gradient"; "" for none.
+        made: whether that has samples, and its shape for one.
         result_shape: of the outputs for one sample; None where it returns a cost.
+        has_samples: whether there is data with samples.
         fixed, each: the doubles that its work area needs: fixed + m·each for m samples.
         checks: whether an index from the data may be wrong; the result is then not a number.
         lines: of its body.
@@ -42,8 +44,10 @@ class CFunction:
     arguments: tuple[str, ...]
     sizes: tuple[int, ...]
     n_parameters: int
-    has_gradient: bool
+    derivative: str
+    made: tuple[bool, ir.Shape]
     result_shape: ir.Shape | None
+    has_samples: bool
     fixed: int
     each: int
     checks: bool
@@ -52,16 +56,14 @@ class CFunction:
     @property
     def about(self) -> str:
         """What it gives."""
-        if self.result_shape is not None:
-            return "The outputs for each of the m samples. 0; 1 where an index in the data is none."
-        return f"The mean cost over the m samples{', and its gradient by theta' * self.has_gradient}."
+        return _ABOUT[self.result_shape is None, self.derivative != ""].format(self.derivative)
 
     @property
     def declared(self) -> str:
         """Its declaration."""
         data = "".join([f"const double *{x}, " for x in self.arguments])
-        writes = "double *gradient, " if self.has_gradient else ""
-        writes = writes if self.result_shape is None else "double *outputs, "
+        writes = "double *outputs, " if self.result_shape is not None else ""
+        writes += f"double *{self.derivative}, " if self.derivative else ""
         kind = "double" if self.result_shape is None else "int"
         return f"{kind} {self.name}(const double *theta, {data}long m, {writes}double *work)"
 
@@ -133,18 +135,29 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     """A program as a function."""
     function = _Function(module, program)
     lines = function.body()
+    made = program.results[1] if len(program.results) == 2 else None
     return CFunction(
         name,
         tuple([function.kept[x].name for x in program.inputs]),
         tuple([x.size for x in program.inputs]),
         program.theta.n,
-        len(program.results) == 2,
+        "" if made is None else function.derivative,
+        (False, ()) if made is None else (made.batched, made.shape),
         program.result_shape,
+        program.has_samples,
         function.memory.fixed,
         function.memory.each,
         function.checks,
         lines,
     )
+
+
+_ABOUT = {
+    (True, False): "The mean cost over the m samples.",
+    (True, True): "The mean cost over the m samples, and its {} by theta.",
+    (False, False): "The outputs for each of the m samples. 0; 1 where an index in the data is none.",
+    (False, True): "The outputs for each of the m samples, and the {}. 0; 1 where an index in the data is none.",  # noqa: E501
+}
 
 
 class _Function(Statements):
@@ -154,7 +167,10 @@ class _Function(Statements):
         self.plan = Plan(program)
         super().__init__(module, program, Memory(), self.plan.inlined)
         for x in program.inputs:
-            self.kept[x] = Kept(self.free_name(self.names[x]), Scope.ALL, x.size)
+            scope = Scope.ALL if x.batched else Scope.ONCE
+            self.kept[x] = Kept(self.free_name(self.names[x]), scope, x.size)
+        name = program.names.get(program.results[-1], "")
+        self.derivative = "gradient" if name in ("", "gradient") else self.free_name(name)
         self.sections: dict[Section, list[str | Nest]] = {}
         self.sums: list[str] = []
         self.checks = False
@@ -183,9 +199,10 @@ class _Function(Statements):
             if is_computed(array, self.inlined):
                 self.enter(self.plan.sections[array])
                 self.method(array)(array)
-        gradient = program.results[1:]
-        if gradient and gradient[0] not in self.kept:
-            self.copy(Kept("gradient", Scope.ONCE, gradient[0].size), gradient[0], self)
+        for derivative in program.results[1:]:
+            if derivative not in self.kept:
+                self.enter(self.plan.result_sections[derivative])
+                self.copy(self.kept_derivative(derivative), derivative, self)
         if program.result_shape is not None:
             self.outputs(program.results[0])
         lines = self.in_phases()
@@ -224,17 +241,22 @@ class _Function(Statements):
 
     def outputs(self, array: ir.Array) -> None:
         """Write a nest that puts the outputs where the caller wants them."""
-        self.enter(self.plan.output_section)
-        loops, index = self.axes(array.shape, bool(self.program.inputs))
-        kept = Kept("outputs", Scope.ALL if self.program.inputs else Scope.ONCE, array.size)
+        self.enter(self.plan.result_sections[array])
+        with_samples = self.program.has_samples
+        loops, index = self.axes(array.shape, with_samples)
+        kept = Kept("outputs", Scope.ALL if with_samples else Scope.ONCE, array.size)
         target = self.at(kept, flat(array.shape, index))
         self.add_nest(loops, [f"{target} = {self.element(array, index).text};"])
 
     def keep(self, array: ir.Array) -> Kept:
         if array in self.program.results[1:]:
-            self.kept[array] = Kept("gradient", Scope.ONCE, array.size)
+            self.kept[array] = self.kept_derivative(array)
             return self.kept[array]
         return super().keep(array)
+
+    def kept_derivative(self, array: ir.Array) -> Kept:
+        """The caller's memory for a derivative."""
+        return Kept(self.derivative, Scope.ALL if array.batched else Scope.ONCE, array.size)
 
     def total(self, array: ir.Total) -> None:
         """Write the sums that the mean cost is made of; what it is itself is written last."""

@@ -38,7 +38,7 @@ from autobp.backends.operands import (
     WithOnes,
     roots,
 )
-from autobp.backends.source_module import SourceModule, as_tuple, function, number
+from autobp.backends.source_module import SourceModule, as_tuple, function, number, reshaped_inputs
 from autobp.ir import Program
 from autobp.ir.expression import COMPARISONS, UFUNCS
 
@@ -65,8 +65,9 @@ def write(name: str, program: Program, schedule: steps.Schedule, module: SourceM
     """
     inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
     writer = NumpyCalls(module, schedule, ["theta", *[text for text, _ in inputs]])
-    head = [f"m = len({text})" for text, _ in inputs[:1]]
-    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
+    head = [f"m = len({text})" for text, x in inputs if x.batched][:1]
+    flat = reshaped_inputs(program)
+    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if x in flat]
     for step in schedule.steps:
         writer.write(step)
     result = ", ".join(map(writer.result, schedule.results))
@@ -367,8 +368,9 @@ class NumpyCalls:
         """Memory for an assembly: a buffer is there already."""
         assert step.into.kind is not None
         if isinstance(step.into.place, Made):
-            size = math.prod(step.into.kind[1])
-            self.lines.append(f"{self.name(step.into)} = np.{'zeros' if step.zeros else 'empty'}({size})")
+            batched, shape = step.into.kind
+            sizes = str(shape[0]) if len(shape) == 1 and not batched else as_tuple(sizes_of(shape, batched))
+            self.lines.append(f"{self.name(step.into)} = np.{'zeros' if step.zeros else 'empty'}({sizes})")
         elif step.zeros:
             self.lines.append(f"{self.name(step.into)}.fill(0.0)")
 

@@ -45,16 +45,16 @@ class MachineFunction:
         self._run = getattr(library, function.name)
         is_cost = function.result_shape is None
         self._run.restype = ctypes.c_double if is_cost else ctypes.c_int
-        n_written = int(function.has_gradient or not is_cost)
+        n_written = int(function.derivative != "") + int(not is_cost)
         pointers = [ctypes.c_void_p] * (1 + len(function.arguments))
         self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
         self._address = ctypes.cast(self._run, ctypes.c_void_p).value
         self._library = library
         self._call = wrapper() if is_cost and len(pointers) <= MOST else None
-        self._n = function.n_parameters
         self._shape = function.result_shape
-        self._has_gradient = function.has_gradient
-        self._has_inputs = bool(function.arguments)
+        self._has_derivative = function.derivative != ""
+        self._batched, self._made_shape = function.made
+        self._has_samples = function.has_samples
         self._needs = function.fixed, function.each
         self._checks = function.checks
         self._otherwise = otherwise
@@ -73,19 +73,27 @@ class MachineFunction:
         """The same, and whether all of it is finite."""
         if self._call is not None:
             work = arguments[-1]
-            m = len(arguments[0]) if self._has_inputs else 0
-            gradient = np.empty(self._n) if self._has_gradient else None
-            found = self._call(self._address, m, work[0], gradient, theta, *arguments[:-1])
+            m = len(arguments[0]) if self._has_samples else 0
+            derivative = self._made(m)
+            found = self._call(self._address, m, work[0], derivative, theta, *arguments[:-1])
             if type(found) is float:
-                return (found if gradient is None else (found, gradient)), True
+                return (found if derivative is None else (found, derivative)), True
             if found is not None and not self._checks:
-                return (found[0] if gradient is None else (found[0], gradient)), False
+                return (found[0] if derivative is None else (found[0], derivative)), False
         result = self._by_ctypes(theta, list(arguments[:-1]), arguments[-1][0])
-        return result, bool(np.isfinite(np.hstack(result) if isinstance(result, tuple) else result).all())
+        parts = result if isinstance(result, tuple) else (result,)
+        return result, all(bool(np.isfinite(part).all()) for part in parts)
+
+    def _made(self, m: int) -> Floats | None:
+        """Memory for the derivative, if there is one."""
+        if not self._has_derivative:
+            return None
+        return np.empty((m, *self._made_shape) if self._batched else self._made_shape)
 
     def _by_ctypes(self, theta: Floats, arrays: list[Any], work: int) -> Any:
         """The same for arrays of every layout."""
-        m = len(arrays[0]) if arrays else 0
+        m = len(arrays[0]) if self._has_samples else 0
+        derivative = self._made(m)
         held = []  # copies, until the function has read them
         addresses = []
         for x in (theta, *arrays):
@@ -96,20 +104,17 @@ class MachineFunction:
                 held.append(x)
                 address = x.__array_interface__["data"][0]
             addresses.append(address)
+        outputs = None
         if self._shape is not None:
-            made = np.empty((m, *self._shape) if self._has_inputs else self._shape)
-            wrong = self._run(*addresses, m, made.__array_interface__["data"][0], work)
-            return self._by_numpy(theta, arrays) if wrong else made
-        if self._has_gradient:
-            gradient = np.empty(self._n)
-            cost = self._run(*addresses, m, gradient.__array_interface__["data"][0], work)
-            if self._checks and cost != cost:
-                return self._by_numpy(theta, arrays)
-            return cost, gradient
-        cost = self._run(*addresses, m, work)
-        return self._by_numpy(theta, arrays) if self._checks and cost != cost else cost
+            outputs = np.empty((m, *self._shape) if self._has_samples else self._shape)
+        written = [x.__array_interface__["data"][0] for x in (outputs, derivative) if x is not None]
+        found = self._run(*addresses, m, *written, work)
+        if found if outputs is not None else (self._checks and found != found):
+            return self._by_numpy(theta, arrays)
+        first = found if outputs is None else outputs
+        return first if derivative is None else (first, derivative)
 
     def _by_numpy(self, theta: Floats, arrays: list[Any]) -> Any:
-        function, work = self._otherwise(len(arrays[0]) if arrays else 0)
+        function, work = self._otherwise(len(arrays[0]) if self._has_samples else 0)
         with np.errstate(all="ignore"):
             return function(theta, *arrays, work)
