@@ -48,7 +48,6 @@ def schedules_are_verified():
 
 def pytest_addoption(parser):
     parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
-    parser.addoption("--backend", default="numpy", help="what runs the steps that tests compile: numpy or c")
     parser.addoption("--arrays", default="", help="whose arrays steps get as well: torch, jax, strict")
 
 
