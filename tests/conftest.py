@@ -13,8 +13,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 def programs_are_verified():
     """Every program that a test compiles keeps the rules of its kinds."""
     from autobp.compiler import executable
+    from autobp.compiler.derivatives import made
 
-    programs_of = executable.programs_of
+    programs_of, program_of = executable.programs_of, made.program_of
 
     def verified(*arguments):
         compiled = programs_of(*arguments)
@@ -23,27 +24,33 @@ def programs_are_verified():
             assert str(program)
         return compiled
 
-    executable.programs_of = verified
+    def derivative(*arguments):
+        program = program_of(*arguments)
+        program.verify()
+        assert str(program)
+        return program
+
+    executable.programs_of, made.program_of = verified, derivative
     yield
-    executable.programs_of = programs_of
+    executable.programs_of, made.program_of = programs_of, program_of
 
 
 @pytest.fixture(autouse=True, scope="session")
 def schedules_are_verified():
     """No program that a test compiles reads memory that is written over."""
     from autobp.backends.aliasing import verify
-    from autobp.compiler import executable
+    from autobp.compiler import functions
 
-    schedule = executable.schedule
+    schedule = functions.schedule
 
     def verified(program):
         made = schedule(program)
         verify(made)
         return made
 
-    executable.schedule = verified
+    functions.schedule = verified
     yield
-    executable.schedule = schedule
+    functions.schedule = schedule
 
 
 def pytest_addoption(parser):
@@ -56,10 +63,10 @@ def steps_run_on(request):
     if request.config.getoption("--backend") != "c":
         yield
         return
-    from autobp.compiler import executable
+    from autobp.compiler import functions
     from autobp.compiler.entry import compile_step
 
-    choose = executable.choose
+    choose = functions.choose
 
     def chosen(*arguments):
         made = choose(*arguments)
@@ -68,7 +75,7 @@ def steps_run_on(request):
         return made
 
     compile_step.__kwdefaults__["backend"] = "auto"
-    executable.choose = chosen
+    functions.choose = chosen
     yield
     compile_step.__kwdefaults__["backend"] = "numpy"
-    executable.choose = choose
+    functions.choose = choose

@@ -11,7 +11,7 @@ import pytest
 
 from autobp import ir
 from autobp.backends import source_module
-from autobp.compiler import canonical, differentiate, executable, group, pipeline
+from autobp.compiler import canonical, differentiate, functions, group, pipeline
 from autobp.ir.expression import partials_of
 from autobp.ops import SUBTRACT, TANH
 
@@ -167,7 +167,7 @@ def what_runs_is_not_what_is_printed(patch: Patch) -> None:
         before, _, after = source.rpartition("np.multiply(")
         return compile(f"{before}np.add({after}" if after else source, "<broken>", "exec")
 
-    patch.setattr(executable, "compile_source", changed)
+    patch.setattr(functions, "compile_source", changed)
 
 
 MUTANTS: list[Callable[[Patch], None]] = [

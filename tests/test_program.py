@@ -314,7 +314,7 @@ def test_terms_of_a_cost_have_one_shape() -> None:
         ({"results": (COST, B)}, "is the gradient"),
         ({"results": (COST, THETA, THETA)}, "3 results"),
         ({"results": (Z,), "result_shape": (2,)}, "outputs of the shape"),
-        ({"results": (Z, Z), "result_shape": (3,)}, "results beside them"),
+        ({"results": (Z, Z, Z), "result_shape": (3,)}, "results beside them"),
         ({"arguments": (X, THETA)}, "does not take theta"),
         ({"arguments": (THETA, X, X)}, "twice"),
         ({"arguments": (THETA, ir.Local((2,), True))}, "does not take theta"),

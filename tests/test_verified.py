@@ -109,7 +109,7 @@ def test_for_a_program_that_comes_to_no_number_where_the_graph_does_the_graph_an
 
     sample = ([0.1, 0.2], [1.0])
     step = autobp.compile(loss, net.parameters(), example=sample)
-    monkeypatch.setattr(verified.__package__ + ".executable.compile_source", changed)
+    monkeypatch.setattr(verified.__package__ + ".functions.compile_source", changed)
     broken = autobp.compile(loss, net.parameters(), example=sample)
     x, y = np.array([sample[0], [0.5, -1.0]]), np.array([[1.0], [0.0]])
     assert np.allclose(broken(step.theta, x, y)[1], step(step.theta, x, y)[1], rtol=1e-13)

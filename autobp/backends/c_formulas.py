@@ -41,6 +41,8 @@ static double modulo(double x, double y) {
     const double left = fmod(x, y);
     return left != 0.0 && (left < 0.0) != (y < 0.0) ? left + y : left == 0.0 ? copysign(0.0, y) : left;
 }""",
+    # a function, whose operands are all read: reads in one branch alone GCC 12 may take from the wrong lanes
+    "where": "static double where(int holds, double x, double y) { return holds ? x : y; }",
     "whole": """/* An index as a whole number; where it is none of 0, 1, ..., n - 1, 0, and *wrong is set. */
 static long whole(double index, long n, int *wrong) {
     if (index >= 0.0 && index < (double)n && index == floor(index)) return (long)index;
@@ -171,7 +173,7 @@ class CFormulas(Formulas):
         "/": Template("{0} / {1}", PRODUCT, (PRODUCT, SIGN)),
         "neg": Template("-{0}", SIGN, (ATOM,)),
         "power": Template("pow({})"),
-        "where": Template("({0} ? {1} : {2})", ATOM, (COMPARISON, SUM, SUM)),
+        "where": Template("where({0}, {1}, {2})", ATOM, (COMPARISON, SUM, SUM)),
         "abs": Template("fabs({})"),
         "erf": Template("erf({})"),
         "erfc": Template("erfc({})"),

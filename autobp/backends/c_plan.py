@@ -60,13 +60,14 @@ class Plan:
         self.sections: dict[ir.Array, Section] = {}
         self.scopes: dict[ir.Array, Scope] = {}
         self.term_sections: list[Section] = []
-        self.output_section = Section(0, False)
+        self.result_sections: dict[ir.Array, Section] = {}
         self._available: dict[ir.Array, Available] = {}
         self._readers: dict[ir.Array, set[Section]] = {}
         for array in program.arrays:
             self._place(array)
-        if program.result_shape is not None:
-            self._place_outputs(program)
+        for result in program.results:
+            if not isinstance(result, ir.Total):
+                self._place_result(result, program)
         for array, section in self.sections.items():
             near = section.in_block and self._readers.get(array, set()) <= {section}
             self.scopes[array] = Scope.BLOCK if near else Scope.ALL
@@ -102,13 +103,15 @@ class Plan:
             self.term_sections.append(Section(phase, in_block))
             self._read(arrays, self.term_sections[-1])
 
-    def _place_outputs(self, program: ir.Program) -> None:
-        """The outputs are put where the caller wants them, for each sample where there are any."""
-        result = program.results[0]
-        in_block = bool(program.inputs)
+    def _place_result(self, result: ir.Array, program: ir.Program) -> None:
+        """Outputs, or a derivative, are put where the caller wants them; outputs for each sample there is."""
+        is_outputs = program.result_shape is not None and result is program.results[0]
+        in_block = result.batched or (is_outputs and program.has_samples)
         available = self._available[result]
-        self.output_section = Section(available.with_samples if in_block else available.before, in_block)
-        self._read([result], self.output_section)
+        section = Section(available.with_samples if in_block else available.before, in_block)
+        self.result_sections[result] = section
+        if is_outputs or not is_computed(result, self.inlined):
+            self._read([result], section)
 
     def _read(self, arrays: tuple[ir.Array, ...] | list[ir.Array], section: Section) -> None:
         for x in arrays:

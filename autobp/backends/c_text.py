@@ -97,14 +97,14 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     arguments = tuple([function.kept[x].name for x in program.inputs])
     writes = "double *outputs, " if program.result_shape is not None else ""
     if len(program.results) == 2:
-        writes = "double *gradient, "
+        writes += f"double *{function.derivative}, "
     data = "".join([f"const double *{x}, " for x in arguments])
     kind = "double" if program.result_shape is None else "int"
     head = f"{kind} {name}(const double *theta, {data}long m, {writes}double *work) {{"
     memory = function.memory
     needs = f"{memory.fixed} + {memory.each} * m" if memory.each else str(memory.fixed)
     body = "".join([f"    {line}\n" if line else "\n" for line in lines])
-    about = _ABOUT[program.result_shape is None, len(program.results)]
+    about = _ABOUT[program.result_shape is None, len(program.results)].format(function.derivative)
     comment = f"/* {about} The work area has {needs} doubles. */"
     text = f"{comment}\n{head}\n{body}}}"
     return CFunction(name, text, arguments, memory.fixed, memory.each, function.checks)
@@ -112,8 +112,9 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
 
 _ABOUT = {
     (True, 1): "The mean cost over the m samples.",
-    (True, 2): "The mean cost over the m samples, and its gradient by theta.",
+    (True, 2): "The mean cost over the m samples, and its {} by theta.",
     (False, 1): "The outputs for each of the m samples. 0; 1 where an index in the data is none.",
+    (False, 2): "The outputs for each of the m samples, and the {}. 0; 1 where an index in the data is none.",
 }
 
 
@@ -124,7 +125,10 @@ class _Function(Statements):
         self.plan = Plan(program)
         super().__init__(module, program, Memory(), self.plan.inlined)
         for x in program.inputs:
-            self.kept[x] = Kept(self.free_name(self.names[x]), Scope.ALL, x.size)
+            scope = Scope.ALL if x.batched else Scope.ONCE
+            self.kept[x] = Kept(self.free_name(self.names[x]), scope, x.size)
+        name = program.names.get(program.results[-1], "")
+        self.derivative = "gradient" if name in ("", "gradient") else self.free_name(name)
         self.sections: dict[Section, list[str | Nest]] = {}
         self.sums: list[str] = []
         self.checks = False
@@ -153,9 +157,10 @@ class _Function(Statements):
             if is_computed(array, self.inlined):
                 self.enter(self.plan.sections[array])
                 self.method(array)(array)
-        gradient = program.results[1:]
-        if gradient and gradient[0] not in self.kept:
-            self.copy(Kept("gradient", Scope.ONCE, gradient[0].size), gradient[0], self)
+        for derivative in program.results[1:]:
+            if derivative not in self.kept:
+                self.enter(self.plan.result_sections[derivative])
+                self.copy(self.kept_derivative(derivative), derivative, self)
         if program.result_shape is not None:
             self.outputs(program.results[0])
         lines = self.in_phases()
@@ -194,17 +199,22 @@ class _Function(Statements):
 
     def outputs(self, array: ir.Array) -> None:
         """Write a nest that puts the outputs where the caller wants them."""
-        self.enter(self.plan.output_section)
-        loops, index = self.axes(array.shape, bool(self.program.inputs))
-        kept = Kept("outputs", Scope.ALL if self.program.inputs else Scope.ONCE, array.size)
+        self.enter(self.plan.result_sections[array])
+        with_samples = self.program.has_samples
+        loops, index = self.axes(array.shape, with_samples)
+        kept = Kept("outputs", Scope.ALL if with_samples else Scope.ONCE, array.size)
         target = self.at(kept, flat(array.shape, index))
         self.add_nest(loops, [f"{target} = {self.element(array, index).text};"])
 
     def keep(self, array: ir.Array) -> Kept:
         if array in self.program.results[1:]:
-            self.kept[array] = Kept("gradient", Scope.ONCE, array.size)
+            self.kept[array] = self.kept_derivative(array)
             return self.kept[array]
         return super().keep(array)
+
+    def kept_derivative(self, array: ir.Array) -> Kept:
+        """The caller's memory for a derivative."""
+        return Kept(self.derivative, Scope.ALL if array.batched else Scope.ONCE, array.size)
 
     def total(self, array: ir.Total) -> None:
         """Write the sums that the mean cost is made of; what it is itself is written last."""

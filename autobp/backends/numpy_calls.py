@@ -34,7 +34,7 @@ from autobp.backends.operands import (
     Variable,
     WithOnes,
 )
-from autobp.backends.source_module import SourceModule, as_tuple, function, number
+from autobp.backends.source_module import SourceModule, as_tuple, function, number, reshaped_inputs
 from autobp.ir import Program
 from autobp.ir.expression import COMPARISONS, UFUNCS
 
@@ -61,9 +61,11 @@ def write(name: str, program: Program, schedule: steps.Schedule, module: SourceM
     """
     inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
     writer = NumpyCalls(name, module, schedule, ["theta", *[text for text, _ in inputs]])
-    writer.samples = ["m"] if inputs else []
-    head = [f"m = len({text})" for text, _ in inputs[:1]]
-    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if len(x.sample) != 1]
+    with_samples = [text for text, x in inputs if x.batched]
+    writer.samples = ["m"] if with_samples else []
+    head = [f"m = len({text})" for text in with_samples[:1]]
+    flat = reshaped_inputs(program)
+    head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if x in flat]
     return writer.function(docstring, [*writer.arguments, "work"], head)
 
 
@@ -316,8 +318,9 @@ class NumpyCalls:
         """Memory for an assembly: a buffer is there already."""
         assert step.into.kind is not None
         if isinstance(step.into.place, Made):
-            size = math.prod(step.into.kind[1])
-            self.lines.append(f"{self.name(step.into)} = np.{'zeros' if step.zeros else 'empty'}({size})")
+            batched, shape = step.into.kind
+            sizes = str(shape[0]) if len(shape) == 1 and not batched else as_tuple(sizes_of(shape, batched))
+            self.lines.append(f"{self.name(step.into)} = np.{'zeros' if step.zeros else 'empty'}({sizes})")
         elif step.zeros:
             self.lines.append(f"{self.name(step.into)}.fill(0.0)")
 

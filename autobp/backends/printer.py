@@ -130,9 +130,9 @@ class Formulas:
             return self.operation(arguments[0], [of(x) for x in arguments[1:]])
         if name == "foreign partial":
             return self.foreign_partial(arguments[0], arguments[1], [of(x) for x in arguments[2:]])
-        if name == "where" and self.tests:
-            return self.apply(self.templates[name], [of(x, i == 0) for i, x in enumerate(arguments)])
         template = self.template_of(expression)
+        if name == "where" and self.tests and template is not None:
+            return self.apply(template, [of(x, i == 0) for i, x in enumerate(arguments)])
         if template is not None:
             truths = [i in template.truths and is_comparison(x) for i, x in enumerate(arguments)]
             operands = [of(x, truth) for x, truth in zip(arguments, truths, strict=True)]

@@ -172,7 +172,11 @@ def _without_gaps(builder: Builder, array: ir.Array) -> bool:
         return False
     if array in builder.plan.joint:
         return _is_dense(builder.plan.joint[array].both)
-    view = builder.plan.direct[array][1] if array in builder.plan.direct else array
+    view: ir.Array | None = array
+    if array in builder.plan.direct:
+        assembly, view = builder.plan.direct[array]
+        if assembly.batched and view is not None:  # a part of each sample
+            return False
     if not isinstance(view, ir.View):
         return True
     return not view.batched and _is_dense(Region(view.base, view.shape, view.strides))
@@ -357,24 +361,26 @@ OF_KIND: dict[type[ir.Array], Callable[[Builder, Any], None]] = {
 def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
     """What is returned: the cost and the gradient, the outputs, or what a body leaves."""
     program = builder.program
-    if program.result_shape is not None:
-        return (_outputs(builder, program.results[0], program.result_shape),)
     results: list[Operand | Mean] = []
-    for array in program.results:
+    if program.result_shape is not None:
+        results.append(_outputs(builder, program.results[0], program.result_shape))
+    for array in program.results[len(results) :]:
         if isinstance(array, ir.Total):
             results.append(_mean(builder, array))
             continue
         # an argument of a body is a state's memory, which may be written over before this result is copied
         is_argument = builder.is_body and builder.plan.root[array] in program.arguments
         operand = builder.operands[array]
-        results.append(Copied(operand) if is_argument else operand)
+        # an assembly is memory of its own that is handed out, and what else there is will be written over
+        in_work = not builder.is_body and not isinstance(array, ir.Assemble)
+        results.append(Copied(operand) if is_argument or in_work else operand)
     return tuple(results)
 
 
 def _outputs(builder: Builder, array: ir.Array, shape: tuple[int, ...]) -> Operand:
     """Outputs in the shape that the caller gets, for each sample, in memory of their own."""
     shaped: Operand = Moved(builder.operands[array], (Sizes(sizes_of(shape, array.batched)),))
-    if builder.program.inputs and not array.batched:
+    if builder.program.has_samples and not array.batched:
         shaped = Broadcast(shaped, (SAMPLES, *shape))
     return Copied(shaped)
 

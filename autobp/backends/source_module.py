@@ -9,7 +9,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autobp.backends.moves import TURNED, Axes, Move, Moves, Part, Size, Sizes, flattened, view_moves
+from autobp.backends.moves import (
+    TURNED,
+    Axes,
+    Move,
+    Moves,
+    Part,
+    Size,
+    Sizes,
+    flattened,
+    sizes_of,
+    view_moves,
+)
 from autobp.backends.printer import INFIX_COMPARISONS, INFIX_SUMS, Formulas, Template, Text
 from autobp.ir import Array, Input, Program, Shape
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, rule_of
@@ -73,6 +84,9 @@ def number(x: float) -> str:
 
 def literal(values: np.ndarray[Any, Any]) -> str:
     """An array as source text."""
+    n = math.isqrt(values.size)
+    if n > 2 and values.dtype.kind == "f" and np.array_equal(values.reshape(-1), np.eye(n).reshape(-1)):
+        return f"np.eye({n})" + (f".reshape({joined(values.shape)})" if values.shape != (n, n) else "")
     numbers = [number(x) if values.dtype.kind == "f" else str(x) for x in values.reshape(-1).tolist()]
     lines, line = [], ""
     for text in numbers:
@@ -90,13 +104,13 @@ def literal(values: np.ndarray[Any, Any]) -> str:
 
 
 def joined(sizes: Sequence[Size]) -> str:
-    """A shape as arguments."""
-    return ", ".join(map(str, sizes))
+    """A shape as arguments; that of one number is an empty tuple."""
+    return ", ".join(map(str, sizes)) or "()"
 
 
 def as_tuple(sizes: Sequence[Size]) -> str:
     """A shape as a tuple."""
-    return f"({joined(sizes)}{',' if len(sizes) == 1 else ''})"
+    return f"({joined(sizes)}{',' if len(sizes) == 1 else ''})" if sizes else "()"
 
 
 class SourceModule:
@@ -279,12 +293,12 @@ def function(name: str, arguments: str, docstring: str, lines: Sequence[str], re
 
 def reshaped_inputs(program: Program) -> list[Input]:
     """The arguments that a function must make (m, elements of a sample)."""
-    return [x for x in program.inputs if len(x.sample) != 1]
+    return [x for x in program.inputs if x.batched and len(x.sample) != 1]
 
 
 def head(program: Program) -> list[str]:
     """The statements with which a function begins: m, and each argument as (m, elements of a sample)."""
-    names = [program.names[x] for x in program.inputs]
+    names = [program.names[x] for x in program.inputs if x.batched]
     if not names:
         return []
     return [f"m = len({names[0]})"] + [
@@ -296,8 +310,7 @@ def shaped_outputs(program: Program, text: str) -> str:
     """The outputs in the shape that the caller gets, for each sample; ``text`` is that of the flat array."""
     assert program.result_shape is not None
     batched = program.results[0].batched
-    inner = ", ".join(map(str, program.result_shape))
-    shaped = f"{text}.reshape({'m, ' if batched else ''}{inner})"
-    if program.inputs and not batched:
-        shaped = f"np.broadcast_to({shaped}, (m, {inner}))"
+    shaped = f"{text}.reshape({joined(sizes_of(program.result_shape, batched))})"
+    if program.has_samples and not batched:
+        shaped = f"np.broadcast_to({shaped}, {as_tuple(sizes_of(program.result_shape, True))})"
     return shaped

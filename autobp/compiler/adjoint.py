@@ -158,10 +158,11 @@ def padded(array: Array, rank: int) -> Array:
 
 
 def full(array: Array, like: Array) -> Array:
-    """The array repeated to the shape of another."""
-    if array.shape == like.shape and array.batched == like.batched:
+    """The array repeated to the shape of another, and for each sample where either has samples."""
+    batched = array.batched or like.batched
+    if array.shape == like.shape and array.batched == batched:
         return array
-    return Fill(padded(array, len(like.shape)), like.shape, like.batched)
+    return Fill(padded(array, len(like.shape)), like.shape, batched)
 
 
 def with_axis(g: Adjoint) -> Adjoint:
@@ -217,7 +218,9 @@ def add_up(piece: Array, indices: Indices, unique: Indices, counts: Indices) -> 
     return summed, Gather(Absent(unique.shape, piece.batched), unique)
 
 
-def selected_product(delta: Array, other: Array, spec: str, factor: Array, mask: Array) -> Array:
+def selected_product(
+    delta: Array, other: Array, spec: str, factor: Array, mask: Array, with_samples: bool
+) -> Array:
     """The :class:`Product` for a factor in which only what ``mask`` is not 0 for counts.
 
     What it is 0 for adds nothing, not even where delta is infinite or not a number. It is computed product by
@@ -225,6 +228,7 @@ def selected_product(delta: Array, other: Array, spec: str, factor: Array, mask:
 
     Args:
         mask: of the shape of ``other``.
+        with_samples: whether what is made has samples; else they are summed over.
     """
     has_p = len(delta.shape) == (len(other.shape) if spec == "rows" else len(factor.shape))
     over = -2 if spec == "rows" else -3 if has_p else None  # o, or p, among (…, p, o, K)
@@ -234,7 +238,7 @@ def selected_product(delta: Array, other: Array, spec: str, factor: Array, mask:
     deltas, others = Reshape(delta, (*delta.shape, 1)), Reshape(other, tuple(shape))
     where = Expression("where", Expression("slot", 0), Expression("slot", 1) * Expression("slot", 2), 0.0)
     made = elementwise([Reshape(mask, tuple(shape)), deltas, others], where)
-    samples = made.batched and not factor.batched
+    samples = made.batched and not with_samples
     if over is not None or samples:
         axes = () if over is None else (len(made.shape) + over,)
         made = SumTo(made, axes, samples)

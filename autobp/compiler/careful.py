@@ -27,48 +27,56 @@ from autobp.reading.graph import Graph
 _PROBES = 64  # parts that are tried by the program before the rest is walked over
 _AT_ONCE = 2_000_000  # numbers of a walk
 
-#: The mean cost over some rows, and its gradient after it where that is wanted.
+#: The mean cost over some rows, and derivatives after it where they are wanted.
 Mean = Callable[[Sequence[Floats]], Floats]
+#: Each row's cost, and derivatives after it, by the graph itself, (m, n).
+Walk = Callable[[Sequence[Floats]], Floats]
 
 
 def mean_with_care(
-    found: Floats, mean: Mean, graph: Graph, theta: Floats, arrays: Sequence[Floats]
+    found: Floats, mean: Mean, walk: Walk, theta: Floats, arrays: Sequence[Floats]
 ) -> Floats:
-    """The mean cost, and the gradient after it, where the program's are not all finite.
+    """The mean cost, and derivatives after it, where the program's are not all finite.
 
     Args:
         found: what the program gave, (1 + n,) or (1,).
         mean: the program.
+        walk: the graph's own walk.
         arrays: the arguments, with rows.
     """
     if np.isfinite(found).all():
         return found
     m = len(arrays[0]) if arrays else 1
     if m == 1:
-        return _row(found, _walked(graph, theta, arrays, len(found))[0])
+        return _row(found, walk(arrays)[0])
     parts = _Parts(mean, m)
     known = [np.isfinite(array.reshape(m, -1)).all(1) for array in arrays]
     odd = ~np.all([*known, np.full(m, np.isfinite(theta).all())], axis=0)
     left = [*np.flatnonzero(odd), *parts.rows_left([array[~odd] for array in arrays], np.flatnonzero(~odd))]
     if left:
-        rows = _walked(graph, theta, [array[left] for array in arrays], len(found))
+        rows = walk([array[left] for array in arrays])
         for row, number in zip(rows, map(int, left), strict=True):
             parts.add(_row(parts.single.get(number, row), row), 1)
     return parts.total
 
 
-def outputs_with_care(found: Floats, graph: Graph, theta: Floats, arrays: Sequence[Floats]) -> Floats:
-    """The outputs of each row, (m, …), where the program's are not all finite."""
-    m = len(arrays[0]) if arrays else 1
-    flat = found.reshape(m, -1)
-    left = np.flatnonzero(~np.isfinite(flat).all(1))
+def rows_with_care(found: Floats, n_outputs: int, walk: Walk, arrays: Sequence[Floats]) -> Floats:
+    """What there is of each row, (m, n), where the program's numbers are not all finite.
+
+    Args:
+        n_outputs: how many of them are outputs, or a cost; what comes after is derived from these, and not
+            trusted where one of them is not finite.
+    """
+    left = np.flatnonzero(~np.isfinite(found).all(1))
     if not len(left):
         return found
-    some = [array[left] for array in arrays]
-    merged: Floats = flat.copy()
-    merged[left] = _merged(flat[left], _walked(graph, theta, some, flat.shape[1], False))
-    shaped: Floats = merged.reshape(found.shape)
-    return shaped
+    some = found[left]
+    walked = walk([array[left] for array in arrays])
+    trusted = np.isfinite(some)
+    trusted[~trusted[:, :n_outputs].all(1), n_outputs:] = False
+    merged: Floats = found.copy()
+    merged[left] = np.where(trusted, some, walked)
+    return merged
 
 
 class _Parts:
@@ -121,7 +129,7 @@ def _merged(found: Floats, walked: Floats) -> Floats:
     return merged
 
 
-def _walked(graph: Graph, theta: Floats, arrays: Sequence[Floats], n: int, is_cost: bool = True) -> Floats:
+def walked(graph: Graph, theta: Floats, arrays: Sequence[Floats], n: int, is_cost: bool = True) -> Floats:
     """Each row's outputs, or its cost and what of its gradient there is room for in n numbers, (m, n)."""
     m = len(arrays[0]) if arrays else 1
     flat = [array.reshape(m, -1) for array in arrays]

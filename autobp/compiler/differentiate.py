@@ -84,7 +84,7 @@ def has_infinite_slopes(outputs: ir.Program) -> bool:
         not bounds_of(partial, [bounds[x] for x in (array, *array.operands)]).finite
         for array in order
         if isinstance(array, ir.Map)
-        for partial in _partials(array)
+        for partial in partials_of_map(array)
     )
 
 
@@ -99,6 +99,7 @@ class Reverse:
         unbounded: those whose adjoint may be infinite or not a number for finite parameters and arguments.
         known: what is known of arguments of a body.
         taken: the names of arrays around a body.
+        by_row: whether adjoints are each row's own, also of what is the same for all rows, and not summed up.
         guards: whether an array that gets 0 of an infinite adjoint is here, or around the loop of this body.
     """
 
@@ -109,6 +110,7 @@ class Reverse:
         guards: bool = False,
         known: Mapping[ir.Array, Bounds] | None = None,
         taken: Set[str] = frozenset(),
+        by_row: bool = False,
     ) -> None:
         self.order = ir.in_order(results)
         self.targets = targets
@@ -122,7 +124,7 @@ class Reverse:
         self.names: dict[ir.Array, str] = {}
         self.adjoints: dict[ir.Array, ir.Array] = {}
         self.unbounded: set[ir.Array] = set()
-        self.known, self.taken = known, taken
+        self.known, self.taken, self.by_row = known, taken, by_row
         self.guards = guards or any(array in self.active and _may_stop(array) for array in self.order)
 
     def start(self, result: ir.Array, adjoint: Adjoint, unbounded: bool = False) -> None:
@@ -150,14 +152,15 @@ class Reverse:
                 raise NotImplementedError(f"no derivative through {type(array).__name__}")
             rule(array, adjoint)
 
-    def gradient(self, theta: ir.Theta) -> ir.Array:
-        pieces = self.pieces.get(theta)
+    def gradient(self, target: ir.Argument) -> ir.Array:
+        """The derivative by one of the targets, of its shape."""
+        pieces = self.pieces.get(target)
         if pieces is None:
-            return ir.Assemble((), (), (), True, theta.shape, False)
+            return ir.Assemble((), (), (), True, target.shape, False)
         if all(place is None for place, _ in pieces):
-            whole = materialise(combine(pieces, theta))
-            return ir.Assemble((whole,), (None,), (False,), False, theta.shape, False)
-        return assemble(pieces, theta)
+            whole = materialise(combine(pieces, target))
+            return ir.Assemble((whole,), (None,), (False,), False, target.shape, whole.batched)
+        return assemble(pieces, target)
 
     def give(
         self,
@@ -196,6 +199,14 @@ class Reverse:
         there[other.positions] = 1.0
         return ir.Constant(there.reshape(other.shape))
 
+    def has_samples(self, x: ir.Array, adjoint: ir.Array) -> bool:
+        """Whether the adjoint of an operand has samples, given that of the array that uses it."""
+        return x.batched or (self.by_row and adjoint.batched)
+
+    def sum_to(self, g: Adjoint, shape: ir.Shape, batched: bool, x: ir.Array) -> Adjoint:
+        """The adjoint of an operand that was repeated to a shape, or for every sample."""
+        return sum_to(g, shape, batched and not (self.by_row and not x.batched), x)
+
     def scaled(self, g: Adjoint, partial: Any, arrays: Sequence[ir.Array], selects: bool = False) -> Adjoint:
         """g times a partial derivative, an expression over arrays.
 
@@ -231,10 +242,10 @@ class Reverse:
     def map(self, array: ir.Map, g: Adjoint) -> None:
         if array.operation is EXP and (through := self.softmax(array, g)):
             x = array.operands[0]
-            self.give(x, sum_to(through, array.shape, array.batched, x), array)
+            self.give(x, self.sum_to(through, array.shape, array.batched, x), array)
             return
         selects = array.operation.selects and array in self.unbounded
-        for x, partial in zip(array.operands, _partials(array), strict=True):
+        for x, partial in zip(array.operands, partials_of_map(array), strict=True):
             if x not in self.active or (not isinstance(partial, Expression) and partial == 0.0):
                 continue
             arrays: list[ir.Array] = [array, *array.operands]
@@ -244,7 +255,7 @@ class Reverse:
                 arrays = [ir.Map((array.operands[0],), array.shape, lookup(partial.arguments[0]))]
                 partial = Expression("slot", 0)
             product = self.scaled(g, partial, arrays, selects)
-            self.give(x, sum_to(product, array.shape, array.batched, x), array, finite=finite)
+            self.give(x, self.sum_to(product, array.shape, array.batched, x), array, finite=finite)
 
     def softmax(self, exponentials: ir.Map, g: Adjoint) -> Adjoint | None:
         """(G / total) · e as G · (e / total), where total is the sum of e: the softmax output, at most 1."""
@@ -273,7 +284,7 @@ class Reverse:
         for sign, x in zip(array.signs, array.operands, strict=True):
             if x in self.active:
                 scaled = g.times(sign)
-                self.give(x, sum_to(scaled, array.shape, array.batched, x), array)
+                self.give(x, self.sum_to(scaled, array.shape, array.batched, x), array)
 
     def matmul(self, array: ir.MatMul, g: Adjoint) -> None:
         delta = full(materialise(g), array)
@@ -284,9 +295,9 @@ class Reverse:
                 continue
             mask = self.padding(array, other)
             made = (
-                ir.Product(delta, other, spec, factor.shape, factor.batched)
+                ir.Product(delta, other, spec, factor.shape, self.has_samples(factor, delta))
                 if mask is None
-                else selected_product(delta, other, spec, factor, mask)
+                else selected_product(delta, other, spec, factor, mask, self.has_samples(factor, delta))
             )
             self.give(
                 factor, Adjoint(array=made), array, finite=self.is_finite(Expression("slot", 0), [other])
@@ -311,7 +322,7 @@ class Reverse:
                 selected = Expression("where", there, times(slot, factor), 0.0)
                 product = replace(g, array=elementwise([mask, other, g.array], selected))
             finite = self.is_finite(Expression("slot", 0), [other])
-            self.give(operand, sum_to(product, shape, array.batched, operand), array, finite=finite)
+            self.give(operand, self.sum_to(product, shape, array.batched, operand), array, finite=finite)
 
     def reduce(self, array: ir.Reduce, g: Adjoint) -> None:
         _only_sums(array)
@@ -341,7 +352,7 @@ class Reverse:
         self.give(array.source, g, array)
 
     def fill(self, array: ir.Fill, g: Adjoint) -> None:
-        self.give(array.source, sum_to(g, array.shape, array.batched, array.source), array)
+        self.give(array.source, self.sum_to(g, array.shape, array.batched, array.source), array)
 
     def choose(self, array: ir.Choose, g: Adjoint) -> None:
         values = array.values
@@ -352,15 +363,16 @@ class Reverse:
         selects = array in self.unbounded
         if array.outer:
             delta = full(materialise(g), array)
+            with_samples = self.has_samples(values, delta)
             made = (
-                selected_product(delta, one_hot, "columns", values, one_hot)
+                selected_product(delta, one_hot, "columns", values, one_hot, with_samples)
                 if selects
-                else ir.Product(delta, one_hot, "columns", values.shape, values.batched)
+                else ir.Product(delta, one_hot, "columns", values.shape, with_samples)
             )
             self.give(values, Adjoint(array=made), array)
         else:
             product = self.scaled(with_axis(g), Expression("slot", 0), [one_hot], selects)
-            self.give(values, sum_to(product, (*array.shape, n), array.batched, values), array)
+            self.give(values, self.sum_to(product, (*array.shape, n), array.batched, values), array)
 
     def result(self, array: ir.Result, g: Adjoint) -> None:
         self.left.setdefault(array.loop, {}).setdefault(array.number, []).append(g)
@@ -379,7 +391,7 @@ def _may_stop(array: ir.Array) -> bool:
     return isinstance(array, ir.Choose)
 
 
-def _partials(array: ir.Map) -> tuple[Any, ...]:
+def partials_of_map(array: ir.Map) -> tuple[Any, ...]:
     """The derivatives by the operands, expressions over the result and the operands."""
     y, *operands = slots(1 + len(array.operands))
     partials = partials_of(array.operation, y, operands, array.constants)

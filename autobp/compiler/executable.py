@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from autobp.backends import numpy_calls
-from autobp.backends.c_text import c_source
 from autobp.backends.latex import equations
-from autobp.backends.numpy_checked import Statement, checker, write_checked
-from autobp.backends.numpy_text import source_of
-from autobp.backends.schedule import schedule
-from autobp.backends.source_module import SourceModule
-from autobp.backends.steps import Work
-from autobp.compiler.careful import mean_with_care, outputs_with_care
-from autobp.compiler.machine_code import Backend, Choice, choose
+from autobp.compiler.careful import mean_with_care, rows_with_care, walked
+from autobp.compiler.functions import Functions
+from autobp.compiler.machine_code import Backend
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.verified import prove
@@ -26,8 +19,6 @@ from autobp.ir import Floats
 from autobp.reading.graph import Graph
 
 _FEW = 4096  # parameters: to look at so many is nothing beside the rest
-_KEPT = 8  # numbers of rows for which a thread keeps buffers
-_OF_THE_PROCESS = ("_namespace", "_choice", "_lock", "_work")
 
 _DOCSTRINGS = {
     "value": "The mean cost over the rows.",
@@ -35,13 +26,14 @@ _DOCSTRINGS = {
 }
 _DOCSTRING_OF_OUTPUTS = "The outputs for each row."
 
+T = TypeVar("T")
 
-class Executable:
+
+class Executable(Functions):
     """What one graph became: source text, and the functions it defines.
 
     Attributes:
-        programs: by the name of the function each became.
-        text: its readable source.
+        signature: what the function takes and gives.
         n_statements: the statements of its functions, forward and backward.
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
@@ -49,107 +41,36 @@ class Executable:
         looks_at_gradient: whether a gradient is looked at: it may be infinite, or is short enough.
     """
 
-    _choice: Choice | None
-    _lock: threading.Lock
+    OF_THE_PROCESS = Functions.OF_THE_PROCESS | {"_others", "_making"}
 
     def __init__(
         self, graph: Graph, signature: Signature, check: bool = False, backend: Backend = "numpy"
     ) -> None:
+        self.signature = signature
         self.result_shape = signature.result_shape
         compiled = programs_of(graph, signature)
-        self.programs = compiled.programs
-        self.matrices = matrices(self.programs["value"], signature.labels)
-        docstring = self.about = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
-        self.text = source_of(self.programs, docstring, docstrings)
+        super().__init__(compiled.programs, docstrings, graph, compiled.scalars, check, backend)
+        self.matrices = matrices(self.programs["value"], signature.labels)
         self.n_statements = len(self.text.functions[-1].lines)
         self.notes = tuple(compiled.notes)
         self.looks_at_gradient = len(signature.labels) <= _FEW or compiled.infinite_slopes
-        self.graph, self.check = graph, check
-        self.statements: list[Statement] = []
-        self.work: dict[str, Work] = {}
-        fast_module, checked_module = SourceModule(), SourceModule()
-        fast, checked = [], []
-        for name, program in self.programs.items():
-            plan = schedule(program)
-            self.work[name] = plan.work
-            fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
-            if check:
-                text, found = write_checked(
-                    name, program, checked_module, docstrings[name], compiled.scalars, len(self.statements)
-                )
-                checked.append(text)
-                self.statements += found
-        run = (checked_module, checked) if check else (fast_module, fast)
-        self.run_source = run[0].text(run[1], docstring, with_constants=False)
-        self.constants = run[0].constants
         self.latex = equations(list(self.programs.values())[-1])
-        self.wanted = backend
-        self._start()
         _ = self.choice
         prove(self.answer, graph, signature, compiled)
 
-    @property
-    def source(self) -> str:
-        """A module that imports only NumPy and runs on its own, numbers and all."""
-        return self.text.text
-
-    @property
-    def c_source(self) -> str:
-        """A file of C that needs only math.h. Raises TypeError where Python code computes an operation."""
-        return c_source(self.programs, self.about).text
-
-    @property
-    def choice(self) -> Choice:
-        """What runs the functions. Raises NoMachineCode where only machine code will do and there is none."""
-        with self._lock:
-            if self._choice is None:
-                self._choice = choose(self.wanted, self.programs, self.about, self.check, self._by_numpy)
-            return self._choice
-
     def _start(self) -> None:
-        self._namespace: dict[str, Any] | None = None
-        self._choice = None
-        self._lock = threading.Lock()
-        self._work = threading.local()
+        super()._start()
+        self._others: dict[Any, Any] = {}
+        self._making = threading.RLock()
 
-    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], Any]:
-        """One of the functions, called with (theta, …data, work), and this thread's work for m rows."""
-        functions = self.choice.functions
-        if not functions:
-            return self._by_numpy(name, m)
-        function = functions[name]
-        return function, self._kept_work(("c", name, m), lambda: function.work(m))
-
-    def _by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
-        if self._namespace is None:
-            namespace: dict[str, Any] = dict(self.constants)
-            if self.check:
-                namespace["finite"] = checker(self.graph, self.statements)
-            exec(compile_source(self.run_source), namespace)
-            self._namespace = namespace
-        work: list[Any] = self._kept_work(("numpy", name, m), lambda: self._allocated(name, m))
-        return self._namespace[name], work
-
-    def _allocated(self, name: str, m: int) -> list[Floats]:
-        """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
-        _check_memory(self.work[name].n_bytes(m), m)
-        return self.work[name].allocate(m)
-
-    def _kept_work(self, key: tuple[str, str, int], make: Callable[[], Any]) -> Any:
-        kept: dict[tuple[str, str, int], Any] = self._work.__dict__.setdefault("buffers", {})
-        work = kept.get(key)
-        if work is None:
-            while len(kept) >= _KEPT:
-                del kept[next(iter(kept))]
-            work = kept[key] = make()
-        return work
-
-    def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
-        """What one of the functions gives for theta and arrays of rows."""
-        function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
-        with np.errstate(all="ignore"):
-            return function(theta, *arrays, work)
+    def other(self, key: Any, make: Callable[[], T]) -> T:
+        """What is made of the graph when first asked for, by key, and kept; a pickle does not hold it."""
+        with self._making:
+            if key not in self._others:
+                self._others[key] = make()
+            found: T = self._others[key]
+            return found
 
     def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives, and what counts where that is not finite."""
@@ -160,45 +81,24 @@ class Executable:
     def with_care(self, name: str, found: Any, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What counts where a function gave what is not finite (:mod:`autobp.compiler.careful`)."""
         if self.result_shape is not None:
+            rows = found.reshape(len(arrays[0]) if arrays else 1, -1)
+            n = rows.shape[1]
             with np.errstate(all="ignore"):
-                return outputs_with_care(found, self.graph, theta, arrays)
+                merged = rows_with_care(
+                    rows, n, lambda some: walked(self.graph, theta, some, n, False), arrays
+                )
+            return merged.reshape(found.shape)
 
         def flat(result: Any) -> Floats:
             return np.hstack(result) if isinstance(result, tuple) else np.full(1, result)
 
+        numbers = flat(found)
         with np.errstate(all="ignore"):
             total = mean_with_care(
-                flat(found), lambda rows: flat(self.run(name, theta, rows)), self.graph, theta, arrays
+                numbers,
+                lambda rows: flat(self.run(name, theta, rows)),
+                lambda rows: walked(self.graph, theta, rows, len(numbers)),
+                theta,
+                arrays,
             )
         return (total[0], total[1:]) if name == "cost_and_gradient" else total[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: x for name, x in self.__dict__.items() if name not in _OF_THE_PROCESS}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
-
-
-def _check_memory(needed: int, m: int) -> None:
-    """Raise where buffers cannot fit: NumPy would get their memory, and the system end the process in use."""
-    there = memory_of_machine()
-    if there is not None and needed > there:
-        raise MemoryError(
-            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB "
-            f"of memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average "
-            "costs and gradients"
-        )
-
-
-def memory_of_machine() -> int | None:
-    """The bytes of memory that the machine has; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def compile_source(source: str) -> Any:
-    """The source as a code object."""
-    return compile(source, "<compiled by autobp>", "exec")

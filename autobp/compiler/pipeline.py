@@ -67,12 +67,23 @@ class Compiled:
     notes: Sequence[str] = ()
 
 
-def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
-    """The programs of a graph of one sample.
+@dataclass(frozen=True)
+class Outputs:
+    """The program of a graph's outputs, with names for its arguments and layers.
 
-    Args:
-        loops: whether recurrences become loops, or are written out step by step.
+    Attributes:
+        outputs: whose result is flat; a cost's has one element.
+        scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
+        notes: why what repeats in the graph is no loop, a sentence each.
     """
+
+    outputs: Program
+    scalars: Mapping[Array, Indices]
+    notes: Sequence[str]
+
+
+def outputs_of(graph: Graph, signature: Signature, loops: bool = False) -> Outputs:
+    """The program of the outputs of a graph of one sample; ``loops`` as for :func:`programs_of`."""
     canonical = canonicalise(graph)
     n_parameters, samples = len(signature.labels), signature.samples
     found = loops_of(canonical) if loops else Found(None)
@@ -82,9 +93,24 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
         taken = {*signature.arguments, *map(array_name, signature.labels)}
         unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
+    return Outputs(replace(outputs, result_shape=signature.result_shape), scalars, found.notes)
+
+
+def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Compiled:
+    """The programs of a graph of one sample.
+
+    Args:
+        loops: whether recurrences become loops, or are written out step by step.
+    """
+    forward = outputs_of(graph, signature, loops)
     if signature.result_shape is not None:
-        value = replace(outputs, result_shape=signature.result_shape)
-        return Compiled({"value": value}, scalars, {}, notes=found.notes)
+        return Compiled({"value": forward.outputs}, forward.scalars, {}, notes=forward.notes)
+    return of_cost(forward)
+
+
+def of_cost(forward: Outputs) -> Compiled:
+    """The programs of the mean over the samples of an output of one element, and of its gradient."""
+    outputs, scalars = forward.outputs, forward.scalars
     value = mean_cost(outputs)
     derivative = differentiate(outputs)
     made = substituted((*value.results, derivative.gradient), derivative.loops)
@@ -95,4 +121,4 @@ def programs_of(graph: Graph, signature: Signature, loops: bool = False) -> Comp
     adjoints = {made.get(x, x): made.get(y, y) for x, y in derivative.adjoints.items()}
     programs = {"value": value, "cost_and_gradient": name_backward(both, adjoints)}
     scalars = {**scalars, **{made[x]: nodes for x, nodes in scalars.items() if x in made}}
-    return Compiled(programs, scalars, adjoints, has_infinite_slopes(outputs), found.notes)
+    return Compiled(programs, scalars, adjoints, has_infinite_slopes(outputs), forward.notes)

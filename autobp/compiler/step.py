@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.certificate import Certificate, certify
+from autobp.compiler.derivatives.methods import Derivatives
 from autobp.compiler.executable import Executable
 from autobp.compiler.machine_code import Backend
 from autobp.compiler.pipeline import Signature
@@ -26,7 +27,7 @@ _KEPT = 8  # numbers of rows for which a thread keeps buffers
 Shapes = tuple[tuple[int, ...], ...]
 
 
-class Step:
+class Step(Derivatives):
     """A compiled function of parameters and data: the mean cost over samples, and its gradient.
 
     Made by :func:`compile`. ``step(theta, X, Y)`` takes the parameters as one array (n_parameters,) and the
@@ -56,17 +57,24 @@ class Step:
         self._lock = threading.Lock()
         self._thread = threading.local()  # of each thread, the calls that it is prepared for
 
-    def __call__(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
+    def __call__(self, theta: ArrayLike, *arguments: ArrayLike, weights: ArrayLike | None = None) -> Any:
         """(cost, gradient) at theta for the samples in ``arguments``; the outputs, where they are a list.
+
+        With ``weights``, (m,), each row's cost is multiplied with its weight (:meth:`weighted`). Of several
+        thetas, (k, n), it gives the costs, (k,), and the gradients, (k, n), or the outputs, (k, m, …).
 
         Raises ValueError where shapes do not fit, TypeError where an argument is missing or no real numbers.
         """
+        if weights is not None:
+            return self.weighted(theta, weights, *arguments)
         # What was found out for arrays of these shapes holds for others of them: the checks are for the rest.
         calls = self._thread.__dict__
         key = shapes_of_floats(theta, arguments)
         call = calls.get(key)
         arrays: Sequence[Any] = arguments
         if call is None:
+            if np.ndim(theta) == 2:
+                return self._of_each(floats("theta", theta), arguments)
             executable, theta, arrays = self._prepare(theta, arguments)
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
@@ -87,6 +95,13 @@ class Step:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
         return (float(result[0]), result[1]) if scalar else result
+
+    def _of_each(self, thetas: Floats, arguments: Sequence[ArrayLike]) -> Any:
+        """What the step gives for each of several thetas."""
+        found = [self(theta, *arguments) for theta in thetas]
+        if found and isinstance(found[0], tuple):
+            return np.array([cost for cost, _ in found]), np.array([gradient for _, gradient in found])
+        return np.array(found)
 
     def value(self, theta: ArrayLike, *arguments: ArrayLike) -> Any:
         """The mean cost at theta alone, or the outputs, where they are a list."""

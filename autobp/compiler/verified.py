@@ -44,7 +44,7 @@ def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled) -> N
 
     Raises ProgramDiffers where cost, outputs or gradient differ by more than rounding can explain.
     """
-    sample = _Sample(graph, signature)
+    sample = Sample(graph, signature)
     try:
         found = sample.found(run)
     except (FloatingPointError, IndexError):
@@ -81,7 +81,7 @@ def how_to_report() -> str:
     )
 
 
-class _Sample:
+class Sample:
     """The sample of a trace: the arguments that it had, and what the graph made of them."""
 
     def __init__(self, graph: Graph, signature: Signature) -> None:
@@ -135,7 +135,7 @@ class _Stop(Exception):
     """The first statement that differs has been found."""
 
 
-def _first_difference(compiled: Compiled, sample: _Sample) -> str:
+def _first_difference(compiled: Compiled, sample: Sample) -> str:
     """The first statement whose numbers are not those of its scalars, and the first of these scalars."""
     name, program = list(compiled.programs.items())[-1]
     adjoints = {

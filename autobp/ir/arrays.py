@@ -87,13 +87,17 @@ class Theta(Array):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Input(Array):
-    """Argument ``number``, flattened to (elements of a sample,); ``sample`` is its shape as it is passed."""
+    """Argument ``number``, flattened to (elements of a sample,); ``sample`` is its shape as it is passed.
+
+    Without samples it is one array for all of them, such as a direction.
+    """
 
     number: int
     sample: Shape
+    with_samples: bool = True
 
     def __post_init__(self) -> None:
-        self.derive((math.prod(self.sample),), True)
+        self.derive((math.prod(self.sample),), self.with_samples)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -131,7 +131,7 @@ class _Printer:
         """An argument with its shape, and how it is passed where that is another one."""
         text = f"{self.texts[array][0]}: {shape_text(array.shape, array.batched)}"
         if isinstance(array, ir.Input) and array.sample != array.shape:
-            text += f", passed as {shape_text(array.sample, True)}"
+            text += f", passed as {shape_text(array.sample, array.batched)}"
         return text
 
     def returned(self) -> str:
@@ -139,7 +139,7 @@ class _Printer:
         text = ", ".join([self.of(x) for x in self.program.results])
         shape, result = self.program.result_shape, self.program.results[0] if self.program.results else None
         if shape is not None and result is not None and shape != result.shape:
-            text += f" as {shape_text(shape, bool(self.program.inputs))}"
+            text += f" as {shape_text(shape, self.program.has_samples)}"
         return text
 
     def of(self, array: ir.Array, least: int = SUM) -> str:

@@ -39,7 +39,8 @@ class Program:
     Attributes:
         arguments: theta and the inputs; of the body of a loop, Locals. Arrays depend on no others.
         results: of a cost, the :class:`Total` alone, or it and the gradient; of outputs, one flat array; of
-            the body of a loop, the next states, then the outputs of a step.
+            either, a derivative of another kind may come second, in the shape that it has; of the body of a
+            loop, the next states, then the outputs of a step.
         names: what arrays are called, the inputs among them.
         result_shape: of the outputs for one sample; None for a cost and for a body.
     """
@@ -64,8 +65,13 @@ class Program:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """The data, in order."""
+        """The data, in order, and what else it is a function of beside theta."""
         return tuple([x for x in self.arguments if isinstance(x, Input)])
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether there are data with rows."""
+        return any(x.batched for x in self.inputs)
 
     def __repr__(self) -> str:
         return f"<program of {len(self.arrays)} arrays>"

@@ -107,16 +107,17 @@ class _Verifier:
         first = results[0]
         if self.program.result_shape is not None:
             size = math.prod(self.program.result_shape)
-            self.need(len(results) == 1, f"has outputs and {len(results) - 1} results beside them")
+            self.need(len(results) <= 2, f"has outputs and {len(results) - 1} results beside them")
             self.need(first.shape == (size,), f"has outputs of the shape {first.shape}, not {(size,)}")
             return
         self.need(isinstance(first, ir.Total), f"has a cost that is a {type(first).__name__}, not a Total")
-        self.need(len(results) <= 2, f"has {len(results)} results; a cost and a gradient are the most")
-        for gradient in results[1:]:
-            self.array = gradient
+        self.need(len(results) <= 2, f"has {len(results)} results; a cost and a derivative are the most")
+        for derivative in results[1:]:
+            self.array = derivative
             theta = self.program.theta
+            whole = derivative.shape[-1:] == theta.shape and len(derivative.shape) <= 2
             self.need(
-                gradient.shape == theta.shape and not gradient.batched,
+                whole and not derivative.batched,
                 f"is the gradient, and theta is {shape_text(theta.shape, False)}",
             )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autobp.backends.c_text import CFunction, CSource
-from autobp.ir import Floats, Program
+from autobp.ir import Array, Floats, Program
 from autobp.machine import cache
 from autobp.machine.toolchain import NoMachineCode, toolchain
 from autobp.machine.wrapper import MOST, wrapper
@@ -45,17 +45,15 @@ class MachineFunction:
     ) -> None:
         self._run = getattr(library, function.name)
         self._run.restype = ctypes.c_double if program.result_shape is None else ctypes.c_int
-        n_written = int(len(program.results) == 2 or program.result_shape is not None)
+        n_written = (len(program.results) == 2) + (program.result_shape is not None)
         pointers = [ctypes.c_void_p] * (1 + len(program.inputs))
         self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
         self._address = ctypes.cast(self._run, ctypes.c_void_p).value
         self._library = library
-        is_cost = program.result_shape is None
-        self._call = wrapper() if is_cost and len(pointers) <= MOST else None
-        self._n = program.theta.n
+        self._has_samples = program.has_samples
         self._shape = program.result_shape
-        self._has_gradient = len(program.results) == 2
-        self._has_inputs = bool(program.inputs)
+        self._derivative = program.results[1] if len(program.results) == 2 else None
+        self._call = wrapper() if self._shape is None and len(pointers) <= MOST else None
         self._needs = function.fixed, function.each
         self._checks = function.checks
         self._otherwise = otherwise
@@ -69,12 +67,12 @@ class MachineFunction:
     def __call__(self, theta: Floats, *arguments: Any) -> Any:
         """What the function gives for parameters and data, the last argument its work area."""
         *arrays, work = arguments
-        m = len(arrays[0]) if arrays else 0
+        m = len(arrays[0]) if self._has_samples else 0
+        derivative = None if self._derivative is None else self._made(self._derivative, m)
         if self._call is not None:
-            gradient = np.empty(self._n) if self._has_gradient else None
-            cost = self._call(self._address, m, work[0], gradient, theta, *arrays)
+            cost = self._call(self._address, m, work[0], derivative, theta, *arrays)
             if cost is not None and not (self._checks and cost != cost):
-                return cost if gradient is None else (cost, gradient)
+                return cost if derivative is None else (cost, derivative)
         held = []  # copies, until the function has read them
         addresses = []
         for x in (theta, *arrays):
@@ -85,19 +83,19 @@ class MachineFunction:
                 held.append(x)
                 address = x.__array_interface__["data"][0]
             addresses.append(address)
+        outputs = None
         if self._shape is not None:
-            made = np.empty((m, *self._shape) if self._has_inputs else self._shape)
-            wrong = self._run(*addresses, m, made.__array_interface__["data"][0], work[0])
-            return self._by_numpy(theta, arrays) if wrong else made
-        if self._has_gradient:
-            gradient = np.empty(self._n)
-            cost = self._run(*addresses, m, gradient.__array_interface__["data"][0], work[0])
-            if self._checks and cost != cost:
-                return self._by_numpy(theta, arrays)
-            return cost, gradient
-        cost = self._run(*addresses, m, work[0])
-        return self._by_numpy(theta, arrays) if self._checks and cost != cost else cost
+            outputs = np.empty((m, *self._shape) if self._has_samples else self._shape)
+        written = [x.__array_interface__["data"][0] for x in (outputs, derivative) if x is not None]
+        found = self._run(*addresses, m, *written, work[0])
+        if found if outputs is not None else (self._checks and found != found):
+            return self._by_numpy(theta, arrays)
+        first = found if outputs is None else outputs
+        return first if derivative is None else (first, derivative)
+
+    def _made(self, array: Array, m: int) -> Floats:
+        return np.empty((m, *array.shape) if array.batched else array.shape)
 
     def _by_numpy(self, theta: Floats, arrays: list[Any]) -> Any:
-        function, work = self._otherwise(len(arrays[0]) if arrays else 0)
+        function, work = self._otherwise(len(arrays[0]) if self._has_samples else 0)
         return function(theta, *arrays, work)

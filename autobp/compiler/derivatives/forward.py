@@ -1,0 +1,341 @@
+"""Forward mode over a program: the tangent of each array, by a rule for its kind.
+
+Most kinds are linear in their operands: their tangent is the same kind of array of the operands' tangents. A
+product has two of them, and what goes by elements is differentiated by the operation table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from autobp import ir
+from autobp.compiler.adjoint import Adjoint, assemble, elementwise
+from autobp.compiler.derivatives.formulas import NoDerivative, chosen, tangent_of, total
+from autobp.compiler.derivatives.products import matmul, product, rowdot
+from autobp.compiler.derivatives.tangents import (
+    Tangent,
+    added,
+    filled,
+    picked,
+    ranked,
+    reshaped,
+    view,
+    without_zeros,
+)
+from autobp.compiler.differentiate import partials_of_map
+from autobp.ir.expression import Expression, slots, substitute, used_slots
+from autobp.ops import WHERE
+
+
+def push(results: Sequence[ir.Array], seeds: Mapping[ir.Array, Tangent]) -> Forward:
+    """Forward mode over all arrays that results depend on.
+
+    Args:
+        seeds: the tangents of arguments; either all in a single direction, or none.
+    """
+    forward = Forward(seeds)
+    for array in ir.in_order(results):
+        forward.visit(array)
+    return forward
+
+
+class Forward:
+    """Goes through arrays in order; a method for each kind, by its class's name, has its rule.
+
+    Attributes:
+        tangents: of the arrays so far that have one; in place of one that there is no rule for, the error.
+    """
+
+    def __init__(self, seeds: Mapping[ir.Array, Tangent]) -> None:
+        self.tangents: dict[ir.Array, Tangent | NoDerivative] = dict(seeds)
+
+    def visit(self, array: ir.Array) -> None:
+        """Find an array's tangent."""
+        if array in self.tangents or not any(x in self.tangents for x in array.operands):
+            return
+        rule: Callable[[Any], Tangent | None] | None = getattr(self, type(array).__name__.lower(), None)
+        try:
+            if rule is None:
+                raise NoDerivative(f"no derivative of a program goes through a {type(array).__name__}")
+            found = rule(array)
+        except NoDerivative as error:
+            self.tangents[array] = error  # which counts only where something depends on it
+            return
+        found = None if found is None else without_zeros(found)
+        if found is not None:
+            self.tangents[array] = found
+
+    def of(self, array: ir.Array) -> Tangent:
+        """An array's tangent, which it has. Raises NoDerivative where its kind or operation has no rule."""
+        found = self.tangents[array]
+        if isinstance(found, NoDerivative):
+            raise found
+        return found
+
+    # ------------------------------------------------------------------------- elements and arrangement
+
+    def view(self, array: ir.View) -> Tangent:
+        t = self.of(array.source)
+        source = filled(t, array.source, False)
+        if not t.lead:
+            return replace(t, array=picked(source, replace(array, source=source)))
+        strides = (array.source.size, *array.strides)
+        place = view(source, array.base, (*t.lead, *array.shape), strides)
+        return replace(t, array=picked(source, place))
+
+    def gather(self, array: ir.Gather) -> Tangent:
+        t = self.of(array.source)
+        source = filled(t, array.source, False)
+        positions = _by_direction(array.positions, t, array.source.size)
+        return replace(t, array=picked(source, ir.Gather(source, positions)))
+
+    def spread(self, array: ir.Spread) -> Tangent:
+        t = self.of(array.source)
+        source = reshaped(filled(t, array.source, False), (_size(t) * array.source.size,))
+        positions = _by_direction(array.positions, t, array.size).reshape(-1)
+        return replace(t, array=ir.Spread(source, positions, (*t.lead, *array.shape)))
+
+    def reshape(self, array: ir.Reshape) -> Tangent:
+        t = self.of(array.source)
+        return replace(t, array=reshaped(filled(t, array.source, False), (*t.lead, *array.shape)))
+
+    def fill(self, array: ir.Fill) -> Tangent:
+        t = self.of(array.source)
+        return replace(t, array=ranked(t, len(array.shape)))
+
+    def repeat(self, array: ir.Repeat) -> Tangent:
+        t = self.of(array.source)
+        source = reshaped(filled(t, array.source, False), (_size(t) * array.source.size,))
+        made: ir.Array = ir.Repeat(source, np.tile(array.counts, _size(t)))
+        return replace(t, array=reshaped(made, (*t.lead, *array.shape)))
+
+    def choose(self, array: ir.Choose) -> Tangent | None:
+        """values[index] for each direction: its directions are more of the values to choose from."""
+        values = array.values
+        if values not in self.tangents:
+            return None
+        t = self.of(values)
+        rows, n = values.shape
+        if not t.lead:
+            return replace(t, array=replace(array, values=filled(t, values, values.batched)))
+        source = filled(t, values, values.batched)
+        if array.outer:  # (directions·o, n), chosen from as (p, directions·o)
+            flat = reshaped(source, (_size(t) * rows, n))
+            p = array.index.shape
+            made = ir.Reshape(ir.Choose(array.index, flat, True), (*p, *t.lead, rows))
+            turned = view(made, 0, (*t.lead, *p, rows), (rows, _size(t) * rows, 1))
+            return replace(t, array=turned)
+        index = ir.Fill(
+            ir.Reshape(array.index, (1, rows)) if array.index.batched else array.index,
+            (*t.lead, rows),
+            array.index.batched,
+        )
+        flat_index = ir.Reshape(index, (_size(t) * rows,))
+        chosen_ones = ir.Choose(flat_index, reshaped(source, (_size(t) * rows, n)), False)
+        return replace(t, array=ir.Reshape(chosen_ones, (*t.lead, rows)))
+
+    def onehot(self, array: ir.OneHot) -> None:
+        """Nothing: an index is no function of anything."""
+
+    def assemble(self, array: ir.Assemble) -> Tangent | None:
+        parts: list[Tangent] = []
+        pairs = list(zip(array.pieces, array.places, strict=True))
+        directions = {self.of(x).directions for x, _ in pairs if x in self.tangents}
+        for wanted in sorted(directions, key=lambda d: d or ()):
+            pieces: list[tuple[ir.Place | None, Adjoint]] = []
+            for piece, place in pairs:
+                if piece in self.tangents and self.of(piece).directions == wanted:
+                    t = self.of(piece)
+                    shape = array.shape if place is None else place.shape
+                    pieces.append((_place(place, t, array), Adjoint(array=ranked(t, len(shape)))))
+            lead = () if wanted is None else (len(wanted),)
+            like = ir.Absent((*lead, *array.shape), False)
+            parts.append(Tangent(assemble(pieces, like), wanted))
+        return added(parts, array) if parts else None
+
+    # -------------------------------------------------------------------------------------- elementwise
+
+    def map(self, array: ir.Map) -> Tangent | None:
+        arrays: list[ir.Array] = [array, *array.operands]
+        if array.operation is WHERE:
+            condition = slots(2)[1]
+            return self.by_elements(
+                array, arrays, lambda changes: chosen("where", condition, [changes.get(2), changes.get(3)])
+            )
+        partials = [0.0, *partials_of_map(array)]
+        return self.by_elements(
+            array, arrays, lambda changes: total([(partials[i], change) for i, change in changes.items()])
+        )
+
+    def sum(self, array: ir.Sum) -> Tangent:
+        by: dict[tuple[int, ...] | None, list[tuple[float, ir.Array]]] = {}
+        rank = len(array.shape)
+        for sign, x in zip(array.signs, array.arrays, strict=True):
+            if x in self.tangents:
+                t = self.of(x)
+                by.setdefault(t.directions, []).append((sign, ranked(t, rank)))
+        parts = []
+        for directions, terms in by.items():
+            signs, arrays = zip(*terms, strict=True)
+            shape = np.broadcast_shapes(*[x.shape for x in arrays])
+            alone = len(arrays) == 1 and signs == (1.0,)
+            parts.append(Tangent(arrays[0] if alone else ir.Sum(arrays, shape, signs), directions))
+        return added(parts, array)
+
+    def elementwise(self, array: ir.Elementwise) -> Tangent | None:
+        return self.by_elements(array, array.arrays, lambda changes: tangent_of(array.expression, changes))
+
+    def by_elements(
+        self,
+        array: ir.Array,
+        arrays: Sequence[ir.Array],
+        derivative: Callable[[dict[int, Any]], Any],
+    ) -> Tangent | None:
+        """The tangent of an array that goes by elements.
+
+        Args:
+            arrays: what the slots of the derivative stand for.
+            derivative: by the tangents of slots, an expression; linear in these tangents.
+        """
+        by: dict[tuple[int, ...] | None, list[int]] = {}
+        broken: list[int] = []
+        for i, x in enumerate(arrays):
+            t = self.tangents.get(x) if x is not array else None
+            if isinstance(t, Tangent):
+                by.setdefault(t.directions, []).append(i)
+            elif t is not None:
+                broken.append(i)
+        for i in broken:  # a kind without a rule, behind which nothing may depend on it
+            if derivative({i: Expression("slot", len(arrays))}) is not None:
+                self.of(arrays[i])
+        parts = []
+        for directions, which in by.items():
+            made = self._in_directions(array, arrays, which, derivative)
+            if made is not None:
+                parts.append(Tangent(made, directions))
+        return added(parts, array) if parts else None
+
+    def _in_directions(
+        self,
+        array: ir.Array,
+        arrays: Sequence[ir.Array],
+        which: Sequence[int],
+        derivative: Callable[[dict[int, Any]], Any],
+    ) -> ir.Array | None:
+        """The tangent in directions that are the same for some operands."""
+        rank = len(array.shape)
+        operands = list(arrays)
+        changes: dict[int, Any] = {}
+        lead = self.of(arrays[which[0]]).lead
+        for i in which:
+            t = self.of(arrays[i])
+            number = _same_number(t)
+            if number is not None:
+                changes[i] = number
+                continue
+            changes[i] = Expression("slot", len(operands))
+            operands.append(ranked(t, rank))
+        expression = derivative(changes)
+        if expression is None or (not isinstance(expression, Expression) and expression == 0.0):
+            return None
+        if not isinstance(expression, Expression):
+            return ir.Constant(np.full((*lead, *[1] * rank), expression))
+        if not used_slots(expression):  # of the number of samples alone
+            return ir.Fill(ir.Elementwise((), expression), (*lead, *[1] * rank), False)
+        made = _elementwise(operands, expression)
+        if len(made.shape) < len(lead) + rank:  # a single direction of ones, which needs no axis
+            missing = len(lead) + rank - len(made.shape)
+            made = reshaped(made, (*[1] * missing, *made.shape))
+        return made
+
+    # ------------------------------------------------------------------------- products and reductions
+
+    def matmul(self, array: ir.MatMul) -> Tangent:
+        return self.bilinear(array, array.rows, array.columns, matmul)
+
+    def product(self, array: ir.Product) -> Tangent:
+        return self.bilinear(array, array.delta, array.other, product)
+
+    def rowdot(self, array: ir.RowDot) -> Tangent:
+        return self.bilinear(array, array.x, array.y, rowdot)
+
+    def bilinear(self, array: ir.Array, x: ir.Array, y: ir.Array, rule: Callable[..., ir.Array]) -> Tangent:
+        """The tangent of a product: that of each factor, times the other."""
+        parts = []
+        if x in self.tangents:
+            t = self.of(x)
+            parts.append(replace(t, array=rule(array, t, None)))
+        if y in self.tangents:
+            t = self.of(y)
+            parts.append(replace(t, array=rule(array, None, t)))
+        return added(parts, array)
+
+    def reduce(self, array: ir.Reduce) -> Tangent:
+        if array.ufunc != "add":
+            raise NoDerivative(f"no derivative of a program goes through a {array.ufunc} over an axis")
+        t = self.of(array.source)
+        made: ir.Array = ir.Reduce(filled(t, array.source, False))
+        return replace(t, array=reshaped(made, (*t.lead, *array.shape)))
+
+    def segments(self, array: ir.Segments) -> Tangent:
+        if array.ufunc != "add":
+            raise NoDerivative(f"no derivative of a program goes through a {array.ufunc} over stretches")
+        t = self.of(array.source)
+        n = array.source.size
+        source = reshaped(filled(t, array.source, False), (_size(t) * n,))
+        starts = _by_direction(array.starts, t, n).reshape(-1)
+        return replace(t, array=reshaped(ir.Segments(source, starts, "add"), (*t.lead, *array.shape)))
+
+    def sumto(self, array: ir.SumTo) -> Tangent:
+        t = self.of(array.source)
+        n = len(t.lead)
+        made: ir.Array = filled(t, array.source, False)
+        axes = tuple([n + axis for axis in array.axes])
+        if axes or (array.samples and made.batched):
+            made = ir.SumTo(made, axes, array.samples and made.batched)
+        if array.samples and not t.array.batched:  # the same for each sample
+            made = _elementwise([made], Expression("*", Expression("slot", 0), Expression("m")))
+        return replace(t, array=reshaped(made, (*t.lead, *array.shape)))
+
+
+def _size(t: Tangent) -> int:
+    """How many directions there are."""
+    return t.lead[0] if t.lead else 1
+
+
+def _by_direction(positions: ir.Indices, t: Tangent, size: int) -> ir.Indices:
+    """Positions in an array of some size, for each direction of its tangent."""
+    if not t.lead:
+        return positions
+    starts = np.arange(_size(t), dtype=np.int64) * size
+    return starts.reshape(-1, *[1] * positions.ndim) + positions
+
+
+def _place(place: ir.Place | None, t: Tangent, array: ir.Assemble) -> ir.Place | None:
+    """The place of a piece among the directions."""
+    if place is None or not t.lead:
+        return place
+    whole = ir.Absent((*t.lead, *array.shape), False)
+    if isinstance(place, ir.Gather):
+        return ir.Gather(whole, _by_direction(place.positions, t, array.size))
+    return view(whole, place.base, (*t.lead, *place.shape), (array.size, *place.strides))
+
+
+def _same_number(t: Tangent) -> float | None:
+    """The number that a tangent in one direction is everywhere; None where it is no such number."""
+    if isinstance(t.array, ir.Constant) and (t.directions is None or len(t.directions) == 1):
+        values = t.array.values
+        if values.size and (values == values.flat[0]).all():
+            return float(values.flat[0])
+    return None
+
+
+def _elementwise(arrays: Sequence[ir.Array], expression: Expression) -> ir.Array:
+    """An Elementwise of those arrays that the expression uses."""
+    used = sorted(used_slots(expression))
+    rest = substitute(expression, {slot: Expression("slot", i) for i, slot in enumerate(used)})
+    return elementwise([arrays[i] for i in used], rest)

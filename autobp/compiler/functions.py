@@ -1,0 +1,173 @@
+"""Programs as functions that run: their source, the code that it becomes, and each thread's memory for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from autobp.backends import numpy_calls
+from autobp.backends.c_text import c_source
+from autobp.backends.numpy_checked import Statement, checker, write_checked
+from autobp.backends.numpy_text import Source, source_of
+from autobp.backends.schedule import schedule
+from autobp.backends.source_module import SourceModule
+from autobp.backends.steps import Work
+from autobp.compiler.machine_code import Backend, Choice, choose
+from autobp.ir import Array, Floats, Indices, Program
+from autobp.reading.graph import Graph
+
+_KEPT = 8  # numbers of rows for which a thread keeps buffers
+
+
+class Functions:
+    """Programs as functions, by name.
+
+    Attributes:
+        programs: by the name of the function each became.
+        about: what they are, in a sentence.
+        text: their readable source.
+        statements: where each is checked, the statements of the functions that run.
+        work: the memory that each needs.
+    """
+
+    OF_THE_PROCESS: ClassVar[frozenset[str]] = frozenset({"_namespace", "_choice", "_lock", "_work"})
+
+    _choice: Choice | None
+    _lock: threading.Lock
+
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        docstrings: Mapping[str, str],
+        graph: Graph,
+        scalars: Mapping[Array, Indices],
+        check: bool = False,
+        backend: Backend = "numpy",
+    ) -> None:
+        """Write programs.
+
+        Args:
+            docstrings: of each function.
+            graph: the scalars that they were made of.
+            scalars: of arrays that hold scalar nodes, which ones.
+            check: whether to name the first statement whose result is not finite.
+        """
+        self.programs = programs
+        self.about = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
+        self.text: Source = source_of(programs, self.about, docstrings)
+        self.graph, self.check, self.wanted = graph, check, backend
+        self.statements: list[Statement] = []
+        self.work: dict[str, Work] = {}
+        fast_module, checked_module = SourceModule(), SourceModule()
+        fast, checked = [], []
+        for name, program in programs.items():
+            plan = schedule(program)
+            self.work[name] = plan.work
+            fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
+            if check:
+                text, found = write_checked(
+                    name, program, checked_module, docstrings[name], scalars, len(self.statements)
+                )
+                checked.append(text)
+                self.statements += found
+        run = (checked_module, checked) if check else (fast_module, fast)
+        self.run_source = run[0].text(run[1], self.about, with_constants=False)
+        self.constants = run[0].constants
+        self._start()
+
+    @property
+    def source(self) -> str:
+        """A module that imports only NumPy and runs on its own, numbers and all."""
+        return self.text.text
+
+    @property
+    def c_source(self) -> str:
+        """A file of C that needs only math.h. Raises TypeError where Python code computes an operation."""
+        return c_source(self.programs, self.about).text
+
+    @property
+    def choice(self) -> Choice:
+        """What runs the functions. Raises NoMachineCode where only machine code will do and there is none."""
+        with self._lock:
+            if self._choice is None:
+                self._choice = choose(self.wanted, self.programs, self.about, self.check, self._by_numpy)
+            return self._choice
+
+    def _start(self) -> None:
+        self._namespace: dict[str, Any] | None = None
+        self._choice = None
+        self._lock = threading.Lock()
+        self._work = threading.local()
+
+    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], Any]:
+        """One of the functions, called with (theta, …data, work), and this thread's work for m rows."""
+        functions = self.choice.functions
+        if not functions:
+            return self._by_numpy(name, m)
+        function = functions[name]
+        return function, self._kept_work(("c", name, m), lambda: function.work(m))
+
+    def _by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
+        if self._namespace is None:
+            namespace: dict[str, Any] = dict(self.constants)
+            if self.check:
+                namespace["finite"] = checker(self.graph, self.statements)
+            exec(compile_source(self.run_source), namespace)
+            self._namespace = namespace
+        work: list[Any] = self._kept_work(("numpy", name, m), lambda: self._allocated(name, m))
+        return self._namespace[name], work
+
+    def _allocated(self, name: str, m: int) -> list[Floats]:
+        """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
+        _check_memory(self.work[name].n_bytes(m), m)
+        return self.work[name].allocate(m)
+
+    def _kept_work(self, key: tuple[str, str, int], make: Callable[[], Any]) -> Any:
+        kept: dict[tuple[str, str, int], Any] = self._work.__dict__.setdefault("buffers", {})
+        work = kept.get(key)
+        if work is None:
+            while len(kept) >= _KEPT:
+                del kept[next(iter(kept))]
+            work = kept[key] = make()
+        return work
+
+    def run(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
+        """What one of the functions gives for theta and arrays of rows."""
+        function, work = self.prepared(name, len(arrays[0]) if arrays else 0)
+        with np.errstate(all="ignore"):
+            return function(theta, *arrays, work)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: x for name, x in self.__dict__.items() if name not in self.OF_THE_PROCESS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+
+def _check_memory(needed: int, m: int) -> None:
+    """Raise where buffers cannot fit: NumPy would get their memory, and the system end the process in use."""
+    there = memory_of_machine()
+    if there is not None and needed > there:
+        raise MemoryError(
+            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB "
+            f"of memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average "
+            "costs and gradients"
+        )
+
+
+def memory_of_machine() -> int | None:
+    """The bytes of memory that the machine has; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def compile_source(source: str) -> Any:
+    """The source as a code object."""
+    return compile(source, "<compiled by autobp>", "exec")

@@ -1,0 +1,167 @@
+"""Derivatives beyond the gradient, compiled, against JAX's: Hessians, a Jacobian, and what a product costs.
+
+``python -m benchmarks.derivatives`` prints the best of many samples, taken in turn. README's table is without
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Comparison, Contender, timed
+
+Sample = Callable[[], float]
+
+
+class Network:
+    """2-16-16-1, tanh, squared error, 100 rows: 337 parameters."""
+
+    title = "the Hessian of 2-16-16-1, tanh, batch 100"
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.x = rng.normal(size=(100, 2))
+        self.y = np.tanh(self.x[:, :1] * self.x[:, 1:])
+
+    def step(self, backend: str) -> Any:
+        import autobp
+
+        net = autobp.MLP(2, [16, 16, 1], activation="tanh", seed=0)
+        return autobp.compile(lambda x, y: (net(x) - y[0]) ** 2, net.parameters(), backend=backend)
+
+    def cost(self, jnp: Any, theta: Any) -> Any:
+        a, first = self.x, 0
+        for n_out, n_in in ((16, 2), (16, 16), (1, 16)):
+            last = first + n_out * (n_in + 1)
+            layer = theta[first:last].reshape(n_out, n_in + 1)
+            a, first = jnp.tanh(a @ layer[:, :-1].T + layer[:, -1]), last
+        return jnp.mean((a - self.y) ** 2)
+
+
+class Curve:
+    """Three bells on a floor, 10 parameters, 10,000 rows."""
+
+    title = "the Hessian of a curve of 10 parameters, 10,000 rows"
+
+    def __init__(self) -> None:
+        self.x = np.linspace(-1.0, 2.0, 10_000)
+        self.y = np.sin(self.x)
+
+    def step(self, backend: str) -> Any:
+        import autobp
+
+        w = [autobp.Value(x) for x in (1.0, 0.5, 0.3, 2.0, 0.8, 0.4, 0.5, 1.2, 0.9, 0.1)]
+
+        def loss(x: Any, y: Any) -> Any:
+            bells = [w[k] * (-((x - w[k + 1]) ** 2) / (2.0 * w[k + 2] ** 2)).exp() for k in (0, 3, 6)]
+            return (bells[0] + bells[1] + bells[2] + w[9] - y) ** 2
+
+        return autobp.compile(loss, w, backend=backend)
+
+    def cost(self, jnp: Any, theta: Any) -> Any:
+        bells = [
+            theta[k] * jnp.exp(-((self.x - theta[k + 1]) ** 2) / (2.0 * theta[k + 2] ** 2)) for k in (0, 3, 6)
+        ]
+        return jnp.mean((bells[0] + bells[1] + bells[2] + theta[9] - self.y) ** 2)
+
+
+Case = Network | Curve
+
+
+def hessian(case: Case, backend: str) -> Sample:
+    step = case.step(backend)
+    return milliseconds(lambda theta=step.theta: step.hessian(theta, case.x, case.y))
+
+
+def hessian_by_jax(case: Case) -> Sample:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    step = case.step("numpy")
+    theta = jax.numpy.array(step.theta)
+    made = jax.jit(jax.hessian(lambda t: case.cost(jax.numpy, t)))
+    expected = step.hessian(step.theta, case.x, case.y)
+    np.testing.assert_allclose(made(theta), expected, rtol=1e-8, atol=1e-11)
+    return milliseconds(lambda: made(theta).block_until_ready())
+
+
+def product(case: Case, backend: str, of_gradient: bool) -> Sample:
+    step = case.step(backend)
+    theta = step.theta
+    if of_gradient:
+        return milliseconds(lambda: step(theta, case.x, case.y))
+    return milliseconds(lambda: step.hvp(theta, theta, case.x, case.y))
+
+
+def chain(sparse: bool) -> Sample:
+    """The Jacobian of 50 states, each held to the next, by all of them."""
+    import autobp
+
+    w = [autobp.Value(0.1 * k) for k in range(51)]
+
+    def residuals() -> list[Any]:
+        return [w[k + 1] - w[k] - 0.1 * (w[k] * w[k + 1]).sin() for k in range(50)]
+
+    step = autobp.compile(residuals, w)
+    return milliseconds(lambda theta=step.theta: step.jacobian(theta, sparse=sparse))
+
+
+def chain_by_jax() -> Sample:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    theta = jax.numpy.array(0.1 * np.arange(51.0))
+    made = jax.jit(jax.jacfwd(lambda w: w[1:] - w[:-1] - 0.1 * jax.numpy.sin(w[:-1] * w[1:])))
+    return milliseconds(lambda: made(theta).block_until_ready())
+
+
+def milliseconds(step: Callable[[], object]) -> Sample:
+    """A function that takes one sample of how long a call takes, in ms."""
+    step()
+    return timed(step, 5)
+
+
+def comparisons() -> list[Comparison]:
+    """What is measured, and of whom."""
+    found = []
+    for case in (Network(), Curve()):
+        contenders = (
+            Contender("compiled step, NumPy", lambda case=case: hessian(case, "numpy")),
+            Contender("compiled step, machine code or NumPy", lambda case=case: hessian(case, "auto")),
+            Contender("jax.jit(jax.hessian)", lambda case=case: hessian_by_jax(case), "jax"),
+        )
+        found.append(Comparison(case.title, contenders))
+        contenders = tuple(
+            Contender(f"{what}, {name}", lambda c=case, b=backend, g=g: product(c, b, g))
+            for backend, name in (("numpy", "NumPy"), ("auto", "machine code"))
+            for what, g in (("gradient", True), ("product with the Hessian", False))
+        )
+        title = case.title.replace("Hessian", "gradient, and a product with the Hessian,")
+        found.append(Comparison(title, contenders))
+    contenders = (
+        Contender("compiled step, dense", lambda: chain(False)),
+        Contender("compiled step, scipy.sparse", lambda: chain(True)),
+        Contender("jax.jit(jax.jacfwd)", chain_by_jax, "jax"),
+    )
+    return [*found, Comparison("the Jacobian of a chain of 50 states", contenders)]
+
+
+def main() -> None:
+    """Print the best time of each contender."""
+    for comparison in comparisons():
+        print(comparison.title)
+        samples = {contender.name: contender.prepare() for contender in comparison.contenders}
+        best = dict.fromkeys(samples, float("inf"))
+        for _ in range(15):
+            for name, sample in samples.items():
+                if sample is not None:
+                    best[name] = min(best[name], sample())
+        for name, time in best.items():
+            print(f"  {name:45}{time:9.3f} {comparison.unit}")
+
+
+if __name__ == "__main__":
+    main()
