@@ -22,6 +22,7 @@ from autobp.compiler.exporting import export
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.other_arrays import is_elsewhere, place_of, sample_of
 from autobp.compiler.pipeline import Signature
+from autobp.compiler.problems import Minimization, Residuals
 from autobp.compiler.recording import no_garbage_collection, record_function
 from autobp.compiler.report import report
 from autobp.compiler.tabled import executable_for
@@ -153,6 +154,25 @@ class Step(Derivatives, Generic[R]):
         """
         executable, vector, arrays = self._prepare(theta, arguments)
         return certify(self, executable.graph, executable.matrices, executable.result_shape, vector, arrays)
+
+    def scipy(self, *arguments: ArrayLike) -> Minimization | Residuals:
+        """The step with its data, as SciPy's minimizers take it.
+
+        Of a cost ``scipy(X, Y)`` has ``fun``, ``jac``, ``hess`` and ``hessp`` of theta for ``minimize``; of
+        outputs ``scipy(X, targets)`` has residuals, ``fun``, and ``jac`` for ``least_squares``.
+
+        Raises as a call of the step does, and TypeError where the targets of outputs are missing.
+        """
+        n = len(self._names)
+        executable, _, _ = self._prepare(self.theta, arguments[:n] if len(arguments) == n + 1 else arguments)
+        if executable.result_shape is None:
+            if len(arguments) != n:
+                raise TypeError(f"scipy takes the {n} arguments of a cost; got {len(arguments)}")
+            return Minimization(self, arguments)
+        if len(arguments) != n + 1:
+            given = f"got {len(arguments)}"
+            raise TypeError(f"scipy takes the {n} arguments of outputs and their targets; {given}")
+        return Residuals(self, arguments[:n], arguments[n])
 
     # -------------------------------------------------------------------------------------- arguments
 

@@ -13,7 +13,6 @@ from autobp.compiler import Step
 from autobp.compiler import compile as compiled
 from autobp.engine import Value
 from autobp.fitting.parameters import Layout
-from autobp.functional import hessian, jacobian
 
 Array = NDArray[np.float64]
 
@@ -30,22 +29,15 @@ class CompiledModel:
     def __init__(self, model: Callable[..., Any], parameters: Layout, names: Sequence[str]) -> None:
         outputs = _outputs(model, parameters, len(names))
         arguments = [*names, "group"] if parameters.groups else list(names)
-
-        def slopes(theta: list[Any], *row: Any) -> list[Any]:
-            return [slope for output in jacobian(outputs)(theta, *row) for slope in output]
-
-        self._n = len(parameters.names)
-        self._value = _compiled(outputs, parameters, arguments)
-        self._jacobian = _compiled(slopes, parameters, arguments)
+        self._step = _compiled(outputs, parameters, arguments)
 
     def value(self, theta: Array, rows: Sequence[Array]) -> Array:
         """(m, q)."""
-        return np.asarray(self._value(theta, *rows))
+        return np.asarray(self._step(theta, *rows))
 
     def jacobian(self, theta: Array, rows: Sequence[Array]) -> Array:
         """(m, q, n)."""
-        found = np.asarray(self._jacobian(theta, *rows))
-        return found.reshape(len(found), -1, self._n)
+        return np.asarray(self._step.jacobian(theta, *rows))
 
 
 class CompiledLikelihood:
@@ -65,35 +57,26 @@ class CompiledLikelihood:
     ) -> None:
         outputs = _outputs(model, parameters, len(names))
         arguments = [*names, *(["group"] if parameters.groups else []), "y"]
-        n = len(parameters.names)
 
         def density(theta: list[Any], *row: Any) -> Any:
             *rest, y = row
             made = outputs(theta, *rest)
             return log_density(made[0], y[0]) if len(made) == 1 else log_density(made, list(y))
 
-        def curvatures(theta: list[Any], *row: Any) -> list[Any]:
-            rows = hessian(density)(theta, *row)
-            return [rows[i][j] for i in range(n) for j in range(i + 1)]
-
-        self._n = n
-        self._density = _compiled(density, parameters, arguments)
-        self._hessian = _compiled(curvatures, parameters, arguments)
+        self._step = _compiled(density, parameters, arguments)
 
     def value(self, theta: Array, rows: Sequence[Array]) -> float:
         """The logarithm of the likelihood of all rows."""
-        return len(rows[0]) * float(self._density.value(theta, *rows))
+        return len(rows[0]) * float(self._step.value(theta, *rows))
 
     def gradient(self, theta: Array, rows: Sequence[Array]) -> tuple[float, Array]:
         """The logarithm, and its derivatives (n,)."""
-        mean, slopes = self._density(theta, *rows)
+        mean, slopes = self._step(theta, *rows)
         return len(rows[0]) * mean, len(rows[0]) * slopes
 
     def hessian(self, theta: Array, rows: Sequence[Array]) -> Array:
         """(n, n)."""
-        full = np.zeros((self._n, self._n))
-        full[np.tril_indices(self._n)] = np.asarray(self._hessian(theta, *rows)).sum(axis=0)
-        return np.asarray(full + np.tril(full, -1).T)
+        return len(rows[0]) * self._step.hessian(theta, *rows)
 
 
 def _outputs(model: Callable[..., Any], parameters: Layout, n_arguments: int) -> Callable[..., list[Any]]:
