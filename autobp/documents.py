@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from autobp import matrix
+from autobp import costs, matrix
 from autobp.explanation.notation import Notation
 
 Array: TypeAlias = NDArray[np.float64]
@@ -107,7 +107,7 @@ def _by_loop(s: Setting, n: Notation) -> Iterator[Side]:
 
 def _by_nodes(s: Setting, n: Notation) -> Iterator[Side]:
     theta = _theta(s, n)
-    if s.cost != "binary_cross_entropy" or s.l2:
+    if s.cost != costs.suiting("sigmoid").name or s.l2:
         raise ValueError("Brawer's cost (18) is the binary_cross_entropy, without a penalty")
     found = matrix.brawer(theta, s.X, s.Y, activations=s.activations)
     graph = s.graph

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autobp import costs
 from autobp.check import compare
 from autobp.nn import MLP
 
@@ -14,9 +15,9 @@ __all__ = ["assert_backprop"]
 
 #: (sizes, activations, cost, whether with biases, λ): what a right function has to get right.
 _NETWORKS: Sequence[tuple[tuple[int, ...], tuple[str, ...], str, bool, float]] = (
-    ((4, 3), ("sigmoid",), "quadratic", True, 0.0),
-    ((4, 3, 3), ("tanh", "sigmoid"), "quadratic", True, 0.5),
-    ((3, 4, 4, 2), ("tanh", "sigmoid", "sigmoid"), "quadratic", True, 0.3),
+    ((4, 3), ("sigmoid",), costs.quadratic.name, True, 0.0),
+    ((4, 3, 3), ("tanh", "sigmoid"), costs.quadratic.name, True, 0.5),
+    ((3, 4, 4, 2), ("tanh", "sigmoid", "sigmoid"), costs.quadratic.name, True, 0.3),
 )
 
 

@@ -40,10 +40,27 @@ ROWS = (
         ),
     ),
     ("programs", (("ir", "arrays, programs, loops:\nprinted and verified"),)),
-    ("languages", (("backends", "NumPy to read, NumPy to run,\nLaTeX, JavaScript"),)),
+    (
+        "languages",
+        (
+            ("backends", "NumPy to read, NumPy to run,\nC, the Array API, LaTeX, JavaScript"),
+            ("machine", "machine code from C"),
+        ),
+    ),
     (
         "beside it all",
-        (("matrix", "BP1–BP4 in NumPy,\nthe witness"), ("check", "the graph against the witness")),
+        (
+            ("matrix", "BP1–BP4 in NumPy,\nthe witness"),
+            ("check", "the graph against the witness"),
+            ("grading", "submissions against it"),
+        ),
+    ),
+    (
+        "with steps",
+        (
+            ("fitting", "models fitted, with errors"),
+            ("sklearn, in_torch", "networks for\nother libraries"),
+        ),
     ),
 )
 
@@ -65,7 +82,11 @@ FLOWS = (
     ("reading", "compiler", "Graph"),
     ("compiler", "ir", "Program"),
     ("ir", "backends", "Program"),
+    ("backends", "machine", "C"),
+    ("compiler", "fitting", "Step"),
+    ("compiler", "sklearn, in_torch", "Step"),
     ("matrix", "check", "gradients"),
+    ("check", "grading", "reports"),
     ("nn", "check", ""),
 )
 

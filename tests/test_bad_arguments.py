@@ -23,10 +23,13 @@ LONG = {"epochs", "patience", "seed"}
 
 #: Each command with what it needs, in a folder that has the files.
 VALID = {
+    "cache": [],
     "check": ["2", "1"],
     "completion": ["bash"],
     "draw": ["2", "1", "-o", "out.svg"],
     "explain": ["2", "1"],
+    "export": ["net.npz", "-o", "net.c"],
+    "grade": ["--show", "backprop"],
     "page": ["2", "1", "-o", "out.html"],
     "predict": ["net.npz", "rows.csv"],
     "train": ["data.csv", "--epochs", "1", "--hidden", "2", "--check", "1", "--quiet"],
@@ -48,6 +51,7 @@ def actions():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     rows = [f"{a:.2f},{b:.2f},{'yes' if a > b else 'no'}" for a, b in rng.random((12, 2))]
     (tmp_path / "data.csv").write_text("\n".join(["a,b,kind", *rows]) + "\n")

@@ -37,7 +37,7 @@ ROOMS_OF_SLOTS = {"arithmetic.py", "by_hand.py", "chain.py", "describing.py", "d
 REACHED_FOR: set[tuple[str, str]] = set()
 
 #: Underscore names that are offered all the same: named tuples', the interpreter's, and micrograd's of Value.
-OFFERED = {"_asdict", "_fields", "_make", "_replace", "_getframe", "_backward", "_op", "_prev"}
+OFFERED = {"_asdict", "_fields", "_make", "_replace", "_exit", "_getframe", "_backward", "_op", "_prev"}
 
 
 def functions(tree):

@@ -181,7 +181,8 @@ WITNESSES = {
         lambda x, y: x - y * Stopped(sp.floor(x / y)),
         _named("remainder"),
         REAL + POSITIVE,
-        kinks=lambda x, y: _away_from_wholes(x / y),
+        # as far in x / y, and in y itself
+        kinks=lambda x, y: (*_away_from_wholes(x / y), (x / y - round(x / y)) * y / max(abs(x / y), 1.0)),
     ),
     "clip": Witness(
         lambda x, low, high: sp.Piecewise((low, x < low), (high, x > high), (x, True)),

@@ -463,17 +463,14 @@ OF_KIND: dict[type[ir.Array], Callable[[Builder, Any], None]] = {
 def _results(builder: Builder) -> tuple[Operand | Mean, ...]:
     """What is returned: the cost and the gradient, or the outputs."""
     program = builder.program
-    results: list[Operand | Mean] = []
+    first, *others = program.results
     if program.result_shape is not None:
-        results.append(_outputs(builder, program.results[0], program.result_shape))
-    for array in program.results[len(results) :]:
-        if isinstance(array, ir.Total):
-            results.append(_mean(builder, array))
-            continue
-        # an assembly is memory of its own that is handed out, and what else there is will be written over
-        operand = builder.operands[array]
-        results.append(operand if isinstance(array, ir.Assemble) else Copied(operand))
-    return tuple(results)
+        made: Operand | Mean = _outputs(builder, first, program.result_shape)
+    else:
+        made = _mean(builder, first) if isinstance(first, ir.Total) else Copied(builder.operands[first])
+    # an assembly is memory of its own that is handed out, and what else there is will be written over
+    own = [(builder.operands[x], isinstance(x, ir.Assemble)) for x in others]
+    return (made, *[operand if is_own else Copied(operand) for operand, is_own in own])
 
 
 def _left(builder: Builder) -> tuple[Operand, ...]:

@@ -20,7 +20,9 @@ from autobp.ir import Floats, Indices
 from autobp.reading.graph import PARAMETER, Graph, describe
 from autobp.reading.walk import Spread, given
 
-_ROWS = 3  # of the traced sample: enough for a program to take rows and columns for one another
+#: Of the traced sample: as many as it takes for rows and columns to be told apart, and for machine code to go
+#: through several at once and have some left.
+ROWS = 11
 _OF_ADJOINTS = -2  # less a node's number: its adjoint
 
 #: Runs one of the programs, "value" or "cost_and_gradient", on theta and arrays of rows.
@@ -35,7 +37,7 @@ class ProgramDiffers(RuntimeError):
 
 
 def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled | None = None) -> None:
-    """Hold new programs against the graph, on the sample that it was recorded with; three rows of it.
+    """Hold new programs against the graph, on the sample that it was recorded with; some rows of it.
 
     Args:
         run: runs one of the programs.
@@ -107,7 +109,7 @@ class Sample:
 
         The outputs of each row; or cost and gradient twice, first with the cost that ``value`` gives.
         """
-        found = self._found(run, _ROWS)
+        found = self._found(run, ROWS)
         # A sum over rows may be out of range, of which a step averages parts.
         return found if np.isfinite(found).all() else self._found(run, 1)
 
@@ -158,7 +160,7 @@ def _first_difference(compiled: Compiled, sample: Sample) -> str:
     exec(compile(module.text([text], "", with_constants=False), "<compiled by autobp>", "exec"), namespace)
     try:
         with np.errstate(all="ignore"):
-            namespace[name](sample.theta, *sample.rows(_ROWS), None)
+            namespace[name](sample.theta, *sample.rows(ROWS), None)
     except _Stop as found:
         return str(found)
     return "The statements that hold scalars of the graph agree with it, so it is one of the others"
@@ -169,10 +171,10 @@ def _factor_to_come(row: Floats, expected: Floats) -> float:
     largest = int(np.argmax(np.abs(expected)))
     with np.errstate(all="ignore"):
         ratio = float(expected[largest] / row[largest])
-    for factor in (1.0, float(_ROWS)):
+    for factor in (1.0, float(ROWS)):
         if np.isfinite(ratio) and abs(abs(np.frexp(ratio / factor)[0]) - 0.75) > 0.25 - TOLERANCE:
             return ratio
-    return float(_ROWS)
+    return float(ROWS)
 
 
 def _difference(values: Floats, nodes: Indices, witness: Witness, spread: Spread) -> str | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -17,14 +19,21 @@ import numpy as np
 
 
 def limit(seconds: int, megabytes: int) -> None:
-    """Limits of this process that it cannot raise again, where the system has them."""
+    """Limits of this process that it cannot raise again, where the system has them.
+
+    When its time is over it ends with the status that shells give for that, by itself: in a namespace of its
+    own, what started it may not be told by which signal it ended.
+    """
     try:
         import resource
     except ImportError:
         return
-    for kind, value in [("RLIMIT_CPU", seconds), ("RLIMIT_AS", megabytes << 20), ("RLIMIT_FSIZE", 64 << 20)]:
+    over = 128 + signal.SIGXCPU
+    signal.signal(signal.SIGXCPU, lambda *_: os._exit(over))
+    limits = [("RLIMIT_CPU", seconds, 5), ("RLIMIT_AS", megabytes << 20, 0), ("RLIMIT_FSIZE", 64 << 20, 0)]
+    for kind, value, more in limits:
         try:
-            resource.setrlimit(getattr(resource, kind), (value, value))
+            resource.setrlimit(getattr(resource, kind), (value, value + more))
         except (AttributeError, ValueError, OSError):
             continue
 

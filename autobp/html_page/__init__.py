@@ -23,6 +23,7 @@ from autobp.html_page.of_graph import graph_page
 from autobp.html_page.of_network import network_page
 from autobp.html_page.of_program import program_page
 from autobp.nn import MLP, Trace
+from autobp.showing import frame
 
 
 def page(
@@ -62,7 +63,7 @@ def page(
         direction: where the computation flows: "LR" (left to right), "TB", "RL" or "BT". Left out: TB for a
             program, else LR.
 
-    Returns the path.
+    Returns the path; a notebook shows the page.
 
     Raises:
         TypeError: ``what`` is none of these.
@@ -85,4 +86,11 @@ def page(
     else:
         document = graph_page(what, trace, direction or "LR")
     target.write_text(document.html(title), encoding="utf-8")
-    return target
+    return Page(target)
+
+
+class Page(type(Path())):  # type: ignore[misc]
+    """The path of a page, which a notebook shows in a frame."""
+
+    def _repr_html_(self) -> str:
+        return frame(self.read_text(encoding="utf-8"))

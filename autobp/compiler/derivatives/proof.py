@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autobp.compiler.verified import ProgramDiffers, Sample, how_to_report
+from autobp.compiler.verified import ROWS, ProgramDiffers, Sample, how_to_report
 from autobp.compiler.witness import Witness, agree
 from autobp.ir import Floats
 
 if TYPE_CHECKING:
     from autobp.compiler.derivatives.made import Made
 
-_ROWS = 3
 _ROUNDING = 1e-13  # of the absolute terms of the sums that the test itself adds up
 _WEIGHT = 4.0  # of each row, where there are weights
 _LARGE = 5_000  # nodes, of whose derivatives a graph is made only where numbers alone leave a doubt
@@ -60,7 +59,7 @@ class _Test:
     def __init__(self, made: Made) -> None:
         self.made, self.walks = made, made.walks
         sample = Sample(made.graph, made.signature)
-        self.theta, self.rows = sample.theta, sample.rows(_ROWS)
+        self.theta, self.rows = sample.theta, sample.rows(ROWS)
         self.kind = made.which.kind
         self.second = self.kind in ("hessian", "hvp")
         random = np.random.default_rng(0)
@@ -78,16 +77,16 @@ class _Test:
         made, wanted = self.made, self.made.which
         arrays = list(self.rows)
         if wanted.weighted:
-            arrays.append(np.full(_ROWS, _WEIGHT) if self.rows else np.array([_WEIGHT]))
+            arrays.append(np.full(ROWS, _WEIGHT) if self.rows else np.array([_WEIGHT]))
         vector = self.v if self.kind in ("hvp", "jvp") else self.w
         if wanted.has_vector:
             if wanted.directions:
                 vector = np.tile(vector, (wanted.directions, 1))
             batched = made.program.inputs[-1].batched
-            arrays.append(np.tile(vector, (_ROWS, *[1] * vector.ndim)) if batched else vector)
+            arrays.append(np.tile(vector, (ROWS, *[1] * vector.ndim)) if batched else vector)
         first, derivative = made(self.theta, arrays)
         if wanted.over_rows:
-            n = _ROWS if self.rows else 1
+            n = ROWS if self.rows else 1
             derivative = derivative / n if self.kind == "vjp" else derivative
             first = np.reshape(first, (n, -1))[0] if self.kind == "vjp" else np.reshape(first, -1)
         elif self.rows:
