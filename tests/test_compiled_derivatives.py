@@ -520,7 +520,7 @@ def test_rules_that_are_python_code_are_refused_in_words(monkeypatch: pytest.Mon
     w = Value(0.5)
     try:
         step = autobp.compile(lambda x: autobp.branching_for_this_test(w * x), [w], example=(1.0,))
-        with pytest.raises(NoDerivative, match="branching_for_this_test has rules that Python runs on numbers"):
+        with pytest.raises(NoDerivative, match="branching_for_this_test has rules that Python runs on"):
             step.hessian([0.5], [1.0])
     finally:
         del autobp.ops.TABLE["branching_for_this_test"]

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from autobp import costs
 from autobp.arguments import closest, unknown
 
 
@@ -57,7 +58,8 @@ READY: Final = {
         notation="ML15", sizes=(2, 2, 2, 1),
     ),
     "softmax": Task(
-        "Softmax with cross-entropy", "softmax", "softmax_cross_entropy", {"cost": 3, "delta": 5, "large": 2},
+        "Softmax with cross-entropy", "softmax", costs.softmax_cross_entropy.name,
+        {"cost": 3, "delta": 5, "large": 2},
         "softmax_cross_entropy(z, y) -> (the cost of each row, its derivative by z), at large z too",
     ),
     "batch_norm": Task(
