@@ -64,7 +64,9 @@ def computed(program: ir.Program, theta: np.ndarray, data: Sequence[np.ndarray])
         found = np.array(functions[0]["f"](theta, *data, plan.work.allocate(m)))
         read = np.array(functions[1]["f"](theta, *data))
     # over what lies by step, sums run in another order: their rounding is that of the largest numbers in them
-    np.testing.assert_allclose(read, found, rtol=1e-13, atol=1e-13)
+    # sums in another order: to as much of the largest number that goes into them
+    largest = max([1.0, *[float(np.abs(x).max(initial=0.0)) for x in (theta, *data)]])
+    np.testing.assert_allclose(read, found, rtol=1e-14, atol=1e-14 * largest)
     return found
 
 
