@@ -341,7 +341,8 @@ def test_sequences_of_a_length_are_a_program_of_it() -> None:
 
 def test_the_document_of_loops_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     text = (Path(__file__).parents[1] / "docs" / "loops.md").read_text(encoding="utf-8")
-    first, printed, by_length, padded = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    first, by_length, padded = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (printed,) = re.findall(r"```text\n(    for t in .*?)```", text, re.DOTALL)
     space: dict[str, Any] = {}
     exec(first, space)
     out = capsys.readouterr().out

@@ -22,9 +22,11 @@ spec = importlib.util.spec_from_file_location("make_site", ROOT / "docs" / "make
 make_site = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_site)
 
-#: The gallery's code draws the pictures beside it; tests/test_gallery.py runs it.
+#: The gallery's code draws the pictures beside it, and that of models needs libraries that may be missing:
+#: tests/test_gallery.py and tests/test_models_document.py run them.
+ELSEWHERE = ("gallery", "models")
 WITH_CODE = [
-    page for page in DOCS if "```python" in page.read_text(encoding="utf-8") and page.stem != "gallery"
+    page for page in DOCS if "```python" in page.read_text(encoding="utf-8") and page.stem not in ELSEWHERE
 ]
 
 
