@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from autobp.functional import vjp as vjp
     from autobp.gradient_check import check_grad as check_grad
     from autobp.html_page import page as page
+    from autobp.in_onnx import to_onnx as to_onnx
     from autobp.in_torch import to_torch as to_torch
     from autobp.in_torch import torch_cost as torch_cost
     from autobp.training import History as History
@@ -86,6 +87,7 @@ _LAZY = {
     "predict": "autobp.training",
     "r_squared": "autobp.training",
     "rmse": "autobp.training",
+    "to_onnx": "autobp.in_onnx",
     "to_torch": "autobp.in_torch",
     "torch_cost": "autobp.in_torch",
     "value_and_grad": "autobp.functional",
@@ -98,7 +100,7 @@ __all__ = [
     "History", "Layer", "MLP", "Module", "Neuron", "Parameter", "Value", "accuracy", "answers", "check",
     "check_grad", "costs", "datasets", "draw", "explain", "fit", "fit_model", "grad", "hessian", "hvp",
     "jacobian", "jvp", "linalg", "matrix", "nn", "operation", "optim", "page", "plots", "predict",
-    "r_squared", "rmse", "to_torch", "torch_cost", "value_and_grad", "vjp",
+    "r_squared", "rmse", "to_onnx", "to_torch", "torch_cost", "value_and_grad", "vjp",
     # operations, and what is built of them; abs, round and sum, like compile, would hide a builtin
     "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "cos", "cosh",
     "cumsum", "digamma", "dot", "elu", "equal", "erf", "erfc", "exp", "exp2", "expm1", "floor",

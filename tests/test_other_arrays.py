@@ -242,6 +242,31 @@ def test_a_function_of_ones_own_is_no_module_of_torch():
         autobp.to_torch(MLP(3, [2], lambda z: z * z))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name not in ("softmax", "identity")])
+def test_a_network_becomes_an_onnx_file(activation, dtype, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net = MLP(3, [4, 2], [activation, "softmax"], bias=activation != "tanh", seed=5)
+    path = autobp.to_onnx(net, tmp_path / "net.onnx", dtype=dtype)
+    if dtype == "float64" and activation in ("leaky_relu", "elu", "gelu", "softplus"):
+        return  # the file is checked; the runtime has no such operators
+    session = runtime.InferenceSession(str(path))
+    (found,) = session.run(["y"], {"x": X.astype(dtype)})
+    assert found.dtype == dtype
+    tolerance = {"float32": 1e-6, "float64": 1e-14}[dtype]
+    np.testing.assert_allclose(found, [[v.data for v in net(list(x))] for x in X], rtol=0, atol=tolerance)
+
+
+def test_what_onnx_does_not_have_is_refused(tmp_path):
+    pytest.importorskip("onnx")
+    with pytest.raises(TypeError, match="the activation 'sin' has no operator in ONNX; these have: lin"):
+        autobp.to_onnx(MLP(3, [2], "sin"), tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64'; got 'float16'"):
+        autobp.to_onnx(MLP(3, [2], "tanh"), tmp_path / "net.onnx", dtype="float16")
+    assert not any(tmp_path.iterdir())
+
+
 def test_threads_share_a_step():
     convert = library("torch")
     step, found = compiled(example=(X[0], Y[0])), []
