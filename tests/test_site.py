@@ -22,9 +22,9 @@ spec = importlib.util.spec_from_file_location("make_site", ROOT / "docs" / "make
 make_site = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make_site)
 
-#: The gallery's code draws the pictures beside it, and that of models needs libraries that may be missing:
-#: tests/test_gallery.py and tests/test_models_document.py run them.
-ELSEWHERE = ("gallery", "models")
+#: Run by tests of their own: the gallery's code draws the pictures beside it, and some needs libraries that
+#: may be missing (tests/test_gallery.py, test_models_document.py, test_other_arrays.py).
+ELSEWHERE = ("gallery", "models", "other-arrays")
 WITH_CODE = [
     page for page in DOCS if "```python" in page.read_text(encoding="utf-8") and page.stem not in ELSEWHERE
 ]
