@@ -1,11 +1,11 @@
 """autobp.sklearn: estimators as scikit-learn has them, and what they compute."""
 
 import doctest
-import importlib.util
 import pickle
 import re
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,9 @@ def test_scikit_learn_checks_them(estimator):
         told = check_estimator(estimator, on_skip=None)
     assert len(told) > 40
     assert {each["status"] for each in told} <= {"passed", "skipped"}
-    # arrays of other libraries, and of pandas where it is missing
-    skipped = 1 + (importlib.util.find_spec("pandas") is None)
-    assert sum(each["status"] == "skipped" for each in told) <= skipped
+    reasons = [str(each["exception"]) for each in told if each["status"] == "skipped"]
+    missing = ["SCIPY_ARRAY_API is not set"] + ["pandas is not installed"] * (find_spec("pandas") is None)
+    assert all(any(reason.startswith(known) for known in missing) for reason in reasons), reasons
 
 
 # -- what is computed -------------------------------------------------------------------------------------
