@@ -143,7 +143,8 @@ def gaps(sheet: Sheet, i: int, kind: str) -> NDArray[np.bool_]:
     """Of each row, whether nothing is known in the i-th column, which is of that kind."""
     column = sheet.numbers(i) if kind == "number" else None
     if column is not None:
-        return np.isnan(column)
+        # a table has no gaps, and to go through its columns takes long where there are many
+        return np.isnan(column) if sheet.table is None else np.zeros(len(column), dtype=np.bool_)
     words = MISSING_NUMBER if kind in ("number", "days") else MISSING_TEXT
     return np.array([cell.lower() in words for cell in sheet.cells(i)])
 

@@ -23,7 +23,7 @@ class Sheet:
         rows: where each row stands, "line 3".
         cells: the texts of the column of that index, from 0.
         numbers: of the column of that index as an array, NaN where one is missing; None where it has texts.
-        table: all numbers, (m, columns), where there is nothing else.
+        table: all numbers, (m, columns), where there is nothing else and none is missing.
         names_at: where the names stand, "line 1"; "" where they are no part of the sheet.
         first: whether the first row may be the columns' names, for messages.
         head: the first row, where it was taken for no names, and nobody said so; else empty.

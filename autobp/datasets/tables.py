@@ -167,7 +167,7 @@ def _counts_rows(sheet: Sheet, i: int) -> bool:
         if any(number is None for number in read):
             return False
         column = np.array(read, dtype=np.float64)
-    if column[0] in (0.0, 1.0) and (np.diff(column) == 1).all():
+    if column[0] in (0.0, 1.0) and column[1] - column[0] == 1 and (np.diff(column) == 1).all():
         return True
     words = sheet.names[i].lower().replace("_", " ").replace("-", " ").split()
     if "id" not in words or not np.isfinite(column).all():
