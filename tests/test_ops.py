@@ -96,6 +96,8 @@ def test_the_complex_step(op, constants, data):
 @given(data=st.data())
 def test_pytorchs_derivatives(op, constants, data):
     x = data.draw(operands(op, away_from_kinks=False))
+    # near their pole what is 0 is a difference of terms as large as 1/r², for PyTorch's rules as for ours
+    assume(op.name not in ("atan2", "hypot") or math.hypot(*x) > 0.1)
     for order in range(4):
         for path in paths(op, order):
             ours = derivative(op, constants, x, path)
