@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, ClassVar
 
@@ -258,9 +258,8 @@ class _Writer(NumpyText):
 
     # ---------------------------------------------------------------------------------- texts of arrays
 
-    def array(self, array: ir.Array) -> str:
-        """What stands for an array where a number will not do."""
-        return self.module.as_array(self.of(array, 0))
+    def array(self, array: ir.Array, least: int = 0) -> str:
+        return self.module.as_array(self.of(array, least))  # a number will not do
 
     def filled(self, array: ir.Array, shape: ir.Shape, batched: bool) -> str:
         """An array repeated to a shape."""
@@ -415,37 +414,18 @@ class _Writer(NumpyText):
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def loop(self, array: ir.Loop) -> None:
-        n, body = len(array.initial), array.body
-        inner = type(self)(self.module, body)
-        inner.share_names(self)
-        inner.variables, inner.left_by = self.variables, self.left_by
-        states = [inner.name_for(local) for local in body.arguments[:n]]
-        for name, x in zip(states, array.initial, strict=True):
-            text = self.array(x)
-            self.lines.append(Line(f"{name} = {text}", name, text, self.read_by([x])))
-        stacks = self.output_names(array)
-        self.lines += [Line(f"{name} = []", name, "[]") for name in stacks]
-        t = self.free_name("t")
-        parts = [f"{self.array(x)}[{':, ' if x.batched else ''}{t}, ...]" for x in array.sequences]
-        texts = [*states, *parts, *map(self.array, array.invariants)]
-        inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
-        inner.write_all()
-        for name, x in zip(stacks, body.results[n:], strict=True):
-            put = f"{name}.append({inner.array(x)})"
-            inner.lines.append(Line(put, name, put, inner.read_by([x])))
-        if states:
-            following = ", ".join([inner.array(x) for x in body.results[:n]])
-            text = f"{', '.join(states)} = {following}"
-            inner.lines.append(Line(text, states[0], text, inner.read_by(body.results[:n])))
-        steps = f"range({array.steps - 1}, -1, -1)" if array.falling else f"range({array.steps})"
-        self.lines.append(Line(f"for {t} in {steps}:", t, steps))
-        self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
-        for name, x in zip(stacks, body.results[n:], strict=True):
-            text = f"xp.stack({name}{'[::-1]' if array.falling else ''}, axis={int(x.batched)})"
-            self.lines.append(Line(f"{name} = {text}", name, text))
-        self.taken.discard(t)
-        self.left_by[array] = [*states, *stacks]
+    def stack(self, array: ir.Array, steps: int) -> str:
+        return "[]"
+
+    def step_of(self, array: ir.Array, t: str) -> str:
+        return f"{self.array(array, ATOM)}[{':, ' if array.batched else ''}{t}, ...]"
+
+    def put(self, stack: str, array: ir.Array, t: str, text: str) -> str:
+        return f"{stack}.append({text})"
+
+    def stacked(self, stack: str, array: ir.Array, falling: bool) -> list[Line]:
+        text = f"xp.stack({stack}{'[::-1]' if falling else ''}, axis={int(array.batched)})"
+        return [Line(f"{stack} = {text}", stack, text)]
 
 
 _REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}

@@ -195,6 +195,10 @@ class NumpyText(Printer):
         """An array after some moves; without any, in parentheses where it binds less than ``least``."""
         return self.module.moved(self.of(array), moves) if moves else self.of(array, least)
 
+    def array(self, array: ir.Array, least: int = 0) -> str:
+        """What stands for an array by itself, in parentheses where it binds less than ``least``."""
+        return self.of(array, least)
+
     def sizes(self, array: ir.Array) -> str:
         """The whole shape of an array, as arguments."""
         return joined(sizes_of(array.shape, array.batched))
@@ -335,29 +339,47 @@ class NumpyText(Printer):
         inner.variables, inner.left_by = self.variables, self.left_by
         states = [inner.name_for(local) for local in body.arguments[:n]]
         for name, x in zip(states, array.initial, strict=True):
-            text = self.of(x, 0)
+            text = self.array(x)
             self.lines.append(Line(f"{name} = {text}", name, text, self.read_by([x])))
         stacks = self.output_names(array)
-        for name, x in zip(stacks, body.results[n:], strict=True):
-            text = f"np.empty({as_tuple(sizes_of((array.steps, *x.shape), x.batched))})"
+        left = list(zip(stacks, body.results[n:], strict=True))
+        for name, x in left:
+            text = self.stack(x, array.steps)
             self.lines.append(Line(f"{name} = {text}", name, text))
         t = self.free_name("t")
-        parts = [f"{self.of(x)}[{':, ' if x.batched else ''}{t}]" for x in array.sequences]
-        texts = [*states, *parts, *map(self.of, array.invariants)]
+        parts = [self.step_of(x, t) for x in array.sequences]
+        texts = [*states, *parts, *[self.array(x, ATOM) for x in array.invariants]]
         inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
         inner.write_all()
-        for name, x in zip(stacks, body.results[n:], strict=True):
-            put = f"{name}[{':, ' if x.batched else ''}{t}] = {inner.of(x, 0)}"
+        for name, x in left:
+            put = self.put(name, x, t, inner.array(x))
             inner.lines.append(Line(put, name, put, inner.read_by([x])))
         if states:
-            following = ", ".join([inner.of(x, 0) for x in body.results[:n]])
+            following = ", ".join(map(inner.array, body.results[:n]))
             text = f"{', '.join(states)} = {following}"
             inner.lines.append(Line(text, states[0], text, inner.read_by(body.results[:n])))
         steps = f"range({array.steps - 1}, -1, -1)" if array.falling else f"range({array.steps})"
         self.lines.append(Line(f"for {t} in {steps}:", t, steps))
         self.lines += [replace(line, text=f"    {line.text}") for line in inner.lines]
+        self.lines += [line for name, x in left for line in self.stacked(name, x, array.falling)]
         self.taken.discard(t)  # the next loop may count by it too
         self.left_by[array] = [*states, *stacks]
+
+    def stack(self, array: ir.Array, steps: int) -> str:
+        """What holds an output of all steps, before the first."""
+        return f"np.empty({as_tuple(sizes_of((steps, *array.shape), array.batched))})"
+
+    def step_of(self, array: ir.Array, t: str) -> str:
+        """What a step takes of a sequence."""
+        return f"{self.of(array)}[{':, ' if array.batched else ''}{t}]"
+
+    def put(self, stack: str, array: ir.Array, t: str, text: str) -> str:
+        """The statement by which a step leaves an output."""
+        return f"{stack}[{':, ' if array.batched else ''}{t}] = {text}"
+
+    def stacked(self, stack: str, array: ir.Array, falling: bool) -> list[Line]:
+        """What is done with an output of all steps after the last."""
+        return []
 
     def result(self, array: ir.Result) -> None:
         self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)
