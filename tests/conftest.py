@@ -53,6 +53,14 @@ def schedules_are_verified():
     functions.schedule = schedule
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty folder for machine code, and no compiler but the system's."""
+    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
+    return tmp_path / "cache"
+
+
 def pytest_addoption(parser):
     parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
     parser.addoption("--arrays", default="", help="whose arrays steps get as well: torch, jax, strict")

@@ -49,9 +49,8 @@ def actions():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, own_cache):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     rows = [f"{a:.2f},{b:.2f},{'yes' if a > b else 'no'}" for a, b in rng.random((12, 2))]
     (tmp_path / "data.csv").write_text("\n".join(["a,b,kind", *rows]) + "\n")

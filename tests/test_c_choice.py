@@ -17,17 +17,13 @@ from autobp.compiler import Step, functions
 from autobp.compiler.machine_code import LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
 from autobp.machine import NoMachineCode
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+    ),
+    pytest.mark.usefixtures("own_cache"),
+]
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("CC", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -26,9 +26,12 @@ from autobp.compiler import Step, machine_code
 from autobp.functions import take
 from autobp.machine import NoMachineCode, cache, functions, toolchain, wrapper
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+    ),
+    pytest.mark.usefixtures("own_cache"),
+]
 X = np.random.default_rng(3).normal(size=(20, 2))
 Y = X[:, :1] * X[:, 1:]
 
@@ -39,15 +42,6 @@ def call_is_built(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AUTOBP_CACHE", str(tmp_path_factory.mktemp("call") / "cache"))
         wrapper.wrapper()
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and the compiler asked anew."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("AUTOBP_CACHE", str(folder))
-    monkeypatch.delenv("CC", raising=False)
-    return folder
 
 
 def step_on(backend: Any, activation: str = "tanh", **options: Any) -> Step:

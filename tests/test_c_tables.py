@@ -19,9 +19,12 @@ from autobp.compiler import Step, tables
 from autobp.compiler.tabled import Tabled
 from autobp.machine import NoMachineCode
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler"
+    ),
+    pytest.mark.usefixtures("own_cache"),
+]
 ONE = [
     "tanh",
     "sin",
@@ -35,13 +38,6 @@ ONE = [
     "negative",
 ]
 TWO = ["maximum", "minimum", "atan2", "logaddexp", "multiply", "subtract", "add"]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AUTOBP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("CC", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture

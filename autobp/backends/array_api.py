@@ -16,7 +16,7 @@ import numpy as np
 
 from autobp import ir
 from autobp.backends.moves import Axes, Move, Moves, Part, Sizes, factors, sizes_of, summing
-from autobp.backends.numpy_text import Line, NumpyText
+from autobp.backends.numpy_text import REDUCTIONS, Line, NumpyText
 from autobp.backends.printer import INFIX_COMPARISONS, INFIX_SUMS, Formulas, Template, Text, expression_of
 from autobp.backends.source_module import SourceModule, as_tuple, function, recorded_rule, reshaped_inputs
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, used_slots
@@ -384,7 +384,7 @@ class _Writer(NumpyText):
 
     def reduce(self, array: ir.Reduce) -> Text:
         keep = ", keepdims=True" if len(array.source.shape) == 1 else ""
-        return Text(f"xp.{_REDUCTIONS[array.ufunc]}({self.array(array.source)}, axis=-1{keep})", ATOM)
+        return Text(f"xp.{REDUCTIONS[array.ufunc]}({self.array(array.source)}, axis=-1{keep})", ATOM)
 
     def segments(self, array: ir.Segments) -> Text:
         ends = np.append(array.starts[1:], array.source.size)
@@ -398,7 +398,7 @@ class _Writer(NumpyText):
             f"{self.module.helper('segments')}({self.array(array.source)}, "
             f"{self.module.positions(positions.reshape(-1))}, {positions.shape}, {filler})"
         )
-        return Text(f"xp.{_REDUCTIONS[array.ufunc]}({taken}, axis=-1)", ATOM)
+        return Text(f"xp.{REDUCTIONS[array.ufunc]}({taken}, axis=-1)", ATOM)
 
     def sumto(self, array: ir.SumTo) -> Text:
         how = summing(array)
@@ -428,5 +428,4 @@ class _Writer(NumpyText):
         return [Line(f"{stack} = {text}", stack, text)]
 
 
-_REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}
 _FILLERS = {"add": 0.0, "maximum": -np.inf, "minimum": np.inf}

@@ -23,7 +23,8 @@ from autobp.backends.source_module import (
 from autobp.ir.reserved import RESERVED
 from autobp.ops import ATOM, PRODUCT, SIGN
 
-_REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}
+#: The functions that reduce an axis, by their ufuncs.
+REDUCTIONS = {"add": "sum", "maximum": "max", "minimum": "min"}
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,7 @@ class NumpyText(Printer):
 
     def reduce(self, array: ir.Reduce) -> Text:
         keep = ", keepdims=True" if len(array.source.shape) == 1 else ""
-        return Text(f"{self.of(array.source)}.{_REDUCTIONS[array.ufunc]}(axis=-1{keep})", ATOM)
+        return Text(f"{self.of(array.source)}.{REDUCTIONS[array.ufunc]}(axis=-1{keep})", ATOM)
 
     def segments(self, array: ir.Segments) -> Text:
         where = self.module.positions(array.starts)
