@@ -47,7 +47,7 @@ class Objective:
 
     def __init__(self, form: Form, samples: Samples, alpha: float) -> None:
         self.samples = samples
-        self.step = cost_program(form, samples.weights is not None)
+        self.step = cost_program(form)
         self.penalty = is_weight(form) * (alpha / samples.total)
 
     def __call__(self, theta: Array, rows: slice | NDArray[np.int64] = slice(None)) -> tuple[float, Array]:
@@ -69,7 +69,7 @@ class Objective:
         if samples.weights is None:
             return self.step(theta, samples.X[rows], samples.Y[rows])
         weights = samples.weights[rows]
-        cost, gradient = self.step(theta, samples.X[rows], samples.Y[rows], weights)
+        cost, gradient = self.step(theta, samples.X[rows], samples.Y[rows], weights=weights)
         share = len(weights) / weights.sum()  # from the mean over rows to that over weights
         return cost * share, gradient * share
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autobp.compiler import compile
+from autobp.compiler import Step, compile
 from autobp.costs import COSTS
+from autobp.engine import Value
 from autobp.nn import MLP
 
 Array = NDArray[np.float64]
@@ -79,18 +80,15 @@ def is_weight(form: Form) -> Array:
 
 
 @lru_cache(maxsize=_KEPT)
-def cost_program(form: Form, weighted: bool) -> Callable[..., tuple[float, Array]]:
-    """(theta, X, Y), or (theta, X, Y, weights) -> the mean cost over the rows, and its gradient."""
+def cost_program(form: Form) -> Step[tuple[float, Array]]:
+    """(theta, X, Y) -> the mean cost over the rows, and its gradient."""
     net, cost = form.network(), COSTS[form.cost]
 
-    def plain(x: Any, y: Any) -> Any:
-        return cost(net.trace(x).output, y)
+    def of_sample(x: Any, y: Any) -> Value:
+        made: Value = cost(net.trace(x).output, y)
+        return made
 
-    def with_weight(x: Any, y: Any, weight: Any) -> Any:
-        return weight * cost(net.trace(x).output, y)
-
-    step: Callable[..., tuple[float, Array]] = compile(with_weight if weighted else plain, net.parameters())
-    return step
+    return compile(of_sample, net.parameters())
 
 
 @lru_cache(maxsize=_KEPT)
