@@ -164,7 +164,8 @@ class Report(Agreements[Row]):
 
     def _repr_html_(self) -> str:
         head = ["equation", "quantity", "shape", "largest entry", "absolute", "relative", ""]
-        marked = next((i for i, row in enumerate(self.rows) if row is self.first_failure), None)
+        failed = self.first_failure
+        marked = next((i for i, row in enumerate(self.rows) if row is failed), None)
         rows = [row.cells for row in self.rows]
         return table(head, rows, self._title(), marked) + paragraphs(self._verdict())
 

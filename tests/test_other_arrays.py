@@ -150,6 +150,16 @@ def test_an_operation_of_python_code_is_refused_before_anything_runs(convert):
         autobp.ops.TABLE.pop("doubled_in_python", None)
 
 
+def test_what_is_computed_on_numpys_arrays_alone_says_so(convert):
+    step = compiled(example=(X[0], Y[0]))
+    theta, x, y = convert(step.theta), convert(X), convert(Y)
+    for name in ("hessian", "rows"):
+        with pytest.raises(TypeError, match=f"{name} is computed on NumPy's arrays alone"):
+            getattr(step, name)(theta, x, y)
+    with pytest.raises(TypeError, match="a weighted cost is computed on NumPy's arrays alone"):
+        step(theta, x, y, weights=np.ones(9))
+
+
 def test_a_function_that_a_library_lacks_is_named():
     convert = library("strict")
     w = autobp.Value(1.5, label="w")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from autobp.compiler.arrays import floats
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
+from autobp.compiler.other_arrays import is_elsewhere
 from autobp.ir import Floats, Shape
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ class Derivatives:
     def _prepared(
         self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str, of_cost: bool
     ) -> tuple[Executable, Floats, list[Floats]]:
+        if is_elsewhere(theta, arguments):
+            raise TypeError(f"{name} is computed on NumPy's arrays alone; give theta and the data as those")
         executable, vector, arrays = self._prepare(theta, arguments)
         if (executable.result_shape is None) != of_cost:
             kinds = ("a cost", "hessian, hvp and rows"), ("outputs", "jacobian, jvp and vjp")
