@@ -15,10 +15,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autobp import ir
-from autobp.backends.moves import Axes, Move, Moves, Part, Sizes, factors, sizes_of, summing
+from autobp.backends.moves import Axes, Move, Moves, Part, Sizes, sizes_of, summing
 from autobp.backends.numpy_text import REDUCTIONS, Line, NumpyText
-from autobp.backends.printer import INFIX_COMPARISONS, INFIX_SUMS, Formulas, Template, Text, expression_of
-from autobp.backends.source_module import SourceModule, as_tuple, function, recorded_rule, reshaped_inputs
+from autobp.backends.printer import INFIX_SUMS, Template, Text, expression_of
+from autobp.backends.source_module import (
+    NumpyFormulas,
+    SourceModule,
+    as_tuple,
+    function,
+    recorded_rule,
+    reshaped_inputs,
+)
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression, used_slots
 from autobp.ops import ATOM, POWER_OF, PRODUCT, SIGN
 
@@ -116,10 +123,10 @@ def _write(name: str, program: ir.Program, module: ArrayModule) -> str:
     return function(name, ", ".join(arguments), docstring, lines, printer.returned())
 
 
-class ArrayFormulas(Formulas):
+class ArrayFormulas(NumpyFormulas):
     """Writes expressions over arrays; a number that a function is given is an array too, by the standard."""
 
-    tests: ClassVar = INFIX_COMPARISONS
+    module: ArrayModule
     templates: ClassVar = {
         **INFIX_SUMS,
         "*": Template("{0} * {1}", PRODUCT, (PRODUCT, SIGN)),
@@ -131,9 +138,6 @@ class ArrayFormulas(Formulas):
         **{name: Template(f"xp.{name}({{}})") for name in UFUNCS},
         **_WRITTEN,
     }
-
-    def __init__(self, module: ArrayModule) -> None:
-        self.module = module
 
     def number(self, x: float) -> Text:
         if not np.isfinite(x):
@@ -151,10 +155,6 @@ class ArrayFormulas(Formulas):
             one, zero = self.module.constant(_ONE, "C"), self.module.constant(_ZERO, "C")
             return Text(f"xp.where({truth}, {one}, {zero})", ATOM)
         return super().write(expression, slots, known)
-
-    def operation(self, name: str, operands: Sequence[Text]) -> Text:
-        called = self.module.operation(name, len(operands))
-        return self.apply(Template(f"{called}({{}})"), operands)
 
     def foreign_partial(self, name: str, which: int, operands: Sequence[Text]) -> Text:
         self.module.foreign.append(name)
@@ -369,13 +369,6 @@ class _Writer(NumpyText):
         return Text(f"{one} * {self.formulas.wrap(text, SIGN)}", PRODUCT)
 
     # -------------------------------------------------------------------------- products and reductions
-
-    def product(self, array: ir.MatMul | ir.Product) -> Text:
-        of = factors(array)
-        left = self.moved(of.left, of.left_moves, PRODUCT)
-        right = self.moved(of.right, of.right_moves)
-        text = f"{left} {'@' if of.matrices else '*'} {right}"
-        return Text(self.module.moved(f"({text})", of.after), ATOM) if of.after else Text(text, PRODUCT)
 
     def rowdot(self, array: ir.RowDot) -> Text:
         keep = ", keepdims=True" if len(array.x.shape) == len(array.y.shape) == 1 else ""

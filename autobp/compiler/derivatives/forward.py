@@ -57,7 +57,7 @@ class Forward:
         """Find an array's tangent."""
         if array in self.tangents or not any(x in self.tangents for x in array.operands):
             return
-        rule: Callable[[Any], Tangent | None] | None = getattr(self, type(array).__name__.lower(), None)
+        rule = ir.method_for(array, self)
         try:
             if rule is None:
                 raise NoDerivative(f"no derivative of a program goes through a {type(array).__name__}")
