@@ -328,6 +328,8 @@ def test_blocks_of_unknown_or_other_numbers_of_rows_are_refused():
     x = da.from_array(X, chunks=(2, 3))
     with pytest.raises(ValueError, match="y has 8 rows, but x has 9"):
         step(step.theta, x, da.from_array(Y[:8], chunks=2))
+    with pytest.raises(TypeError, match=r"theta is an array of torch, and x is a dask\.array"):
+        step(library("torch")(step.theta), x, da.from_array(Y, chunks=2))
     with pytest.raises(ValueError, match=r"rows of x are not counted yet: call its compute_chunk_sizes"):
         step(step.theta, x[x[:, 0] > 0], da.from_array(Y, chunks=2))
 

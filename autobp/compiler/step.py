@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 
 from autobp.backends.numpy_text import Source
 from autobp.compiler.arrays import floats, shapes_of_floats
-from autobp.compiler.blocks import check_rows_are_known, in_blocks, run_in_blocks
+from autobp.compiler.blocks import check_rows_are_known, run_in_blocks
 from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.derivatives.methods import Derivatives
 from autobp.compiler.executable import Executable
 from autobp.compiler.exporting import export
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
-from autobp.compiler.other_arrays import is_elsewhere, place_of, sample_of
+from autobp.compiler.other_arrays import is_elsewhere, is_foreign, place_of, sample_of
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.problems import Minimization, Residuals
 from autobp.compiler.recording import no_garbage_collection, record_function
@@ -189,10 +189,9 @@ class Step(Derivatives, Generic[R]):
     def _elsewhere(self, theta: Any, arguments: Sequence[Any], name: str) -> Any:
         """What one of the functions gives on arrays that are not NumPy's, as arrays of their kind."""
         self._check_number(arguments)
-        blocks = in_blocks(arguments)
         check_rows_are_known(self._names, arguments)
-        place = None if blocks else place_of(theta, arguments, self._names)
-        theta = floats("theta", theta) if blocks else theta
+        place = place_of(theta, arguments, self._names) if is_foreign(theta) else None
+        theta = floats("theta", theta) if place is None else theta
         shapes = self._checked_shapes(tuple(theta.shape), [tuple(np.shape(x)) for x in arguments])
         executable = self._executable_for(
             shapes, _rows(arguments), lambda: list(map(sample_of, self._names, arguments))
