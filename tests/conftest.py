@@ -1,12 +1,20 @@
 """Makes the benchmarks importable, behind whichever autobp is installed, and verifies compiled programs
 and their schedules."""
 
+import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))
+
+# Properties are tried with the same examples each time, so that a change fails by what it changed and not by
+# chance; where a seed is given, as .ci/long does, with other ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+if "AUTOBP_SEED" not in os.environ:
+    hypothesis.settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -111,6 +111,22 @@ def test_gradients_of_random_recurrences_are_those_of_the_scalars(case: Case) ->
     check((lambda *x: total(case[0](*x)) + 0.0 * case[1][0], *case[1:]))
 
 
+def test_a_state_that_waits_a_step_is_an_array_one_way_and_a_number_the_other():
+    """The loop forwards keeps it as arrays of one element, of which the one backwards takes the numbers."""
+    a, b, c = [Value(x) for x in (0.3, 0.5, 0.6)]
+
+    def loss(x: Any) -> Any:
+        u, before, s, before_s, total = Value(0.1), Value(0.2), [Value(0.1), Value(0.2)], Value(0.3), 0.0 * x
+        for _ in range(12):
+            new = [tanh(b * s[0] + before), tanh(c * s[1] + before_s)]
+            u, before, s, before_s = tanh(a * u), u, new, s[1]
+            total = total + u + new[0] + new[1]
+        return total
+
+    program = check((loss, [a, b, c], (np.zeros(2),)))
+    assert loops_of(program)
+
+
 # ------------------------------------------------------------------------------------- loops made by hand
 
 M, T = 3, 6

@@ -124,6 +124,8 @@ class _Loop:
         Args:
             step: what the body calls one of them.
         """
+        if step is not None and step.kind == NUMBER:  # the lists have arrays of one element
+            return f"{self.calls.of(operand)}.reshape(-1)"
         whole, which = _some_steps(operand)
         by_step = self.calls.schedule.work.by_step
         if whole is not None and isinstance(whole.place, Buffer) and whole.place.number in by_step:
@@ -131,8 +133,6 @@ class _Loop:
         assert step is not None
         assert step.kind is not None
         text = self.calls.of(operand)
-        if step.kind == NUMBER:
-            return f"{text}.reshape(-1)"
         return f"{text}.swapaxes(0, 1)" if step.kind[0] else text
 
     # --------------------------------------------------------------------------------------- the statements
