@@ -33,6 +33,7 @@ def at(*positions: int) -> Any:
 
 
 W = ir.View(THETA, 0, (3, 2), (2, 1))
+CHOSEN = ir.Choose(INDEX, W, True)
 B = ir.View(THETA, 6, (3,), (1,))
 Z = ir.Sum((ir.MatMul(X, W), B), (3,), (1.0, 1.0))
 COST = ir.Total((ir.Term(0.5, -1, Z, Z),))
@@ -68,8 +69,9 @@ EXAMPLES: dict[str, ir.Array] = {
     "Reshape": ir.Reshape(X, (2, 1)),
     "Fill": ir.Fill(B, (2, 3), True),
     "Repeat": ir.Repeat(X, at(3, 1)),
-    "Choose": ir.Choose(INDEX, W, True),
+    "Choose": CHOSEN,
     "OneHot": ir.OneHot(INDEX, 5),
+    "ScatterAdd": ir.ScatterAdd(CHOSEN, INDEX, 80),
     "Assemble": ir.Assemble((B, X), (None, ir.Gather(Y, at(0, 2))), (False, True), False, (3,), True),
     "Map": ir.Map((Y,), (3,), TABLE["tanh"]),
     "Sum": ir.Sum((Y, B), (3,), (1.0, -2.0)),
@@ -227,6 +229,12 @@ BROKEN: dict[str, tuple[Callable[[], ir.Array], str]] = {
     "choose from one axis": (lambda: ir.Choose(INDEX, B, True), "chooses from"),
     "choose for other rows": (lambda: ir.Choose(INDEX, W, False), "4 indices for 3 rows"),
     "one of none": (lambda: ir.OneHot(INDEX, 0), "0 elements"),
+    "scatter to none": (lambda: ir.ScatterAdd(CHOSEN, INDEX, 0), "0 elements"),
+    "scatter by another index": (lambda: ir.ScatterAdd(CHOSEN, X, 9), "by an index"),
+    "scatter by samples alone": (
+        lambda: ir.ScatterAdd(ir.Constant(np.zeros((4, 3))), INDEX, 9),
+        "samples in its index alone",
+    ),
     "assemble of other counts": (
         lambda: ir.Assemble((X,), (None,), (), False, (2,), True),
         r"\(1, 1, 0\) pieces",

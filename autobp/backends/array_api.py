@@ -76,6 +76,13 @@ def choose(values, index):
     values = xp.broadcast_to(values, (*index.shape, values.shape[-1]))
     return xp.where(inside, xp.take_along_axis(values, index[..., None], axis=-1)[..., 0], NAN)
 ''',
+    "scatter_add": '''
+def scatter_add(delta, ones):
+    """The sums over p, and samples, of delta[…, p, o] · ones[…, p, n], as (o, n)."""
+    ones = xp.broadcast_to(ones, (*delta.shape[:-1], ones.shape[-1]))
+    delta = xp.matrix_transpose(xp.reshape(delta, (-1, delta.shape[-1])))
+    return xp.matmul(delta, xp.reshape(ones, (-1, ones.shape[-1])))
+''',
     "pick": '''
 def pick(index, *values):
     """values[index], element by element; not a number where an index is none."""
@@ -303,10 +310,19 @@ class _Writer(NumpyText):
         return Text(self.picked(self.array(array.source), positions), ATOM)
 
     def onehot(self, array: ir.OneHot) -> Text:
+        return Text(self.ones_at(array), ATOM)
+
+    def ones_at(self, array: ir.OneHot | ir.ScatterAdd) -> str:
+        """1 where the index is k, else 0, of all k."""
         numbers, one, zero = [
             self.module.constant(x, "C") for x in (np.arange(array.n, dtype=np.float64), _ONE, _ZERO)
         ]
-        return Text(f"xp.where({self.of(array.index)}[..., None] == {numbers}, {one}, {zero})", ATOM)
+        return f"xp.where({self.of(array.index)}[..., None] == {numbers}, {one}, {zero})"
+
+    def scatteradd(self, array: ir.ScatterAdd) -> Text:
+        """A product with zeros and ones: no function of the standard adds to places that data name."""
+        ones = self.ones_at(array)
+        return Text(f"{self.module.helper('scatter_add')}({self.array(array.delta)}, {ones})", ATOM)
 
     def assemble(self, array: ir.Assemble) -> None:
         """What is set, side by side and then put in order; what is added to it, spread to its size."""

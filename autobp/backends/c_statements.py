@@ -118,6 +118,17 @@ class Statements(Elements):
         self.keep(array)
         self.set_each(array, lambda index: self.chosen(array, index).text)
 
+    def scatteradd(self, array: ir.ScatterAdd) -> None:
+        self.keep(array)
+        self.clear(array)
+        delta, index, n = array.delta, array.index, array.n
+        loops, at = self.axes(delta.shape, delta.batched or index.batched)
+        self.module.helper("whole")
+        # of one element too, a place that is looked up
+        which = loop_variable(f"whole({self.element(index, at[:-1]).text}, {n}, &wrong)", max(n, 2))
+        where = combined(0, [(n, at[-1]), (1, which)])
+        self.add_nest(loops, [f"{self.at(self.kept[array], where)} += {self.element(delta, at).text};"])
+
     def assemble(self, array: ir.Assemble) -> None:
         self.keep(array)
         if array.zeros:

@@ -315,6 +315,10 @@ class Javascript(Printer):
         index = Expression("slot", self.moved(array.index, (Part((..., None)),)))
         return Expression("equal", index, Expression("slot", f"arange({array.n})"))
 
+    def scatteradd(self, array: ir.ScatterAdd) -> Expression:
+        texts = f"{self.of(array.delta)}, {self.of(array.index)}, {array.n}"
+        return Expression("slot", f"scatterAdd({texts})")
+
     def assemble(self, array: ir.Assemble) -> None:
         name = self.function.variables[array]
         self.set_variable(name, f"full({_sizes(sizes_of((array.size,), array.batched))}, 0)")

@@ -141,6 +141,10 @@ class Latex(Printer):
     def onehot(self, array: ir.OneHot) -> Text:
         return Text(rf"\left[{self.of(array.index)} = k\right]", ATOM)
 
+    def scatteradd(self, array: ir.ScatterAdd) -> Text:
+        index = rf"\left[{self.of(array.index)} = k\right]"
+        return Text(rf"{{{self.of(array.delta)}}}^{{\top}} {index}", PRODUCT)
+
     def assemble(self, array: ir.Assemble) -> None:
         name = symbol(self.name_for(array))
         self.texts[array] = Text(name, ATOM)

@@ -362,6 +362,10 @@ class NumpyCalls:
         test = f"{self.of(step.index)}[..., None] == np.arange({step.n})"
         self.assign(step.into, f"np.where({test}, 1.0, 0.0)")
 
+    def accumulation(self, step: steps.Accumulation) -> None:
+        called = self.module.helper("scatter_add")
+        self.assign(step.into, f"{called}({self.of(step.source)}, {self.of(step.index)}, {step.n})")
+
     # ------------------------------------------------------------------------------------------ assemblies
 
     def start(self, step: steps.Start) -> None:
@@ -445,6 +449,7 @@ class NumpyCalls:
         steps.Repetition: repetition,
         steps.Choice: choice,
         steps.Indicator: indicator,
+        steps.Accumulation: accumulation,
         steps.Put: put,
     }
 

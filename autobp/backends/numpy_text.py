@@ -257,6 +257,10 @@ class NumpyText(Printer):
         index = self.of(array.index)
         return Text(f"np.where({index}[..., None] == np.arange({array.n}), 1.0, 0.0)", ATOM)
 
+    def scatteradd(self, array: ir.ScatterAdd) -> Text:
+        helper = self.module.helper("scatter_add")
+        return Text(f"{helper}({self.of(array.delta, 0)}, {self.of(array.index, 0)}, {array.n})", ATOM)
+
     def assemble(self, array: ir.Assemble) -> None:
         name = self.name_for(array)
         self.texts[array] = Text(name, ATOM)

@@ -46,6 +46,7 @@ from autobp.backends.operands import (
 )
 from autobp.backends.placement import Plan, plan, same_memory
 from autobp.backends.steps import (
+    Accumulation,
     AddUp,
     Apply,
     Choice,
@@ -332,6 +333,10 @@ def _one_hot(builder: Builder, array: ir.OneHot, into: Variable) -> Indicator:
     return Indicator(builder.operands[array.index], array.n, into)
 
 
+def _scatter_add(builder: Builder, array: ir.ScatterAdd, into: Variable) -> Accumulation:
+    return Accumulation(builder.operands[array.delta], builder.operands[array.index], array.n, into)
+
+
 def _assemble(builder: Builder, array: ir.Assemble) -> None:
     into = builder.start(array)
     for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):
@@ -432,23 +437,18 @@ def _result(builder: Builder, array: ir.Result) -> None:
 
 #: How each kind is taken; views, reshapes and fills are only read otherwise.
 OF_KIND: dict[type[ir.Array], Callable[[Builder, Any], None]] = {
-    ir.Theta: _nothing,
-    ir.Input: _nothing,
-    ir.Local: _nothing,
-    ir.Total: _nothing,
+    **dict.fromkeys((ir.Theta, ir.Input, ir.Local, ir.Total), _nothing),
     ir.Constant: _constant,
     ir.Gather: _made(_gather),
     ir.Spread: _made(_spread),
     ir.Repeat: _made(_repeat),
     ir.Choose: _made(_choose),
     ir.OneHot: _made(_one_hot),
+    ir.ScatterAdd: _made(_scatter_add),
     ir.Segments: _made(_segments),
     ir.Assemble: _assemble,
-    ir.Map: compute,
-    ir.Sum: compute,
-    ir.Elementwise: compute,
-    ir.MatMul: _product,
-    ir.Product: _product,
+    **dict.fromkeys((ir.Map, ir.Sum, ir.Elementwise), compute),
+    **dict.fromkeys((ir.MatMul, ir.Product), _product),
     ir.RowDot: _row_dot,
     ir.Reduce: _reduce,
     ir.SumTo: _sum_to,

@@ -60,6 +60,14 @@ def choose(values, index):
     values = np.broadcast_to(values, (*np.broadcast_shapes(values.shape[:-1], index.shape), values.shape[-1]))
     return np.take_along_axis(values, np.broadcast_to(index, values.shape[:-1])[..., None], axis=-1)[..., 0]
 ''',
+    "scatter_add": '''
+def scatter_add(delta, index, n):
+    """The sums of all delta[…, p, o] with index[…, p] = k, as (o, n)."""
+    index = np.broadcast_to(whole(index, n), delta.shape[:-1])
+    o = delta.shape[-1]
+    places = index.reshape(-1, 1) * o + np.arange(o)
+    return np.bincount(places.ravel(), delta.ravel(), n * o).reshape(n, o).T
+''',
     "pick": '''
 def pick(index, *values):
     """values[index], element by element."""

@@ -182,6 +182,16 @@ class Indicator:
 
 
 @dataclass(frozen=True)
+class Accumulation:
+    """The sums of those rows of a source that have the same index, one of n."""
+
+    source: Operand
+    index: Operand
+    n: int
+    into: Variable
+
+
+@dataclass(frozen=True)
 class Put:
     """Write or add numbers to a part of an assembly.
 
@@ -255,6 +265,7 @@ Instruction = (
     | Repetition
     | Choice
     | Indicator
+    | Accumulation
     | Put
     | Repeat
 )
@@ -368,6 +379,8 @@ def operands_of(step: Instruction) -> tuple[Operand, ...]:
         return step.index, step.values
     if isinstance(step, Indicator):
         return (step.index,)
+    if isinstance(step, Accumulation):
+        return step.source, step.index
     if isinstance(step, Repeat):
         return *[x.initial for x in step.states], *step.sequences, *step.invariants
     return () if isinstance(step, Start) else (step.source,)

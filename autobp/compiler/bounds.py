@@ -178,6 +178,8 @@ def _of_array(array: ir.Array, known: Mapping[ir.Array, Bounds]) -> Bounds:
         return Bounds(known[array.values].sign, finite)
     if isinstance(array, ir.OneHot):
         return Bounds(NOT_NEGATIVE)
+    if isinstance(array, ir.ScatterAdd):
+        return Bounds(min(known[array.delta].sign, NOT_NEGATIVE), known[array.delta].finite)
     if isinstance(array, ir.View | ir.Gather | ir.Reshape | ir.Fill | ir.Repeat | ir.Reduce | ir.Segments):
         return Bounds(signs[0], finite)
     return Bounds()

@@ -47,6 +47,8 @@ from autobp.ir.expression import (
 )
 from autobp.ops import DIVIDE, EXP, lookup
 
+_LARGE = 64  # numbers to choose from, from which on a product with zeros and ones takes longer than a scatter
+
 
 @dataclass(frozen=True)
 class Derivative:
@@ -364,6 +366,9 @@ class Reverse:
         if array.outer:
             delta = full(materialise(g), array)
             with_samples = self.has_samples(values, delta)
+            if n >= _LARGE and not with_samples:  # what is not chosen gets 0 of any delta
+                self.give(values, Adjoint(array=ir.ScatterAdd(delta, array.index, n)), array)
+                return
             made = (
                 selected_product(delta, one_hot, "columns", values, one_hot, with_samples)
                 if selects

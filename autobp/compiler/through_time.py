@@ -204,6 +204,8 @@ class _WayBack:
         if isinstance(part, ir.Product) and part.spec == "columns" and not part.with_samples:
             if len(part.shape) == 2:
                 return _Total(part, (self.left(part.delta), self.left(part.other)))
+        elif isinstance(part, ir.ScatterAdd):
+            return _Total(part, (self.left(part.delta), self.left(part.index)))
         elif isinstance(part, ir.SumTo) and part.source.size <= room:
             return _Total(part, (self.left(part.source),))
         if part.size <= room:
@@ -353,6 +355,9 @@ class _Total:
         if isinstance(part, ir.Product):
             delta, other = map(_as_rows, stacks)
             return ir.Product(delta, other, "columns", part.shape, False)
+        if isinstance(part, ir.ScatterAdd):
+            delta, index = stacks
+            return ir.ScatterAdd(_as_rows(delta), ir.Reshape(index, (index.size,)), part.n)
         if isinstance(part, ir.SumTo):
             axes = (0, *[axis + 1 for axis in part.axes])
             return ir.SumTo(stacks[0], axes, part.samples, part.drop + 1)

@@ -207,6 +207,18 @@ function chooseEach(values, index) {
   return made(places.map((p) => values.values[p]), shape);
 }
 
+// the sums of all delta[…, p, o] with index[…, p] = k, as (o, n)
+function scatterAdd(delta, index, n) {
+  const o = delta.shape.at(-1);
+  const found = new Float64Array(o * n);
+  const numbers = numbersOf(delta);
+  numbersOf(broadcast(index, delta.shape.slice(0, -1))).forEach((x, p) => {
+    const k = wholeNumber(x, n);
+    for (let j = 0; j < o; j++) found[j * n + k] += numbers[p * o + j];
+  });
+  return made(found, [o, n]);
+}
+
 // values[…, o, index[…, p]] as (…, p, o)
 function chooseOuter(values, index) {
   const turned = swapAxes(values, -1, -2);

@@ -28,6 +28,7 @@ from autobp.ir.arrays import Reduce as Reduce
 from autobp.ir.arrays import Repeat as Repeat
 from autobp.ir.arrays import Reshape as Reshape
 from autobp.ir.arrays import RowDot as RowDot
+from autobp.ir.arrays import ScatterAdd as ScatterAdd
 from autobp.ir.arrays import Segments as Segments
 from autobp.ir.arrays import Shape as Shape
 from autobp.ir.arrays import Spread as Spread

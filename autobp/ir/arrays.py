@@ -251,6 +251,21 @@ class OneHot(Array):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class ScatterAdd(Array):
+    """Σ of delta[p, o] over all p, and samples, where index[p] = k, as (o, n): the adjoint of a table's rows.
+
+    It is delta transposed times ``OneHot(index, n)``, without the zeros; ``delta`` is (p, o), ``index`` (p,).
+    """
+
+    delta: Array
+    index: Array
+    n: int
+
+    def __post_init__(self) -> None:
+        self.derive((self.delta.shape[-1], self.n), False)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Assemble(Array):
     """An adjoint put together from pieces: the elements that ``places[i]`` picks receive ``pieces[i]``.
 

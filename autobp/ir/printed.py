@@ -205,6 +205,9 @@ class _Printer:
     def onehot(self, array: ir.OneHot) -> Text:
         return f"one_hot({self.of(array.index)}, {array.n})", ATOM
 
+    def scatteradd(self, array: ir.ScatterAdd) -> Text:
+        return f"scatter_add({self.of(array.delta)}, {self.of(array.index)}, {array.n})", ATOM
+
     def assemble(self, array: ir.Assemble) -> Text:
         parts = ["zeros"] if array.zeros else []
         for piece, place, added in zip(array.pieces, array.places, array.added, strict=True):

@@ -9,7 +9,7 @@ from autobp.ir.expression import UFUNCS
 from autobp.ops import TABLE
 
 #: Functions that written programs bring along.
-HELPERS = ("spread", "whole", "choose_outer", "choose", "pick")
+HELPERS = ("spread", "whole", "choose_outer", "choose", "pick", "scatter_add")
 
 #: Names that mean something in every program. So do C1, I1 and so on: its constants.
 RESERVED = {"theta", "m", "np", "len", "float", "lookup", "FLOATS", "work", "finite", *HELPERS, *UFUNCS}

@@ -208,6 +208,12 @@ class _Verifier:
     def onehot(self, array: ir.OneHot) -> None:
         self.need(array.n > 0, f"is for {array.n} elements")
 
+    def scatteradd(self, array: ir.ScatterAdd) -> None:
+        delta, index = array.delta.shape, array.index.shape
+        self.need(array.n > 0, f"is for {array.n} elements")
+        self.need(len(delta) == 2 and delta[:1] == index, f"adds up delta {delta} by an index {index}")
+        self.need(array.delta.batched or not array.index.batched, "has samples in its index alone")
+
     def assemble(self, array: ir.Assemble) -> None:
         counts = len(array.pieces), len(array.places), len(array.added)
         self.need(len(set(counts)) == 1, f"has {counts} pieces, places and marks of what is added")

@@ -23,6 +23,7 @@ from autobp.compiler.derivatives.tangents import (
     picked,
     ranked,
     reshaped,
+    turned,
     view,
     without_zeros,
 )
@@ -140,6 +141,17 @@ class Forward:
 
     def onehot(self, array: ir.OneHot) -> None:
         """Nothing: an index is no function of anything."""
+
+    def scatteradd(self, array: ir.ScatterAdd) -> Tangent:
+        """That of delta, scattered: its directions stand beside its columns."""
+        t, delta = self.of(array.delta), array.delta
+        made = filled(t, delta, delta.batched)
+        if not t.lead:
+            return replace(t, array=ir.ScatterAdd(made, array.index, array.n))
+        k, (p, o) = _size(t), delta.shape
+        beside = reshaped(turned(made, (1, 0, 2)), (p, k * o))
+        found = ir.ScatterAdd(beside, array.index, array.n)
+        return replace(t, array=reshaped(found, (*t.lead, o, array.n)))
 
     def assemble(self, array: ir.Assemble) -> Tangent | None:
         parts: list[Tangent] = []

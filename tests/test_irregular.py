@@ -1,0 +1,178 @@
+"""Graphs that are no stack of matrices: tables that data choose from, and what has no pattern."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autobp
+from autobp import Value, ir
+
+RNG = np.random.default_rng(7)
+
+
+def values(*shape: int) -> Any:
+    """Parameters, as nested lists."""
+    numbers = RNG.normal(size=shape)
+    return np.vectorize(Value, otypes=[object])(numbers).tolist()
+
+
+def leaves(*lists: Any) -> list[Value]:
+    return [x for each in lists for x in np.array(each, dtype=object).reshape(-1)]
+
+
+# ------------------------------------------------------------------------------------------ tables of rows
+
+ROWS, WIDTH = 300, 5
+
+
+def embedded(words: int = 2) -> tuple[Any, list[Value], Any, Any]:
+    """A loss that reads rows of a table: the loss, its parameters, indices that repeat, targets."""
+    table, u = values(ROWS, WIDTH), values(WIDTH)
+
+    def loss(words: Any, y: Any) -> Value:
+        z = 0.0
+        for i in words:
+            row = [autobp.take([table[k][j] for k in range(ROWS)], i) for j in range(WIDTH)]
+            z = z + sum((x.tanh() * w for x, w in zip(row, u, strict=True)), 0.0)
+        return (z - y[0]) ** 2
+
+    indices = RNG.integers(0, ROWS, size=(9, words)).astype(float)
+    indices[1] = indices[0]  # a row of the table that two samples read
+    return loss, leaves(table, u), indices, RNG.normal(size=(9, 1))
+
+
+def by_hand(theta: Any, indices: Any, y: Any) -> tuple[float, Any]:
+    """The same in NumPy, a sample at a time."""
+    table, u = theta[: ROWS * WIDTH].reshape(ROWS, WIDTH), theta[ROWS * WIDTH :]
+    cost, dtable, du = 0.0, np.zeros_like(table), np.zeros_like(u)
+    for words, target in zip(indices.astype(int), y[:, 0], strict=True):
+        a = np.tanh(table[words])
+        error = a.sum(0) @ u - target
+        cost += error**2 / len(y)
+        for k, row in zip(words, a, strict=True):
+            dtable[k] += 2 / len(y) * error * u * (1 - row**2)
+        du += 2 / len(y) * error * a.sum(0)
+    return cost, np.concatenate([dtable.ravel(), du])
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+@pytest.mark.parametrize("backend", ["numpy", "c", "source"])
+def test_a_table_is_read_by_a_gather_and_its_gradient_scattered(words, backend):
+    loss, parameters, indices, y = embedded(words)
+    step = autobp.compile(
+        loss,
+        parameters,
+        example=([0.0] * words, [1.0]),
+        backend="numpy" if backend == "source" else backend,
+    )
+    run = step
+    if backend == "source":
+        module: dict[str, Any] = {}
+        exec(step.source, module)
+        run = module["cost_and_gradient"]
+    cost, gradient = run(step.theta, indices, y)
+    expected = by_hand(step.theta, indices, y)
+    assert cost == pytest.approx(expected[0], rel=1e-13)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-12, atol=1e-14)
+    kinds = [type(x) for x in step.program.arrays]
+    assert kinds.count(ir.ScatterAdd) == 1 and ir.OneHot not in kinds
+    assert step.verify(step.theta, indices, y)
+
+
+def test_a_table_in_other_libraries_arrays():
+    torch = pytest.importorskip("torch")
+    loss, parameters, indices, y = embedded()
+    step = autobp.compile(loss, parameters, example=([0.0] * 2, [1.0]))
+    cost, gradient = step(*[torch.tensor(x, dtype=torch.float64) for x in (step.theta, indices, y)])
+    expected = by_hand(step.theta, indices, y)
+    assert float(cost) == pytest.approx(expected[0], rel=1e-13)
+    np.testing.assert_allclose(gradient.numpy(), expected[1], rtol=1e-12, atol=1e-14)
+
+
+def test_a_table_of_few_rows_stays_a_product_with_zeros_and_ones():
+    w = values(6)
+    step = autobp.compile(lambda i: autobp.take(w, i[0]) ** 2, w, example=([0.0],))
+    assert "one_hot" in str(step.program)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "c"])
+@pytest.mark.parametrize("wrong", [-1.0, 0.5, float(ROWS), math.nan])
+def test_an_index_that_no_row_has_raises(backend, wrong):
+    loss, parameters, indices, y = embedded()
+    step = autobp.compile(loss, parameters, example=([0.0] * 2, [1.0]), backend=backend)
+    indices[3, 1] = wrong
+    with pytest.raises(IndexError, match="take: the index"):
+        step(step.theta, indices, y)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "c"])
+def test_a_row_that_is_not_finite_stays_alone(backend):
+    loss, parameters, indices, y = embedded()
+    step = autobp.compile(loss, parameters, example=([0.0] * 2, [1.0]), backend=backend)
+    y[4] = math.nan
+    _, gradient = step(step.theta, indices, y)
+    table = gradient[: ROWS * WIDTH].reshape(ROWS, WIDTH)
+    read = np.zeros(ROWS, dtype=bool)
+    read[indices[4].astype(int)] = True
+    np.testing.assert_array_equal(np.isnan(table).any(1), read)
+    untouched = np.setdiff1d(np.arange(ROWS), indices.astype(int))
+    assert (table[untouched] == 0.0).all()
+
+
+def test_second_derivatives_through_a_table():
+    loss, parameters, indices, y = embedded()
+    step = autobp.compile(loss, parameters, example=([0.0] * 2, [1.0]))
+    v = RNG.normal(size=len(parameters))
+    h = 1e-6
+    up, down = (by_hand(step.theta + s * v, indices, y)[1] for s in (h, -h))
+    np.testing.assert_allclose(step.hvp(step.theta, v, indices, y), (up - down) / (2 * h), atol=1e-7)
+    rows = step.rows(step.theta, indices, y)
+    rows = rows[1] if isinstance(rows, tuple) else rows
+    np.testing.assert_allclose(rows.mean(0), by_hand(step.theta, indices, y)[1], atol=1e-13)
+
+
+def test_the_hessian_of_a_table():
+    w, u = values(70), values(2)
+
+    def loss(i: Any) -> Value:
+        return (autobp.take(w, i[0]) * u[0]).exp() + autobp.take(w, i[1]) * u[1]
+
+    step = autobp.compile(loss, [*w, *u], example=([0.0, 1.0],))
+    indices = np.array([[3.0, 3.0], [3.0, 69.0], [0.0, 12.0]])
+    hessian = step.hessian(step.theta, indices)
+    h, expected = 1e-6, []
+    for k in range(len(step.theta)):
+        e = np.zeros_like(step.theta)
+        e[k] = h
+        expected.append((step(step.theta + e, indices)[1] - step(step.theta - e, indices)[1]) / (2 * h))
+    np.testing.assert_allclose(hessian, expected, atol=1e-8)
+
+
+def test_a_table_within_a_recurrence():
+    table, r = values(90, 2), values(2)
+    T = 12
+
+    def loss(words: Any) -> Value:
+        h = [Value(0.0), Value(0.0)]
+        for i in words:
+            h = [(r[j] * h[1 - j] + autobp.take([row[j] for row in table], i)).tanh() for j in range(2)]
+        return (h[0] - 0.3) ** 2 + h[1] ** 2
+
+    parameters = leaves(table, r)
+    step = autobp.compile(loss, parameters, example=([float(t) for t in range(T)],))
+    indices = RNG.integers(0, 90, size=(4, T)).astype(float)
+    cost, gradient = step(step.theta, indices)
+    costs, expected = [], np.zeros(len(parameters))
+    for words in indices:
+        for p in parameters:
+            p.grad = 0.0
+        value = loss([Value(x) for x in words])
+        value.backward()
+        costs.append(value.data)
+        expected += [p.grad / len(indices) for p in parameters]
+    assert cost == pytest.approx(np.mean(costs), rel=1e-12)
+    np.testing.assert_allclose(gradient, expected, atol=1e-14)
