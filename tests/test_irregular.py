@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 import autobp
 from autobp import Value, ir
+from autobp.compiler.canonical import canonicalise
+from autobp.compiler.irregular import forms_by_level
+from autobp.reading.graph import record
 
 RNG = np.random.default_rng(7)
 
@@ -79,7 +83,8 @@ def test_a_table_is_read_by_a_gather_and_its_gradient_scattered(words, backend):
     assert cost == pytest.approx(expected[0], rel=1e-13)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-12, atol=1e-14)
     kinds = [type(x) for x in step.program.arrays]
-    assert kinds.count(ir.ScatterAdd) == 1 and ir.OneHot not in kinds
+    assert kinds.count(ir.ScatterAdd) == 1
+    assert ir.OneHot not in kinds
     assert step.verify(step.theta, indices, y)
 
 
@@ -176,3 +181,141 @@ def test_a_table_within_a_recurrence():
         expected += [p.grad / len(indices) for p in parameters]
     assert cost == pytest.approx(np.mean(costs), rel=1e-12)
     np.testing.assert_allclose(gradient, expected, atol=1e-14)
+
+
+# ---------------------------------------------------------------------------------------- what has no pattern
+
+
+OPERATIONS = (
+    lambda a, b, c: a * b * 0.5,
+    lambda a, b, c: a - b * c,
+    lambda a, b, c: (a + b + c).tanh(),
+    lambda a, b, c: a.sin() + 0.25,
+    lambda a, b, c: autobp.where(autobp.greater(a, b), a, c * 0.5),
+    lambda a, b, c: (a * a + b * b + 1.0).log(),
+    lambda a, b, c: (a * b).tanh() / (c * c + 1.5),
+    lambda a, b, c: autobp.maximum(a.tanh(), b.tanh()),
+    lambda a, b, c: 1.0 - autobp.sigmoid(a) * b.cos(),
+)
+
+
+class Random:
+    """A loss of random operations on random earlier values, the same each time it is called."""
+
+    def __init__(self, seed: int, n: int, inputs: int = 0, leaves: int = 40) -> None:
+        rng = random.Random(seed)
+        self.parameters = [Value(rng.gauss(0.0, 1.0)) for _ in range(leaves)]
+        self.steps = [
+            (rng.random(), rng.random(), rng.random(), rng.randrange(len(OPERATIONS))) for _ in range(n)
+        ]
+        self.rows = np.random.default_rng(seed).normal(size=(5, inputs)) if inputs else None
+
+    def sample(self, x: Any) -> Value:
+        return self.whole(x)
+
+    def whole(self, x: Any = ()) -> Value:
+        nodes = [*self.parameters, *x]
+        for i, j, k, which in self.steps:
+            a, b, c = (nodes[int(x * len(nodes))] for x in (i, j, k))
+            nodes.append(OPERATIONS[which](a, b, c))
+        return sum((x.tanh() ** 2 for x in nodes[-len(self.steps) // 3 :]), Value(0.0))
+
+    def eager(self) -> tuple[float, Any]:
+        """The mean cost and its gradient by the engine, row by row."""
+        rows = [[]] if self.rows is None else [[Value(x) for x in row] for row in self.rows]
+        found = []
+        for row in rows:
+            for p in self.parameters:
+                p.grad = 0.0
+            value = self.whole(row)
+            value.backward()
+            found.append([value.data, *[p.grad for p in self.parameters]])
+        cost, *gradient = np.mean(found, axis=0)
+        return cost, gradient
+
+    def step(self) -> Any:
+        """The graph compiled."""
+        if self.rows is None:
+            return autobp.compile(self.whole(), self.parameters)
+        return autobp.compile(self.sample, self.parameters, example=(self.rows[0],))
+
+
+def is_pooled(step: Any) -> bool:
+    """Whether levels were computed from a pool."""
+    pools = [x for x in step.program.arrays if isinstance(x, ir.Assemble)]
+    return len(pools) > 3
+
+
+@pytest.mark.parametrize("inputs", [0, 6])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_random_graph_is_a_few_statements_a_level(seed, inputs):
+    graph = Random(seed, 800, inputs)
+    step = graph.step()
+    arguments = () if graph.rows is None else (graph.rows,)
+    cost, gradient = step(step.theta, *arguments)
+    expected = graph.eager()
+    assert cost == pytest.approx(expected[0], rel=1e-12)
+    scale = np.abs(expected[1]).max()
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12 * scale)
+    assert is_pooled(step)
+    step.program.verify()
+    x = [Value(0.5) for _ in range(inputs)]
+    leaves = {id(v): (role, i) for role, some in ((0, graph.parameters), (1, x)) for i, v in enumerate(some)}
+    recorded = record([graph.whole(x)], leaves)
+    forms = forms_by_level(canonicalise(recorded))
+    assert len(step) < 5 * sum(len(at_level) + 1 for at_level in forms)
+
+
+def test_the_statements_of_a_random_graph_grow_with_its_levels_alone():
+    few, many = Random(0, 700), Random(0, 2800)
+    lengths = [len(x.step()) for x in (few, many)]
+    assert lengths[1] < 2 * lengths[0]
+
+
+def test_second_derivatives_of_a_random_graph():
+    graph = Random(3, 700, 4)
+    step = graph.step()
+    assert is_pooled(step)
+    v = RNG.normal(size=len(graph.parameters))
+    h = 1e-6
+    up, down = (step(step.theta + s * v, graph.rows)[1] for s in (h, -h))
+    difference = (up - down) / (2 * h)
+    scale = np.abs(difference).max()
+    np.testing.assert_allclose(step.hvp(step.theta, v, graph.rows), difference, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("act", [autobp.tanh, autobp.sigmoid])
+def test_a_pruned_network_does_not_fall_apart(act):
+    """Rows with one weight that is left, none, and units that nothing reads."""
+    rng = random.Random(0)
+    width, lengths = 60, []
+    for depth in (2, 4, 6):
+        kept = [
+            [(j, Value(rng.gauss(0, 0.5))) for j in range(width) if rng.random() < 0.05]
+            for _ in range(width * depth)
+        ]
+        layers = [kept[k : k + width] for k in range(0, len(kept), width)]
+
+        def loss(x: Any, y: Any, layers: Any = layers) -> Value:
+            for layer in layers:
+                x = [act(sum(w * x[j] for j, w in row)) if row else 0.0 for row in layer]
+            return sum((a - t) ** 2 for a, t in zip(x, y, strict=True))
+
+        parameters = [w for row in kept for _, w in row]
+        step = autobp.compile(loss, parameters, example=([0.1] * width, [0.2] * width))
+        lengths.append(len(step))
+        X, Y = RNG.normal(size=(3, width)), RNG.normal(size=(3, width))
+        assert step.verify(step.theta, X, Y)
+    assert lengths[2] < 250
+
+
+def test_an_infinite_number_stays_what_the_engine_has():
+    graph = Random(5, 700, 4)
+    step = graph.step()
+    assert is_pooled(step)
+    for odd in (math.inf, -math.inf, math.nan):
+        graph.rows[2, 1] = odd
+        cost, gradient = step(step.theta, graph.rows)
+        expected = graph.eager()
+        np.testing.assert_allclose(cost, expected[0], rtol=1e-12)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12)

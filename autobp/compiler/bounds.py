@@ -174,6 +174,9 @@ def _of_array(array: ir.Array, known: Mapping[ir.Array, Bounds]) -> Bounds:
         return Bounds(min(signs), finite)
     if isinstance(array, ir.Spread):
         return Bounds(min(signs[0], NOT_NEGATIVE), finite)
+    if isinstance(array, ir.Assemble):
+        lowest_sign = min(signs, default=NOT_NEGATIVE)
+        return Bounds(min(lowest_sign, NOT_NEGATIVE) if array.zeros else lowest_sign, finite)
     if isinstance(array, ir.Choose):
         return Bounds(known[array.values].sign, finite)
     if isinstance(array, ir.OneHot):

@@ -56,7 +56,8 @@ Term = tuple[int, int, int]
 #: What an operand adds to a sum: terms, a constant, what is among the terms, and whether it is sticky.
 Addend = tuple[list[Term], float, int, bool]
 
-_FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
+#: Operations through which no derivative flows.
+FLAT = {TABLE[name] for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")} | {
     STOP_GRADIENT
 }
 _MANY = 2  # uses of a node that no sum takes up
@@ -199,7 +200,7 @@ class _Builder:
             uses[output] += 1
             held[output] = False
         for node in range(len(held) - 1, -1, -1):
-            if not held[node] and graph.operations[node] not in _FLAT:
+            if not held[node] and graph.operations[node] not in FLAT:
                 for parent in graph.parents[node]:
                     held[parent] = False
 

@@ -348,6 +348,17 @@ class Reverse:
 
     gather = view
 
+    def assemble(self, array: ir.Assemble, g: Adjoint) -> None:
+        assert not any(array.added)  # which would need what was there before
+        for piece, place in zip(array.pieces, array.places, strict=True):
+            if piece not in self.active:
+                continue
+            part = g
+            if g.array is not None and place is not None:
+                part = replace(g, array=_at_place(full(g.array, array), place))
+            shape = array.shape if place is None else place.shape
+            self.give(piece, self.sum_to(part, shape, array.batched, piece), array)
+
     def reshape(self, array: ir.Reshape, g: Adjoint) -> None:
         if g.array is not None:
             g = replace(g, array=ir.Reshape(full(g.array, array), array.source.shape))
@@ -383,6 +394,11 @@ class Reverse:
         self.left.setdefault(array.loop, {}).setdefault(array.number, []).append(g)
         if array in self.unbounded:
             self.unbounded.add(array.loop)
+
+
+def _at_place(array: ir.Array, place: ir.Place) -> ir.Array:
+    """The elements of an array that a place has in another of its shape."""
+    return replace(place, source=array)
 
 
 def _may_stop(array: ir.Array) -> bool:

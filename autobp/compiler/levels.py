@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autobp.compiler.canonical import LEAF, SUM, Canonical
+from autobp.compiler.canonical import FLAT, LEAF, SUM, Canonical
 from autobp.ops import BUILT_IN, CONSTANT_POWER, POWER, TABLE, TAKE, WHERE, Operation
 
 #: Operations that may make a number of NaN, all operands or the first: x**0 is one.
@@ -31,6 +31,19 @@ def levels_of(graph: Canonical) -> list[int]:
                     height = level[x]
         level[node] = height + 1
     return level
+
+
+def reached_by_derivatives(graph: Canonical) -> set[int]:
+    """The nodes that an output depends on by another way than through an operation that is flat."""
+    found = set(graph.outputs)
+    for node in reversed(graph.order):
+        if node not in found:
+            continue
+        if graph.kinds[node] == SUM:
+            found.update([x for _, *factors in graph.terms[node] for x in factors if x >= 0])
+        elif graph.operations[node] not in FLAT:
+            found.update(graph.operands[node])
+    return found
 
 
 def leading_to_numbers(graph: Canonical) -> set[int]:
