@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any, ClassVar
 
 from autobp.backends import moves, steps
+from autobp.backends.float_loops import float_lines
 from autobp.backends.moves import Move, Sizes, sizes_of, view_moves
 from autobp.backends.numpy_loops import loop_lines
 from autobp.backends.operands import (
@@ -58,13 +59,24 @@ _METHODS = {"add": "sum", "maximum": "max", "minimum": "min"}
 _OUT_BY_NAME = ("maximum", "minimum")
 
 
-def write(name: str, program: Program, schedule: steps.Schedule, module: SourceModule, docstring: str) -> str:
+def write(
+    name: str,
+    program: Program,
+    schedule: steps.Schedule,
+    module: SourceModule,
+    docstring: str,
+    rows: int | None = None,
+) -> str:
     """A program's schedule as a function of a module, ``name(theta, _x1, …, work)``.
 
     What it needs beside NumPy, the module's helpers and constants are, is added to the module.
+
+    Args:
+        rows: the only number of rows that it is for, few: loops run on floats where they can
+            (:mod:`~autobp.backends.float_loops`, which tells what the module has to know then).
     """
     inputs = [(f"_x{x.number + 1}", x) for x in program.inputs]
-    writer = NumpyCalls(module, schedule, ["theta", *[text for text, _ in inputs]])
+    writer = NumpyCalls(module, schedule, ["theta", *[text for text, _ in inputs]], rows=rows)
     head = [f"m = len({text})" for text, x in inputs if x.batched][:1]
     flat = reshaped_inputs(program)
     head += [f"{text} = {text}.reshape(m, {x.size})" for text, x in inputs if x in flat]
@@ -101,6 +113,7 @@ class NumpyCalls:
     Attributes:
         arguments: what the schedule's arguments are called.
         lines: the statements so far.
+        rows: the only number of samples that what is written is for; None where it is for any.
         suffix: of the names of the work, which is that of one body of a loop among several.
         same: the numbers of the arguments that every step of a loop reads as they are.
         before: what is picked before the loop, as a text, and what it is called then.
@@ -113,8 +126,10 @@ class NumpyCalls:
         arguments: Sequence[str],
         suffix: str = "",
         same: Container[int] = (),
+        rows: int | None = None,
     ) -> None:
         self.module = module
+        self.rows = rows
         self.schedule = schedule
         self.arguments = list(arguments)
         self.lines: list[str] = []
@@ -129,7 +144,8 @@ class NumpyCalls:
     def body(self, schedule: steps.Schedule, arguments: Sequence[str], same: Container[int]) -> NumpyCalls:
         """A writer for the next loop's body, whose names are others."""
         self._n_bodies += 1
-        made = NumpyCalls(self.module, schedule, arguments, f"{self.suffix}_{self._n_bodies}", same)
+        suffix = f"{self.suffix}_{self._n_bodies}"
+        made = NumpyCalls(self.module, schedule, arguments, suffix, same, self.rows)
         made.numbers = self.numbers
         return made
 
@@ -397,7 +413,12 @@ class NumpyCalls:
 
     def repeat(self, step: steps.Repeat) -> None:
         """A loop, whose body stands in it (:mod:`~autobp.backends.numpy_loops`)."""
-        self.lines += loop_lines(self, step)
+        on_floats = None if self.rows is None else float_lines(self, step, self.rows)
+        if on_floats is None:
+            self.lines += loop_lines(self, step)
+        else:
+            self._n_bodies += 1  # whose arrays the work has, unused
+            self.lines += on_floats
 
     # --------------------------------------------------------------------------------------------- results
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from autobp.backends import numpy_calls
 from autobp.backends.c_text import CSource, c_source
+from autobp.backends.float_loops import FEW, KNOWN
 from autobp.backends.numpy_checked import Statement, checker, write_checked
 from autobp.backends.numpy_text import Source, source_of
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
-from autobp.backends.steps import Work
+from autobp.backends.steps import Schedule, Work
 from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.other_arrays import OnArrays
 from autobp.ir import Array, Floats, Indices, Program
@@ -36,7 +37,7 @@ class Functions:
     """
 
     OF_THE_PROCESS: ClassVar[frozenset[str]] = frozenset(
-        {"_namespace", "_choice", "_lock", "_work", "_on_arrays"}
+        {"_namespace", "_of_few", "_plans", "_choice", "_lock", "_work", "_on_arrays"}
     )
 
     _choice: Choice | None
@@ -67,11 +68,14 @@ class Functions:
         self.graph, self.check, self.wanted = graph, check, wanted
         self.statements: list[Statement] = []
         self.work: dict[str, Work] = {}
+        self.start()
         fast_module, checked_module = SourceModule(), SourceModule()
         fast, checked = [], []
         for name, program in programs.items():
             plan = schedule(program)
             self.work[name] = plan.work
+            if plan.work.bodies:
+                self._plans[name] = plan
             fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
             if check:
                 text, found = write_checked(
@@ -82,7 +86,6 @@ class Functions:
         run = (checked_module, checked) if check else (fast_module, fast)
         self.run_source = run[0].text(run[1], self.about, with_constants=False)
         self.constants = run[0].constants
-        self.start()
 
     @property
     def source(self) -> str:
@@ -122,6 +125,8 @@ class Functions:
         """Set what belongs to one process."""
         self._on_arrays = None
         self._namespace: dict[str, Any] | None = None
+        self._of_few: dict[tuple[str, int], Callable[..., Any]] = {}
+        self._plans: dict[str, Schedule] = {}  # of the programs with loops
         self._choice = None
         self._lock = threading.Lock()
         self._work = threading.local()
@@ -142,8 +147,25 @@ class Functions:
                 namespace["finite"] = checker(self.graph, self.statements)
             exec(compile_source(self.run_source), namespace)
             self._namespace = namespace
+        function: Callable[..., Any] = self._namespace[name]
+        if self.work[name].bodies and not self.check:
+            function = self._for_rows(name, m, function)
         work: list[Any] = self._kept_work(("numpy", name, m), lambda: self._allocated(name, m))
-        return self._namespace[name], work
+        return function, work
+
+    def _for_rows(self, name: str, m: int, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function with loops for m rows: where they are few, the loops run on floats if they can."""
+        program = self.programs[name]
+        rows = m if program.has_samples else 1
+        if not 0 < rows <= FEW:
+            return function
+        if (name, rows) not in self._of_few:
+            module, plan = SourceModule(), self._plans.get(name) or schedule(program)
+            text = module.text([numpy_calls.write(name, program, plan, module, "", rows)], "", False)
+            namespace: dict[str, Any] = {**KNOWN, **module.constants}
+            exec(compile_source(text), namespace)
+            self._of_few[name, rows] = _first_that_can(namespace[name], function)
+        return self._of_few[name, rows]
 
     def _allocated(self, name: str, m: int) -> list[Floats]:
         """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
@@ -171,6 +193,18 @@ class Functions:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.start()
+
+
+def _first_that_can(on_floats: Callable[..., Any], on_arrays: Callable[..., Any]) -> Callable[..., Any]:
+    """A function on floats, or on arrays where floats are out of range: these raise then."""
+
+    def function(*arguments: Any) -> Any:
+        try:
+            return on_floats(*arguments)
+        except (ArithmeticError, ValueError):
+            return on_arrays(*arguments)
+
+    return function
 
 
 def _check_memory(needed: int, m: int) -> None:

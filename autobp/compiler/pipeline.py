@@ -26,7 +26,7 @@ from autobp.compiler.loops.finding import Found, Limits, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
-from autobp.ir import Array, Indices, Program, Shape
+from autobp.ir import Array, Indices, Loop, Program, Shape
 from autobp.reading.graph import Graph
 from autobp.reading.labels import array_name
 
@@ -68,6 +68,11 @@ class Compiled:
     adjoints: Mapping[Array, Array]
     infinite_slopes: bool = False
     notes: Sequence[str] = ()
+
+    @property
+    def has_loops(self) -> bool:
+        """Whether there is a loop in them."""
+        return any(isinstance(x, Loop) for program in self.programs.values() for x in program.arrays)
 
 
 @dataclass(frozen=True)

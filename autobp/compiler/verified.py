@@ -23,6 +23,7 @@ from autobp.reading.walk import Spread, given
 #: Of the traced sample: as many as it takes for rows and columns to be told apart, and for machine code to go
 #: through several at once and have some left.
 ROWS = 11
+FEW_ROWS = 2  # for which loops run on floats, if they can
 _OF_ADJOINTS = -2  # less a node's number: its adjoint
 
 #: Runs one of the programs, "value" or "cost_and_gradient", on theta and arrays of rows.
@@ -49,6 +50,8 @@ def prove(run: Run, graph: Graph, signature: Signature, compiled: Compiled | Non
     sample = Sample(graph, signature)
     try:
         found = sample.found(run)
+        if compiled is not None and compiled.has_loops:
+            found = np.vstack([found, sample.found(run, FEW_ROWS)])
     except (FloatingPointError, IndexError):
         return  # the program refuses these numbers itself: an index out of range, or a step with check=True
     witness = sample.witness
@@ -104,12 +107,12 @@ class Sample:
         pairs = zip(self.witness.arguments, self.signature.samples, strict=True)
         return [argument.repeat(m, 0).reshape(m, *shape) for argument, shape in pairs]
 
-    def found(self, run: Run) -> Floats:
-        """What programs make of the sample.
+    def found(self, run: Run, m: int = ROWS) -> Floats:
+        """What programs make of m rows of the sample.
 
         The outputs of each row; or cost and gradient twice, first with the cost that ``value`` gives.
         """
-        found = self._found(run, ROWS)
+        found = self._found(run, m)
         # A sum over rows may be out of range, of which a step averages parts.
         return found if np.isfinite(found).all() else self._found(run, 1)
 
@@ -126,7 +129,7 @@ class Sample:
         if not self.is_cost:
             return f"output {at}, {describe(self.graph, self.graph.outputs[at])},"
         if at == 0:
-            return ("the cost that value() gives", "the cost")[row]
+            return ("the cost that value() gives", "the cost")[row % 2]
         label = self.signature.labels[at - 1]
         return f"the derivative by {f'{label}, ' if label else ''}theta[{at - 1}],"
 
