@@ -23,10 +23,13 @@ from tests.test_loops import (
     Case,
     autoregression,
     controlled,
+    hidden_markov,
     kalman,
     logistic_map,
+    lotka_volterra,
     newton_within,
     runge_kutta,
+    unrolled_descent,
 )
 
 
@@ -50,7 +53,16 @@ def one_of_floats_and_one_of_arrays(T: int) -> Case:
     return loss, [a, *[w for row in W for w in row]], (rng.standard_normal((3, T)),)
 
 
+def two_species(T: int) -> Case:
+    """States of two units, and a cost."""
+    outputs, parameters, data = lotka_volterra(T)
+    return lambda s: sum(u * v - v for u, v in outputs(s)), parameters, data
+
+
 MODELS = [
+    two_species,
+    unrolled_descent,
+    hidden_markov,
     one_of_floats_and_one_of_arrays,
     kalman,
     runge_kutta,
@@ -112,12 +124,14 @@ def test_floats_give_what_arrays_and_scalars_give(
 ) -> None:
     case = model(60)
     on_floats, on_arrays = both(case, rows, monkeypatch)
-    largest = np.abs(on_arrays).max()
+    largest = max(1.0, np.abs(on_arrays).max())
     np.testing.assert_allclose(on_floats, on_arrays, rtol=1e-12, atol=1e-14 * largest)
     np.testing.assert_allclose(on_floats, scalars(case, rows), rtol=1e-11, atol=1e-13 * largest)
 
 
-@pytest.mark.parametrize("model", [kalman, runge_kutta, autoregression, controlled, logistic_map])
+@pytest.mark.parametrize(
+    "model", [kalman, runge_kutta, autoregression, controlled, logistic_map, two_species]
+)
 def test_no_step_of_a_loop_on_floats_calls_numpy(model: Callable[[int], Case]) -> None:
     for rows, expected in ((2, False), (None, True)):
         lines = text_of(model(60), rows).splitlines()
@@ -226,6 +240,40 @@ def test_random_recurrences_on_floats(chosen: list[int], rows: int, seed: int, e
 
     with pytest.MonkeyPatch.context() as patch:
         case = loss, w, (rng.standard_normal((rows, 24)),)
+        on_floats, on_arrays = both(case, rows, patch)
+        largest = max(1.0, np.abs(on_arrays).max())
+        np.testing.assert_allclose(on_floats, on_arrays, rtol=1e-11, atol=1e-13 * largest)
+        np.testing.assert_allclose(on_floats, scalars(case, rows), rtol=1e-10, atol=1e-12 * largest)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 3), st.integers(1, 4), st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(0, 3))
+def test_random_recurrences_of_units_on_floats(n: int, rows: int, seed: int, body: int, cost: int) -> None:
+    rng = np.random.default_rng(seed)
+    W = [[Value(x) for x in row] for row in rng.uniform(-0.7, 0.7, (n, n))]
+    c = [Value(x) for x in rng.uniform(0.1, 0.9, n)]
+    units = range(n)
+
+    def after(s: list[Any], x: Any, t: int) -> list[Any]:
+        product = [sum(W[i][j] * s[j] for j in units) for i in units]
+        return [
+            lambda: [tanh(p + x[t]) for p in product],
+            lambda: [s[i] + 0.1 * s[i - 1] * c[i] * x[t] for i in units],
+            lambda: [tanh(s[i - 1]) * c[i] + x[t] * c[0] for i in units],
+            lambda: [exp(-p * p) / (1.0 + sum(q * q for q in s)) for p in product],
+            lambda: [maximum(p, s[i]) * 0.8 + s[0] * c[i] for i, p in enumerate(product)],
+        ][body]()
+
+    def loss(x: Any) -> Any:
+        s: list[Any] = c if cost % 2 else [0.3 * x[0]] * n
+        total = Value(0.0)
+        for t in range(24):
+            s = after(s, x, t)
+            total = total + s[0] * s[-1] if cost > 1 else total
+        return total + sum(p * p for p in s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        case = loss, [*[w for row in W for w in row], *c], (rng.standard_normal((rows, 24)),)
         on_floats, on_arrays = both(case, rows, patch)
         largest = max(1.0, np.abs(on_arrays).max())
         np.testing.assert_allclose(on_floats, on_arrays, rtol=1e-11, atol=1e-13 * largest)
