@@ -44,8 +44,8 @@ def call_is_built(tmp_path_factory: pytest.TempPathFactory) -> None:
         wrapper.wrapper()
 
 
-def step_on(backend: Any, activation: str = "tanh", **options: Any) -> Step:
-    net = MLP(2, [3, 1], activation=activation, seed=1)
+def step_on(backend: Any, activation: str = "tanh", neurons: int = 3, **options: Any) -> Step:
+    net = MLP(2, [neurons, 1], activation=activation, seed=1)
     example = ([0.0, 1.0], [1.0])
 
     def loss(x: Any, y: Any) -> Any:
@@ -103,27 +103,90 @@ def test_arrays_of_every_layout_and_type(either_call: None) -> None:
 def either_call(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions are called by the module that is made for it, or by ctypes, where there can be none."""
     if request.param == "by ctypes":
-        monkeypatch.setattr(functions, "wrapper", lambda: None)
+        monkeypatch.setattr(functions, "direct", lambda *_: None)
     else:
         assert wrapper.wrapper() is not None
 
 
 def test_the_module_that_calls_refuses_what_it_cannot_call() -> None:
-    call = wrapper.wrapper()
-    assert call is not None
-    with pytest.raises(TypeError, match="1 to 6 arrays"):
-        call(0, 1, 0, None)
-    with pytest.raises(TypeError, match="1 to 6 arrays"):
-        call(0, 1, 0, None, *[X] * 7)
+    made = wrapper.wrapper()
+    assert made is not None
+    for read, written in ((((3,),) * 8, ((3,),)), (((3,),), ((3,),) * 3), (((1,) * 9,), ()), ((3,), ())):
+        with pytest.raises(ValueError, match="at most 7 arrays to read, 2 to write, of 8 axes"):
+            made(0, True, read, written, 0, 0, 0)
     with pytest.raises(TypeError):
-        call("no address", 1, 0, None, X)
-    with pytest.raises(ValueError, match="contiguous"):
-        call(0, 1, 0, np.zeros((4, 4))[:, 1], X)
-    assert call(0, 1, 0, None, X[:, 0]) is None
-    assert call(0, 1, 0, None, "no array") is None
-    data = np.zeros(3)
-    call(0, 1, 0, None, data, X[:, 0])
-    data.resize(4, refcheck=True)  # which NumPy refuses while a buffer of it is held
+        made("no address", True, ((3,),), (), 0, 0, 0)
+    with pytest.raises(TypeError):
+        made(0, True, (("three",),), (), 0, 0, 0)
+
+
+def test_what_is_called_directly_looks_at_each_array() -> None:
+    step = step_on("c")
+    theta = step.theta
+    assert step._direct is None
+    expected = step(theta, X, Y)
+    direct = step._direct
+    assert direct is not None
+    cost, gradient = direct(theta, X, Y)
+    assert cost == expected[0]
+    assert np.array_equal(gradient, expected[1])
+    wide = np.zeros((20, 5))
+    wide[:, 1:3] = X
+    unaligned = np.frombuffer(b"x" + X.tobytes(), dtype=np.uint8)[1:].view(np.float64).reshape(20, 2)
+    others = [X.T, X[:, :1], X[None], X[:19], X[:0], wide[:, 1:3], np.asfortranarray(X), unaligned]
+    others += [X.astype(np.float32), X.astype(">f8"), X.astype(np.int64), X.view(np.matrix), X.tolist(), None]
+    assert [direct(theta, x, Y) for x in others] == [None] * len(others)
+    assert direct(theta[:-1], X, Y) is None
+    assert direct(theta, X[:0], Y[:0]) is None
+    assert direct(theta, X) is None
+    assert direct(theta, X, Y, Y) is None
+    assert direct(theta, X, y=Y) is None
+    assert direct(theta + np.inf, X, Y) is None
+    for place in (0, 12):  # of its gradient: only one is not finite
+        beyond = np.array(theta)
+        beyond[place] = np.nan
+        assert direct(beyond, X, Y) is None
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 48])
+def test_each_number_of_a_result_is_looked_at(n: int) -> None:
+    w = [Value(1.0) for _ in range(n)]
+    step = autobp.compile(lambda x: [a * x for a in w], w, example=[1.0], backend="c")
+    x = np.ones(1)
+    for place in range(n):
+        for beyond in (np.inf, -np.inf, np.nan):
+            theta = step.theta
+            theta[place] = beyond
+            found = step(theta, x)
+            assert step._direct is not None
+            assert step._direct(theta, x) is None
+            np.testing.assert_array_equal(found, theta[None])
+
+
+def test_a_step_with_several_shapes_of_arguments_calls_the_right_one(either_call: None) -> None:
+    w = Value(3.0)
+    step = autobp.compile(lambda x: [w * x[0]] if np.ndim(x) == 1 else [w * x[0][0]], [w], backend="c")
+    for data in ([[2.0], [4.0]], [[[5.0, 6.0]]], [[7.0]], [[[8.0, 9.0]]]):
+        x = np.array(data)
+        assert step(step.theta, x).ravel().tolist() == [3.0 * row.flat[0] for row in x]
+    for wrong in (np.zeros((2, 0)), np.zeros((0, 1)), np.float64(1.0)):
+        with pytest.raises((ValueError, IndexError)):
+            step(step.theta, wrong)
+
+
+def test_a_large_call_beside_others_has_a_work_area_of_its_own() -> None:
+    step = step_on("c", neurons=400)
+    assert has_work(step)
+    rng = np.random.default_rng(1)
+    data = [(rng.normal(size=(m, 2)), rng.normal(size=(m, 1))) for m in (2000, 3000, 1)]
+    expected = [step(step.theta, *some) for some in data]
+
+    def agrees(k: int) -> bool:
+        found = step(step.theta, *data[k % 3])
+        return found[0] == expected[k % 3][0] and np.array_equal(found[1], expected[k % 3][1])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(agrees, range(200)))
 
 
 def test_a_function_of_many_arguments() -> None:
@@ -206,8 +269,15 @@ def test_an_index_that_is_none_is_named(either_call: None) -> None:
         outputs(outputs.theta, [0.5])
 
 
+def has_work(step: Step) -> bool:
+    """Whether the function needs a work area; small arrays are local to it."""
+    made: Any = step._executable().prepared("cost_and_gradient", 1)[0]
+    return made._needs != (0, 0)
+
+
 def test_threads_have_work_areas_of_their_own(either_call: None) -> None:
-    step = step_on("c")
+    step = step_on("c", neurons=400)
+    assert has_work(step)
     thetas = [step.theta + k for k in range(8)]
     expected = [step(theta, X, Y) for theta in thetas]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from autobp.backends.c_formulas import RESERVED, CModule, identifier, listed, number
@@ -43,7 +44,8 @@ class Tables:
         n_parameters: the length of theta.
         constants: the numbers of the first slots; that of :data:`ONE` is 1.
         parameters: the positions in theta of those that come next.
-        arguments: of each argument its name, its size, and the positions in it of the slots that come next.
+        arguments: of each argument its name, its shape for a sample, and the positions in it of the
+            slots that come next.
         forms: the kinds of operations.
         runs: (number of runs, 2): a form, and how many operations in a row have it.
         starts: where in ``operands`` those of each operation begin, and the end of the last.
@@ -56,7 +58,7 @@ class Tables:
     n_parameters: int
     constants: Floats
     parameters: Indices
-    arguments: Sequence[tuple[str, int, Indices]]
+    arguments: Sequence[tuple[str, Shape, Indices]]
     forms: Sequence[Form]
     runs: Indices
     starts: Indices
@@ -278,11 +280,10 @@ class _Writer:
         body += self.blocks(inner)
         mean = "cost / (double)m" if tables.arguments else "cost"
         body.append(f"return {mean};" if is_cost else "return 0;")
-        sizes = tuple([size for _, size, _ in tables.arguments])
         return CFunction(
             name,
             arguments,
-            sizes,
+            tuple([(-1, *shape) for _, shape, _ in tables.arguments]),
             tables.n_parameters,
             "gradient" * gradient,
             (False, (tables.n_parameters * gradient,)),
@@ -323,13 +324,14 @@ class _Writer:
         """What fills the slots of data, for the samples of a block."""
         lines = []
         at = len(self.tables.constants) + len(self.tables.parameters)
-        for k, (name, (_, size, positions)) in enumerate(zip(self.names, self.tables.arguments, strict=True)):
+        pairs = zip(self.names, self.tables.arguments, strict=True)
+        for k, (name, (_, shape, positions)) in enumerate(pairs):
             n = len(positions)
             if n:
                 lines.append(f"for (long k = 0; k < {n}; k++)")
                 lines.append(
                     f"    for (long s = 0; s < rows; s++) "
-                    f"v[{self.width} * (k + {at}) + s] = {name}[{size} * (first + s) + INPUT{k}[k]];"
+                    f"v[{self.width} * (k + {at}) + s] = {name}[{prod(shape)} * (first + s) + INPUT{k}[k]];"
                 )
             else:
                 lines.append(f"(void){name};")

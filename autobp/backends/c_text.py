@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from autobp import ir
 from autobp.backends.c_formulas import CModule
@@ -29,7 +30,8 @@ class CFunction:
 
     Attributes:
         name: of the function.
-        arguments, sizes: the names of the data, in order, and how many numbers each has for a sample.
+        arguments, shapes: the names of the data, in order, and the shape that each is passed in, with -1 for
+            the number of samples.
         n_parameters: the length of theta.
         derivative: what it writes beside the cost or the outputs is called, as "gradient"; "" for none.
         made: whether that has samples, and its shape for one.
@@ -42,7 +44,7 @@ class CFunction:
 
     name: str
     arguments: tuple[str, ...]
-    sizes: tuple[int, ...]
+    shapes: tuple[ir.Shape, ...]
     n_parameters: int
     derivative: str
     made: tuple[bool, ir.Shape]
@@ -52,6 +54,20 @@ class CFunction:
     each: int
     checks: bool
     lines: Sequence[str]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many numbers each of the arguments has for a sample."""
+        return tuple([prod([n for n in shape if n >= 0]) for shape in self.shapes])
+
+    @property
+    def written(self) -> tuple[ir.Shape, ...]:
+        """The shapes of what it writes: the outputs, the derivative; with -1 for the number of samples."""
+        batched, shape = self.made
+        found = [(-1, *shape) if batched else shape] * (self.derivative != "")
+        if self.result_shape is not None:
+            found.insert(0, (-1, *self.result_shape) if self.has_samples else self.result_shape)
+        return tuple(found)
 
     @property
     def about(self) -> str:
@@ -139,7 +155,7 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     return CFunction(
         name,
         tuple([function.kept[x].name for x in program.inputs]),
-        tuple([x.size for x in program.inputs]),
+        tuple([(-1, *x.sample) if x.batched else x.sample for x in program.inputs]),
         program.theta.n,
         "" if made is None else function.derivative,
         (False, ()) if made is None else (made.batched, made.shape),

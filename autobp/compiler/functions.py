@@ -111,7 +111,8 @@ class Functions:
 
     def chosen(self) -> Choice:
         """What is to run the functions, chosen once. Raises as :attr:`choice`."""
-        return choose(self.wanted, self.programs, self.about, self.check, self.by_numpy)
+        scalars = len(self.graph.parents)
+        return choose(self.wanted, self.programs, self.about, self.check, self.by_numpy, scalars)
 
     @property
     def on_arrays(self) -> OnArrays:

@@ -65,7 +65,12 @@ class Choice(NamedTuple):
 
 
 def choose(
-    wanted: Wanted, programs: Mapping[str, Program], about: str, check: bool, otherwise: Otherwise
+    wanted: Wanted,
+    programs: Mapping[str, Program],
+    about: str,
+    check: bool,
+    otherwise: Otherwise,
+    scalars: int,
 ) -> Choice:
     """What runs programs.
 
@@ -73,6 +78,7 @@ def choose(
         about: what the C says that it is.
         check: whether every statement is checked, which only NumPy does.
         otherwise: what runs instead where an index in the data is none.
+        scalars: of the graph that they were made of.
 
     Raises NoMachineCode where only machine code will do and there can be none.
     """
@@ -89,7 +95,7 @@ def choose(
         why = _too_few(wanted.calls, programs, source) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
-        functions = built(source, otherwise)
+        functions = built(source, otherwise, scalars)
     except NoMachineCode as error:
         if not is_auto:
             raise
@@ -143,10 +149,10 @@ def _source(programs: Mapping[str, Program], about: str) -> CSource:
     return source
 
 
-def built(source: CSource, otherwise: Otherwise) -> dict[str, MachineFunction]:
-    """The functions of a source. Raises NoMachineCode where there can be none."""
+def built(source: CSource, otherwise: Otherwise, scalars: int) -> dict[str, MachineFunction]:
+    """The functions of a source, of so many scalars. Raises NoMachineCode where there can be none."""
     library = machine.build(source)
     return {
-        function.name: MachineFunction(library, function, partial(otherwise, function.name))
+        function.name: MachineFunction(library, function, partial(otherwise, function.name), scalars)
         for function in source.functions
     }

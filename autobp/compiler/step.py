@@ -71,8 +71,14 @@ class Step(Derivatives, Generic[R]):
         # by the shapes of the arguments for one sample
         self._executables: dict[Shapes, Executable] = {} if known is None else {known[0]: known[1]}
         self._last = None if known is None else known[1]
+        self._start()
+
+    def _start(self) -> None:
+        """Set what belongs to one process."""
         self._lock = threading.Lock()
         self._thread = threading.local()  # of each thread, the calls that it is prepared for
+        # machine code of the last call: it looks at the arrays itself, and gives None where others must
+        self._direct: Callable[..., Any] | None = None
 
     def __call__(self, theta: ArrayLike, *arguments: ArrayLike, weights: ArrayLike | None = None) -> R:
         """(cost, gradient) at theta for the samples in ``arguments``; the outputs, where they are a list.
@@ -85,6 +91,10 @@ class Step(Derivatives, Generic[R]):
         if weights is not None:
             weighed: Any = self.weighted(theta, weights, *arguments)
             return weighed  # type: ignore[no-any-return]
+        if self._direct is not None:
+            told: Any = self._direct(theta, *arguments)
+            if told is not None:
+                return told  # type: ignore[no-any-return]
         # What was found out for arrays of these shapes holds for others of them: the checks are for the rest.
         calls = self._thread.__dict__
         key = shapes_of_floats(theta, arguments)
@@ -112,6 +122,7 @@ class Step(Derivatives, Generic[R]):
         if looks is None:
             result: Any
             result, finite = function.looked_at(theta, *arrays, work)
+            self._direct = function.direct
         else:
             with np.errstate(all="ignore"):
                 result = function(theta, *arrays, work)
@@ -122,7 +133,7 @@ class Step(Derivatives, Generic[R]):
         if not finite:
             executable, theta, arrays = self._prepare(theta, arguments)
             result = executable.with_care("cost_and_gradient" if scalar else "value", result, theta, arrays)
-        told: Any = (float(result[0]), result[1]) if scalar else result
+        told = (float(result[0]), result[1]) if scalar else result
         return told  # type: ignore[no-any-return]
 
     def _of_each(self, thetas: Floats, arguments: Sequence[ArrayLike]) -> Any:
@@ -397,13 +408,12 @@ class Step(Derivatives, Generic[R]):
         state.update(
             _function=None, _parameters=None, _theta=self.theta, _executables=dict(self._executables)
         )
-        del state["_lock"], state["_thread"]
+        del state["_lock"], state["_thread"], state["_direct"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
-        self._thread = threading.local()
+        self._start()
 
 
 def executable_of(

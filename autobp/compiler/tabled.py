@@ -45,7 +45,7 @@ class Tabled(Executable):
         """What is to run the functions, chosen once. Raises NoMachineCode as :attr:`choice`."""
         is_auto = self.wanted.backend == "auto"
         try:
-            functions = built(self._code(), self.by_numpy)
+            functions = built(self._code(), self.by_numpy, len(self.graph.parents))
         except NoMachineCode as error:
             if not is_auto:
                 raise

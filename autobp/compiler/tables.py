@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from autobp.compiler.levels import levels_of
 from autobp.compiler.loops.finding import loops_of
 from autobp.compiler.pipeline import LIMITS, Signature
 from autobp.compiler.recording import no_garbage_collection
-from autobp.ir import Indices
+from autobp.ir import Indices, Shape
 from autobp.ops import SOFTPLUS, TAKE, lookup
 from autobp.reading.graph import PARAMETER, Graph
 
@@ -106,7 +105,7 @@ class _Writer:
             self.signature.result_shape,
         )
 
-    def _give_slots(self) -> tuple[list[int], list[tuple[str, int, Indices]]]:
+    def _give_slots(self) -> tuple[list[int], list[tuple[str, Shape, Indices]]]:
         """Slots for constants and leaves; the positions of parameters, and of each argument's elements."""
         graph, signature = self.graph, self.signature
         for node in {*graph.fixed}:
@@ -121,7 +120,7 @@ class _Writer:
         self.slots = {node: len(self.constants) + k for k, node in enumerate(leaves)}
         positions = [[graph.positions[node] for node in nodes] for nodes in by_role]
         given = zip(signature.arguments, signature.samples, positions[1:], strict=True)
-        arguments = [(name, prod(shape), np.array(at, dtype=np.int64)) for name, shape, at in given]
+        arguments = [(name, shape, np.array(at, dtype=np.int64)) for name, shape, at in given]
         return positions[0], arguments
 
     def _constant(self, x: float) -> int:

@@ -12,7 +12,7 @@ from autobp.backends.c_text import CFunction, CSource
 from autobp.ir import Floats
 from autobp.machine import cache
 from autobp.machine.toolchain import NoMachineCode, toolchain
-from autobp.machine.wrapper import MOST, wrapper
+from autobp.machine.wrapper import direct
 
 _DOUBLE = np.dtype(np.float64)
 
@@ -34,6 +34,11 @@ class MachineFunction:
     Args:
         otherwise: the function that NumPy runs, and its work for m samples: it is called where an index in
             the data is none, and says which.
+        scalars: about as many as it computes for one sample.
+
+    Attributes:
+        direct: the same function of (theta, …data) alone, for arrays as they are most often: it gives None
+            where something is to be looked at; None where there can be none.
     """
 
     def __init__(
@@ -41,19 +46,16 @@ class MachineFunction:
         library: ctypes.CDLL,
         function: CFunction,
         otherwise: Callable[[int], tuple[Callable[..., Any], Any]],
+        scalars: int,
     ) -> None:
         self._run = getattr(library, function.name)
         is_cost = function.result_shape is None
         self._run.restype = ctypes.c_double if is_cost else ctypes.c_int
-        n_written = int(function.derivative != "") + int(not is_cost)
         pointers = [ctypes.c_void_p] * (1 + len(function.arguments))
-        self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (n_written + 1)]
-        self._address = ctypes.cast(self._run, ctypes.c_void_p).value
+        self._run.argtypes = [*pointers, ctypes.c_long, *[ctypes.c_void_p] * (len(function.written) + 1)]
         self._library = library
-        self._call = wrapper() if is_cost and len(pointers) <= MOST else None
-        self._shape = function.result_shape
-        self._has_derivative = function.derivative != ""
-        self._batched, self._made_shape = function.made
+        self.direct = direct(function, ctypes.cast(self._run, ctypes.c_void_p).value or 0, scalars)
+        self._is_cost, self._written = is_cost, function.written
         self._has_samples = function.has_samples
         self._needs = function.fixed, function.each
         self._checks = function.checks
@@ -71,29 +73,17 @@ class MachineFunction:
 
     def looked_at(self, theta: Floats, *arguments: Any) -> tuple[Any, bool]:
         """The same, and whether all of it is finite."""
-        if self._call is not None:
-            work = arguments[-1]
-            m = len(arguments[0]) if self._has_samples else 0
-            derivative = self._made(m)
-            found = self._call(self._address, m, work[0], derivative, theta, *arguments[:-1])
-            if type(found) is float:
-                return (found if derivative is None else (found, derivative)), True
-            if found is not None and not self._checks:
-                return (found[0] if derivative is None else (found[0], derivative)), False
+        found = None if self.direct is None else self.direct(theta, *arguments[:-1])
+        if found is not None:
+            return found, True
         result = self._by_ctypes(theta, list(arguments[:-1]), arguments[-1][0])
         parts = result if isinstance(result, tuple) else (result,)
         return result, all(bool(np.isfinite(part).all()) for part in parts)
 
-    def _made(self, m: int) -> Floats | None:
-        """Memory for the derivative, if there is one."""
-        if not self._has_derivative:
-            return None
-        return np.empty((m, *self._made_shape) if self._batched else self._made_shape)
-
     def _by_ctypes(self, theta: Floats, arrays: list[Any], work: int) -> Any:
         """The same for arrays of every layout."""
         m = len(arrays[0]) if self._has_samples else 0
-        derivative = self._made(m)
+        made = [np.empty([m if n < 0 else n for n in shape]) for shape in self._written]
         held = []  # copies, until the function has read them
         addresses = []
         for x in (theta, *arrays):
@@ -104,15 +94,12 @@ class MachineFunction:
                 held.append(x)
                 address = x.__array_interface__["data"][0]
             addresses.append(address)
-        outputs = None
-        if self._shape is not None:
-            outputs = np.empty((m, *self._shape) if self._has_samples else self._shape)
-        written = [x.__array_interface__["data"][0] for x in (outputs, derivative) if x is not None]
+        written = [x.__array_interface__["data"][0] for x in made]
         found = self._run(*addresses, m, *written, work)
-        if found if outputs is not None else (self._checks and found != found):
+        if (self._checks and found != found) if self._is_cost else found:
             return self._by_numpy(theta, arrays)
-        first = found if outputs is None else outputs
-        return first if derivative is None else (first, derivative)
+        results = [found, *made] if self._is_cost else made
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _by_numpy(self, theta: Floats, arrays: list[Any]) -> Any:
         function, work = self._otherwise(len(arrays[0]) if self._has_samples else 0)
