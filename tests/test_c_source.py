@@ -16,9 +16,9 @@ from test_program import EXAMPLES, B, Y, program, recurrence, step_of
 
 import autobp
 from autobp import MLP, Value, ir
-from autobp.backends import c_memory
+from autobp.backends import c_memory, c_parts, c_text
 from autobp.backends.c_positions import Position, Variable, combined, flat, loop_variable, unflat
-from autobp.backends.c_text import CSource, c_source
+from autobp.backends.c_text import CFunction, CSource, c_source
 from autobp.backends.numpy_text import source_of
 from autobp.functions import softmax, take
 
@@ -120,6 +120,56 @@ def test_each_kind_of_array_gives_what_numpy_gives(what: str, m: int, tmp_path: 
     data = {name: x[:m] for name, x in DATA.items()}
     expected = value_by_numpy(shown, data)
     assert value_by_c(shown, tmp_path, data) == pytest.approx(expected, rel=1e-13, abs=1e-13)
+
+
+def in_parts(monkeypatch: pytest.MonkeyPatch, longest: int = -1) -> None:
+    """Let functions be written in parts, a statement each, from fewer lines on."""
+    monkeypatch.setattr(c_text, "LONGEST", longest)
+    monkeypatch.setattr(c_parts, "_PART", 1)
+
+
+def test_a_function_in_parts_gives_what_the_whole_one_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All kinds of arrays, and networks with their gradients, bit for bit."""
+    monkeypatch.setattr(c_text, "_SEVERAL", "")  # for one number they give others than for several
+    shown = {f"kind_{i}": program(*map(_weighed, arrays)) for i, arrays in enumerate(SHOWN.values())}
+    programs = {**shown, **{f"gradient_of_{name}": x for name, x in gradients().items()}}
+    sources = [c_source(programs, "A test.")]
+    in_parts(monkeypatch)
+    sources.append(c_source(programs, "A test."))
+    assert not any(function.parts for function in sources[0].functions)
+    assert all(function.parts for function in sources[1].functions)
+    found = []
+    for k, source in enumerate(sources):
+        folder = tmp_path / str(k)
+        folder.mkdir()
+        library = built(source, folder)
+        found.append([results(getattr(library, x.name), x) for x in source.functions])
+    for whole, parts in zip(*found, strict=True):
+        np.testing.assert_array_equal(whole, parts)
+    assert sum(map(len, found[0])) > 500
+    assert all(np.isfinite(numbers).all() for numbers in found[0])
+
+
+def results(run: Any, function: CFunction) -> list[float]:
+    """What a function writes and returns, for 1, 8, and 19 samples."""
+    run.restype = ctypes.c_double
+    rng, found = np.random.default_rng(4), []
+    for m in (1, 8, 19):
+        data = [
+            1.0 * rng.integers(0, 2, (m, n)) if name == "index" else rng.normal(size=(m, n))
+            for name, n in zip(function.arguments, function.sizes, strict=True)
+        ]
+        if function.name == "gradient_of_attention":
+            data[0][:, 12] = 1.0  # which it takes for an index
+        written = [np.zeros([m if n < 0 else n for n in shape]) for shape in function.written]
+        work = np.full(function.fixed + function.each * m, np.nan)
+        arrays = [np.cos(np.arange(function.n_parameters)), *data]
+        pointers = [[ctypes.c_void_p(x.ctypes.data) for x in some] for some in (arrays, [*written, work])]
+        found.append(float(run(*pointers[0], ctypes.c_long(m), *pointers[1])))
+        found += [number for x in written for number in x.ravel().tolist()]
+    return found
 
 
 def _weighed(x: ir.Array) -> ir.Array:
@@ -271,15 +321,16 @@ def gradients() -> dict[str, ir.Program]:
     return found
 
 
-@pytest.mark.parametrize("largest", [4096, 0])
+@pytest.mark.parametrize(("largest", "longest"), [(4096, 1000), (0, 1000), (4096, -1)])
 def test_no_memory_but_its_own_is_touched(
-    largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    largest: int, longest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under the compiler's sanitizers, which end a program that reads or writes beside an array.
 
-    Arrays are the function's own, or, with none that may be, lie in the work area.
+    Arrays are the function's own, or, with none that may be, lie in the work area, as where it is in parts.
     """
     monkeypatch.setattr(c_memory, "_LARGEST", largest)
+    in_parts(monkeypatch, longest)
     programs = {f"kind_{i}": program(*map(_weighed, arrays)) for i, arrays in enumerate(SHOWN.values())}
     programs |= {f"gradient_of_{name}": x for name, x in gradients().items()}
     source = c_source(programs, "A test.")

@@ -32,7 +32,7 @@ AXES = "ijlnopqr"  # loop variables of an array's axes; k is what is summed over
 
 #: Names that a nest has for itself, and macros, of math.h among them.
 _OWN = re.compile(
-    r"(e|pick)\d+|sum|best|[A-Z]+_\w+|BLOCK|NAN|INFINITY|OVERFLOW|UNDERFLOW|DOMAIN|SING|[TP]LOSS"
+    r"(e|pick)\d+|sum|best|[A-Z]+_\w+|\w+_part\d+|BLOCK|PART|NAN|INFINITY|OVERFLOW|UNDERFLOW|DOMAIN|SING|[TP]LOSS"
 )
 
 

@@ -34,8 +34,8 @@ class Memory:
     fixed: int = 0
     each: int = 0
     _own: int = 0
-    _names: list[str] = field(default_factory=list)
-    _lines: list[tuple[str, str]] = field(default_factory=list)  # declarations, and where in work they begin
+    _lines: dict[str, str] = field(default_factory=dict)  # declarations, by name
+    _sizes: dict[str, int] = field(default_factory=dict)  # of the function's own
 
     def keep(self, name: str, scope: Scope, size: int, zero: bool = False) -> Kept:
         """Declare an array.
@@ -43,28 +43,34 @@ class Memory:
         Args:
             zero: whether the function's own begin with zeros, lest compilers warn that no samples set none.
         """
-        self._names.append(name)
         if scope is Scope.ALL:
-            self._lines.append((f"double *const {name} = work", f"FIXED + m * {self.each}"))
+            self._lines[name] = f"double *const {name} = work + @ + m * {self.each};"
             self.each += size
             return Kept(name, scope, size)
         n = size * BLOCK if scope is Scope.BLOCK else size
         if n <= _LARGEST and self._own + n <= _ALL:
             self._own += n
             count = f"BLOCK * {size}" if n > size else str(n)
-            self._lines.append((f"double {name}[{count.removesuffix(' * 1')}]{' = {0.0}' * zero}", ""))
+            self._sizes[name] = n
+            self._lines[name] = f"double {name}[{count.removesuffix(' * 1')}]{' = {0.0}' * zero};"
         else:
-            self._lines.append((f"double *const {name} = work", str(self.fixed)))
-            self.fixed += n
+            self._in_work(name, n)
         return Kept(name, scope, size)
+
+    def _in_work(self, name: str, n: int) -> None:
+        self._lines[name] = f"double *const {name} = work + {self.fixed};"
+        self.fixed += n
+
+    def move_to_work(self) -> None:
+        """Let the function's own arrays lie in the work area as well."""
+        for name, n in self._sizes.items():
+            self._in_work(name, n)
+        self._sizes = {}
 
     def names(self) -> list[str]:
         """What is declared."""
-        return self._names
+        return list(self._lines)
 
-    def declarations(self) -> list[str]:
-        """The lines with which the function begins."""
-        return [
-            f"{declared} + {begins.replace('FIXED', str(self.fixed))};" if begins else f"{declared};"
-            for declared, begins in self._lines
-        ]
+    def declarations(self) -> dict[str, str]:
+        """The lines with which the function begins, by name."""
+        return {name: line.replace("@", str(self.fixed)) for name, line in self._lines.items()}

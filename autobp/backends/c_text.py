@@ -17,6 +17,7 @@ from autobp import ir
 from autobp.backends.c_formulas import CModule
 from autobp.backends.c_memory import BLOCK, Kept, Memory
 from autobp.backends.c_nests import Nest, written
+from autobp.backends.c_parts import APART, LONGEST, Parts
 from autobp.backends.c_plan import Plan, Scope, Section, is_computed
 from autobp.backends.c_positions import broadcast, flat
 from autobp.backends.c_statements import Statements
@@ -40,6 +41,7 @@ class CFunction:
         fixed, each: the doubles that its work area needs: fixed + m·each for m samples.
         checks: whether an index from the data may be wrong; the result is then not a number.
         lines: of its body.
+        parts: functions that it calls.
     """
 
     name: str
@@ -54,6 +56,7 @@ class CFunction:
     each: int
     checks: bool
     lines: Sequence[str]
+    parts: Sequence[str] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -92,7 +95,8 @@ class CFunction:
     def text(self) -> str:
         """All of it."""
         body = "".join([f"    {line}\n" if line else "\n" for line in self.lines])
-        return f"/* {self.about} The work area has {self.needs} doubles. */\n{self.declared} {{\n{body}}}"
+        text = f"/* {self.about} The work area has {self.needs} doubles. */\n{self.declared} {{\n{body}}}"
+        return "\n\n".join([*self.parts, text])
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def c_source(programs: Mapping[str, ir.Program], about: str) -> CSource:
     """
     module = CModule()
     functions = [write(name, program, module) for name, program in programs.items()]
-    return file_of(about, module, [], functions)
+    return file_of(about, module, [APART] if any(x.parts for x in functions) else [], functions)
 
 
 def file_of(about: str, module: CModule, parts: Sequence[str], functions: Sequence[CFunction]) -> CSource:
@@ -149,7 +153,7 @@ __attribute__((simd("notinbranch"))) double expm1(double);
 
 def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     """A program as a function."""
-    function = _Function(module, program)
+    function = _Function(name, module, program)
     lines = function.body()
     made = program.results[1] if len(program.results) == 2 else None
     return CFunction(
@@ -165,6 +169,7 @@ def write(name: str, program: ir.Program, module: CModule) -> CFunction:
         function.memory.each,
         function.checks,
         lines,
+        function.parts,
     )
 
 
@@ -179,16 +184,17 @@ _ABOUT = {
 class _Function(Statements):
     """Writes a whole program."""
 
-    def __init__(self, module: CModule, program: ir.Program) -> None:
-        self.plan = Plan(program)
+    def __init__(self, name: str, module: CModule, program: ir.Program) -> None:
+        self.plan, self.function_name = Plan(program), name
         super().__init__(module, program, Memory(), self.plan.inlined)
         for x in program.inputs:
             scope = Scope.ALL if x.batched else Scope.ONCE
             self.kept[x] = Kept(self.free_name(self.names[x]), scope, x.size)
-        name = program.names.get(program.results[-1], "")
-        self.derivative = "gradient" if name in ("", "gradient") else self.free_name(name)
+        called = program.names.get(program.results[-1], "")
+        self.derivative = "gradient" if called in ("", "gradient") else self.free_name(called)
         self.sections: dict[Section, list[str | Nest]] = {}
         self.sums: list[str] = []
+        self.parts: list[str] = []
         self.checks = False
         self.section = Section(0, False)
 
@@ -221,29 +227,39 @@ class _Function(Statements):
                 self.copy(self.kept_derivative(derivative), derivative, self)
         if program.result_shape is not None:
             self.outputs(program.results[0])
-        lines = self.in_phases()
-        self.checks = any("&wrong" in line for line in lines)
-        lines.append(self.returned())
-        heads = self.memory.declarations()
+        sections = {section: written(self.sections[section]) for section in sorted(self.sections)}
+        self.checks = any("&wrong" in line for inner in sections.values() for line in inner)
+        if sum(map(len, sections.values())) > LONGEST:
+            heads, lines = self.in_parts(sections)
+        else:
+            heads, lines = [*self.memory.declarations().values()], [*in_phases(sections), self.returned()]
         if self.checks:
             heads.append("int wrong = 0;")
         arguments = ["theta", *[self.kept[x].name for x in program.inputs], "m", "work"]
-        unread = _unread([*arguments, *self.memory.names()], [*heads, *lines])
+        unread = _unread([*arguments, *([] if self.parts else self.memory.names())], [*heads, *lines])
         return [*heads, *[f"(void){x};" for x in unread], *lines]
 
-    def in_phases(self) -> list[str]:
-        """What comes before the samples, and what is done with each block of them, phase by phase."""
-        lines: list[str] = []
-        for section in sorted(self.sections):
-            inner = written(self.sections[section])
-            if not section.in_block:
-                lines += inner
-            elif inner:
-                lines.append("for (long first = 0; first < m; first += BLOCK) {")
-                lines.append("    const long rows = m - first < BLOCK ? m - first : BLOCK;")
-                lines += [f"    {line}" for line in inner]
-                lines.append("}")
-        return lines
+    def in_parts(self, sections: Mapping[Section, Sequence[str]]) -> tuple[list[str], list[str]]:
+        """The same with parts that are called; all that is kept from one to another is in memory."""
+        sums = re.compile(rf"^double (?=sum_)|\b({'|'.join(self.sums) or '-'})\b")
+
+        def kept(line: str) -> str:
+            return sums.sub(lambda found: f"{found[1]}[0]" if found[1] else "", line)
+
+        for name in self.sums:
+            self.memory.keep(name, Scope.ONCE, 1)
+        self.memory.move_to_work()
+        read = ["theta", *[self.kept[x].name for x in self.program.inputs]]
+        arguments = {name: f"const double *{name}" for name in read}
+        arguments |= {"m": "long m", **{x: f"double *{x}" for x in ("outputs", self.derivative, "work")}}
+        parts = Parts(self.function_name, arguments, self.memory.declarations())
+        calls = {
+            section: parts.calls([kept(line) for line in lines], section.in_block)
+            for section, lines in sections.items()
+        }
+        self.parts = parts.texts
+        lines = [*in_phases(calls), kept(self.returned())]
+        return parts.heads(lines)[0], lines
 
     def returned(self) -> str:
         """The last line."""
@@ -291,6 +307,20 @@ class _Function(Statements):
             self.sums.append(name)
             self.before(f"double {name} = 0.0;")
             self.add_nest(loops, [f"{name} += {text};"])
+
+
+def in_phases(sections: Mapping[Section, Sequence[str]]) -> list[str]:
+    """What comes before the samples, and what is done with each block of them, phase by phase."""
+    lines: list[str] = []
+    for section, inner in sections.items():
+        if not section.in_block:
+            lines += inner
+        elif inner:
+            lines.append("for (long first = 0; first < m; first += BLOCK) {")
+            lines.append("    const long rows = m - first < BLOCK ? m - first : BLOCK;")
+            lines += [f"    {line}" for line in inner]
+            lines.append("}")
+    return lines
 
 
 def _unread(names: Sequence[str], lines: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from autobp.machine import MachineFunction, NoMachineCode
 Backend = Literal["numpy", "c", "auto"]
 BACKENDS: Final = ("numpy", "c", "auto")
 
-_LONGEST = 4000  # lines of C, for which a compiler takes some seconds; it takes minutes for ten times as many
+_LONGEST = 20_000  # lines of C, for which a compiler takes some 5 s
 
 #: Multiplications in products of matrices, in a call, up to which C is faster than NumPy's library for them,
 LARGEST: float = 150_000
