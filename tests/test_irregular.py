@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 
 import autobp
 from autobp import Value, ir
+from autobp.compiler import by_floats, tables
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.irregular import forms_by_level
+from autobp.compiler.tabled import Tabled
+from autobp.compiler.verified import ProgramDiffers
 from autobp.reading.graph import record
 
 RNG = np.random.default_rng(7)
@@ -319,3 +323,155 @@ def test_an_infinite_number_stays_what_the_engine_has():
         expected = graph.eager()
         np.testing.assert_allclose(cost, expected[0], rtol=1e-12)
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------ nothing side by side
+
+
+class Chain:
+    """Operations that do not repeat, each on what the one before gave, and on parameters and data."""
+
+    def __init__(self, seed: int, n: int, inputs: int = 0) -> None:
+        rng = random.Random(seed)
+        self.parameters = [Value(rng.uniform(0.5, 1.0)) for _ in range(7)]
+        self.steps = [(rng.randrange(7), rng.random(), rng.randrange(9)) for _ in range(n)]
+        self.rows = np.random.default_rng(seed).uniform(0.5, 1.0, size=(5, inputs)) if inputs else None
+
+    def whole(self, x: Any = ()) -> Value:
+        v = self.parameters[0] * 1.0
+        for at, lot, which in self.steps:
+            p = self.parameters[at]
+            other = x[int(lot * len(x))] if len(x) and lot < 0.5 else p
+            if which == 0:
+                v = v * other
+            elif which == 1:
+                v = v + other
+            elif which == 2:
+                v = v.tanh()
+            elif which == 3:
+                v = other - v.sin()
+            elif which == 4:
+                v = (v * v + p * other + 1.0).log()
+            elif which == 5:
+                v = autobp.maximum(v, other) * 0.5
+            elif which == 6:
+                v = v / (1.0 + other * other)
+            elif which == 7:
+                v = autobp.where(autobp.greater(v, other), v * 0.75, -v) + 0.1
+            else:
+                v = v.exp() - p * v - other * 2.0
+        return v.tanh()
+
+    def sample(self, x: Any) -> Value:
+        return self.whole(x)
+
+    eager, step = Random.eager, Random.step
+
+
+def by_tables(step: Any) -> bool:
+    """Whether a graph is run from tables, on floats."""
+    return isinstance(step._executable(), Tabled)
+
+
+@pytest.mark.parametrize("inputs", [0, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chain_runs_from_tables_of_its_operations(seed, inputs):
+    graph = Chain(seed, 1600, inputs)
+    step = graph.step()
+    assert by_tables(step)
+    assert step.backend == "numpy: asked for"
+    arguments = () if graph.rows is None else (graph.rows,)
+    cost, gradient = step(step.theta, *arguments)
+    expected = graph.eager()
+    assert cost == pytest.approx(expected[0], rel=1e-13)
+    assert step.value(step.theta, *arguments) == cost
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-10, atol=1e-14)
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs of few scalars run from tables too."""
+    monkeypatch.setattr(tables, "MOST_ARRAYS", 50)
+
+
+def test_a_chain_has_as_many_rows_as_one_likes(few_are_many):
+    """Few go by floats, many by vectors; of an odd one counts what the engine has."""
+    graph = Chain(1, 150, 3)
+    step = graph.step()
+    assert by_tables(step)
+    for m in (0, 1, 2, 11, 12, 13, 40):
+        graph.rows = np.random.default_rng(m).uniform(0.5, 1.0, size=(m, 3))
+        if m == 0:
+            with pytest.raises(ValueError, match="row"):
+                step(step.theta, graph.rows)
+            continue
+        cost, gradient = step(step.theta, graph.rows)
+        expected = graph.eager()
+        assert cost == pytest.approx(expected[0], rel=1e-12)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-13)
+    for odd in (math.inf, -math.inf, math.nan):
+        graph.rows[2, 1] = odd
+        cost, gradient = step(step.theta, graph.rows)
+        expected = graph.eager()
+        np.testing.assert_allclose(cost, expected[0], rtol=1e-12)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-12)
+
+
+def test_the_outputs_of_a_chain():
+    graph = Chain(2, 1600, 3)
+
+    def outputs(x: Any) -> list[Value]:
+        v = graph.whole(x)
+        return [v, v * v, v - x[0]]
+
+    step = autobp.compile(outputs, graph.parameters, example=(graph.rows[0],))
+    assert by_tables(step)
+    found = step(step.theta, graph.rows)
+    expected = [[v.data for v in outputs([Value(x) for x in row])] for row in graph.rows]
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_a_chain_in_a_file_is_the_same_chain():
+    graph = Chain(3, 1600)
+    step = graph.step()
+    again = pickle.loads(pickle.dumps(step))
+    assert by_tables(again)
+    np.testing.assert_array_equal(again(step.theta)[1], step(step.theta)[1])
+
+
+def test_a_chain_has_its_second_derivatives_and_its_program(few_are_many):
+    graph = Chain(4, 150)
+    step = graph.step()
+    assert by_tables(step)
+    theta, v = step.theta, RNG.normal(size=7)
+    h = 1e-6
+    difference = (step(theta + h * v)[1] - step(theta - h * v)[1]) / (2 * h)
+    np.testing.assert_allclose(step.hvp(theta, v), difference, rtol=1e-5, atol=1e-6 * abs(difference).max())
+    module: dict[str, Any] = {}
+    exec(step.source, module)
+    np.testing.assert_allclose(module["cost_and_gradient"](theta)[1], step(theta)[1], rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["_PRODUCT", "_SUM", "_DIFFERENCE"])
+def test_a_fault_in_the_tables_is_found_before_they_are_handed_out(few_are_many, monkeypatch, kind):
+    """One entry reads an operand in place of the other."""
+    w = [Value(0.3 + 0.1 * k) for k in range(5)]
+    rng = random.Random(0)
+    v = w[0]
+    for _ in range(150):
+        p, which = rng.choice(w), rng.randrange(3)
+        v = (v * p).tanh() if which == 0 else (v + p).tanh() if which == 1 else (p - v).sin()
+    assert by_tables(autobp.compile(v, w))
+    right, seen = by_floats._entry, []
+
+    def wrong(form: Any, slots: Any) -> Any:
+        what, a, b, more = right(form, slots)
+        if what == getattr(by_floats, kind):
+            seen.append(a)
+            b = a
+        return what, a, b, more
+
+    monkeypatch.setattr(by_floats, "_entry", wrong)
+    with pytest.raises(ProgramDiffers):
+        autobp.compile(v, w)
+    assert seen

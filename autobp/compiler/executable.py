@@ -13,7 +13,7 @@ from autobp.compiler.careful import mean_with_care, rows_with_care, walked
 from autobp.compiler.functions import Functions
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.names import matrices
-from autobp.compiler.pipeline import Signature, programs_of
+from autobp.compiler.pipeline import Reading, Signature, programs_of
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
 from autobp.reading.graph import Graph
@@ -44,10 +44,15 @@ class Executable(Functions):
     OF_THE_PROCESS = Functions.OF_THE_PROCESS | {"_others", "_making"}
 
     def __init__(
-        self, graph: Graph, signature: Signature, check: bool = False, wanted: Wanted = BY_NUMPY
+        self,
+        graph: Graph,
+        signature: Signature,
+        check: bool = False,
+        wanted: Wanted = BY_NUMPY,
+        reading: Reading | None = None,
     ) -> None:
         self.signature, self.result_shape = signature, signature.result_shape
-        compiled = programs_of(graph, signature)
+        compiled = programs_of(graph if reading is None else reading, signature)
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         super().__init__(compiled.programs, docstrings, graph, compiled.scalars, check, wanted)
         self.matrices = matrices(self.programs["value"], signature.labels)

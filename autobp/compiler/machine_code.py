@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from autobp import ir, machine
 from autobp.backends.c_text import CSource, c_source
-from autobp.ir import Program
+from autobp.ir import Floats, Program
 from autobp.machine import MachineFunction, NoMachineCode
 
 Backend = Literal["numpy", "c", "auto"]
@@ -47,18 +47,31 @@ class Wanted(NamedTuple):
 BY_NUMPY: Final = Wanted()
 
 
+class Function(Protocol):
+    """A function of a graph, called with (theta, …data, work)."""
+
+    def work(self, m: int) -> Any:
+        """What it works in, for m rows."""
+
+    def __call__(self, theta: Floats, *arguments: Any) -> Any:
+        """What it gives."""
+
+    def looked_at(self, theta: Floats, *arguments: Any) -> tuple[Any, bool]:
+        """The same, and whether all of it is finite."""
+
+
 class Choice(NamedTuple):
     """What runs a program.
 
     Attributes:
         name: "c" or "numpy".
         why: in one line.
-        functions: in machine code, by name; none for NumPy.
+        functions: by name, in machine code or what goes through tables; none for NumPy's programs.
     """
 
     name: str
     why: str
-    functions: Mapping[str, MachineFunction]
+    functions: Mapping[str, Function]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.why}"

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from autobp.compiler.canonical import canonicalise
+from autobp.compiler.canonical import Canonical, canonicalise
 from autobp.compiler.differentiate import differentiate, has_infinite_slopes
 from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
@@ -90,11 +91,28 @@ class Outputs:
     notes: Sequence[str]
 
 
-def outputs_of(graph: Graph, signature: Signature, loops: Limits | None = LIMITS) -> Outputs:
+class Reading:
+    """What is read of a graph before anything is made of it, each when it is first needed."""
+
+    def __init__(self, graph: Graph, loops: Limits | None = LIMITS) -> None:
+        self.graph, self.loops = graph, loops
+
+    @cached_property
+    def canonical(self) -> Canonical:
+        """The graph in canonical form."""
+        return canonicalise(self.graph)
+
+    @cached_property
+    def found(self) -> Found:
+        """The recurrences that become loops."""
+        return loops_of(self.canonical, self.loops) if self.loops is not None else Found(None)
+
+
+def outputs_of(graph: Graph | Reading, signature: Signature, loops: Limits | None = LIMITS) -> Outputs:
     """The program of the outputs of a graph of one sample; ``loops`` as for :func:`programs_of`."""
-    canonical = canonicalise(graph)
+    reading = graph if isinstance(graph, Reading) else Reading(graph, loops)
+    canonical, found, loops = reading.canonical, reading.found, reading.loops
     n_parameters, samples = len(signature.labels), signature.samples
-    found = loops_of(canonical, loops) if loops is not None else Found(None)
     if found.levels is None or loops is None:
         unnamed, scalars = group(canonical, n_parameters, samples)
     else:
@@ -104,10 +122,11 @@ def outputs_of(graph: Graph, signature: Signature, loops: Limits | None = LIMITS
     return Outputs(replace(outputs, result_shape=signature.result_shape), scalars, found.notes)
 
 
-def programs_of(graph: Graph, signature: Signature, loops: Limits | None = LIMITS) -> Compiled:
+def programs_of(graph: Graph | Reading, signature: Signature, loops: Limits | None = LIMITS) -> Compiled:
     """The programs of a graph of one sample.
 
     Args:
+        graph: or what was read of it, loops too.
         loops: which recurrences become loops; None where all are written out step by step.
     """
     forward = outputs_of(graph, signature, loops)

@@ -1,16 +1,25 @@
-"""What a graph without arrays becomes: machine code from tables, and arrays where somebody asks for them."""
+"""What a graph without arrays becomes: its operations in tables, and arrays where somebody asks for them.
+
+Machine code goes through any such tables. Where NumPy is to run them, a graph whose levels are wide becomes
+arrays (:mod:`~autobp.compiler.irregular`), and only one with little side by side runs from tables
+(:mod:`~autobp.compiler.by_floats`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from autobp.backends.c_tables import Tables, c_tables
 from autobp.backends.c_text import CSource
+from autobp.compiler.by_floats import FloatFunction, entries_of
+from autobp.compiler.careful import walked
 from autobp.compiler.executable import Executable
 from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, built
-from autobp.compiler.pipeline import Signature
-from autobp.compiler.tables import tables_of
+from autobp.compiler.pipeline import Reading, Signature
+from autobp.compiler.tables import NARROW, is_deep, may_be_tables, tables_of
 from autobp.compiler.verified import prove
+from autobp.ir import Floats
 from autobp.machine import NoMachineCode
 from autobp.reading.graph import Graph
 
@@ -20,14 +29,22 @@ def executable_for(graph: Graph, signature: Signature, check: bool, wanted: Want
 
     Raises NoMachineCode where only machine code will do and there can be none.
     """
-    tables = None if wanted.backend == "numpy" or check else tables_of(graph, signature)
-    if tables is None:
+    if check or not may_be_tables(graph) or (wanted.backend == "numpy" and not is_deep(graph)):
         return Executable(graph, signature, check, wanted)
+    reading = Reading(graph)
+    tables = tables_of(reading, signature)
+    if tables is None or (wanted.backend == "numpy" and not is_narrow(tables)):
+        return Executable(graph, signature, check, wanted, reading)
     return Tabled(graph, signature, wanted, tables)
 
 
+def is_narrow(tables: Tables) -> bool:
+    """Whether there is little that one operation does at one level."""
+    return len(tables.starts) < NARROW * len(tables.runs)
+
+
 class Tabled(Executable):
-    """A graph as tables, of which machine code is built in a second or two, however large it is.
+    """A graph as tables. Machine code for them is built in a second or two, however large it is.
 
     What it has as arrays, programs and sources, it has from the first time that somebody asks.
     """
@@ -44,13 +61,33 @@ class Tabled(Executable):
     def chosen(self) -> Choice:
         """What is to run the functions, chosen once. Raises NoMachineCode as :attr:`choice`."""
         is_auto = self.wanted.backend == "auto"
+        if self.wanted.backend == "numpy":
+            return Choice("numpy", "asked for", self._by_floats())
         try:
             functions = built(self._code(), self.by_numpy, len(self.graph.parents))
         except NoMachineCode as error:
             if not is_auto:
                 raise
-            return Choice("numpy", str(error), {})
+            return Choice("numpy", str(error), self._by_floats() if is_narrow(self.tables) else {})
         return Choice("c", "hardly two of its scalars are alike" if is_auto else "asked for", functions)
+
+    def _by_floats(self) -> dict[str, FloatFunction]:
+        """The functions, which go through the tables on floats."""
+        n, entries = len(self.signature.labels), entries_of(self.tables)
+
+        def functions_with(is_cost: bool, n_numbers: int, with_gradient: bool) -> FloatFunction:
+            def walk(theta: Floats, arrays: Sequence[Floats]) -> Floats:
+                return walked(self.graph, theta, arrays, n_numbers, is_cost)
+
+            return FloatFunction(self.tables, entries, walk, with_gradient)
+
+        n_outputs = len(self.tables.outputs)
+        if self.result_shape is not None:
+            return {"value": functions_with(False, n_outputs, False)}
+        return {
+            "value": functions_with(True, 1, False),
+            "cost_and_gradient": functions_with(True, 1 + n, True),
+        }
 
     def _code(self) -> CSource:
         try:

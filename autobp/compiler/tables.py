@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from autobp.backends.c_tables import ONE, SUM_OF_PRODUCTS, Form, Tables
-from autobp.compiler.canonical import EXTREMUM, LEAF, SUM, Canonical, Term, canonicalise
+from autobp.compiler.canonical import EXTREMUM, LEAF, SUM, Canonical, Term
 from autobp.compiler.levels import levels_of
-from autobp.compiler.loops.finding import loops_of
-from autobp.compiler.pipeline import LIMITS, Signature
+from autobp.compiler.pipeline import Reading, Signature
 from autobp.compiler.recording import no_garbage_collection
 from autobp.ir import Indices, Shape
 from autobp.ops import SOFTPLUS, TAKE, lookup
@@ -20,22 +19,36 @@ from autobp.reading.graph import PARAMETER, Graph
 #: Kinds of scalars, up to which a graph becomes arrays: they are about as much C as compilers are given.
 MOST_ARRAYS = 1200
 ALIKE = 16  # scalars of a kind, on the average, that make arrays of any graph
+NARROW = 4  # scalars for each operation on all of a level, up to which it does not pay to do them together
 _MOST_NODES = 400_000
 _MOST_FORMS = 200
 
 
-def tables_of(graph: Graph, signature: Signature) -> Tables | None:
+def may_be_tables(graph: Graph) -> bool:
+    """Whether a graph has as many scalars as one without arrays has."""
+    return MOST_ARRAYS < len(graph) <= _MOST_NODES
+
+
+def is_deep(graph: Graph) -> bool:
+    """Whether a graph has little side by side, as far as can be told of it as it was recorded."""
+    depth = [0] * len(graph)
+    for node, parents in enumerate(graph.parents):
+        for parent in parents:
+            if depth[parent] >= depth[node]:
+                depth[node] = depth[parent] + 1
+    return len(graph) < NARROW * max(depth, default=0)
+
+
+def tables_of(reading: Reading, signature: Signature) -> Tables | None:
     """A graph as tables; None where it has arrays, loops, or an index from data."""
-    if not MOST_ARRAYS < len(graph) <= _MOST_NODES:
-        return None
     with no_garbage_collection():
-        canonical = canonicalise(graph)
+        canonical = reading.canonical
         nodes, forms = _in_order(canonical)
         n_kinds = _count_kinds(canonical, [node for _, _, node in nodes])
         few = n_kinds <= MOST_ARRAYS or len(nodes) > ALIKE * n_kinds
         if few or len(forms) > _MOST_FORMS or any(form.operation is TAKE for form in forms):
             return None
-        if loops_of(canonical, LIMITS).levels is not None:
+        if reading.found.levels is not None:
             return None
         return _Writer(canonical, signature).write(sorted(nodes), forms)
 
