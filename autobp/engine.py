@@ -43,6 +43,7 @@ from autobp.registry import Operation
 from autobp.state import announce_read, shared, walking
 from autobp.state import ieee as ieee
 from autobp.state import watch_reads as watch_reads
+from autobp.state import watch_results as watch_results
 
 
 # acyclic: the cyclic garbage collector does not know the compiled class. It would walk over a growing graph

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobp.describing import describe
 from autobp.registry import Operation, evaluate
-from autobp.state import announce_read, lets_pass, shared
+from autobp.state import announce_read, announce_result, lets_pass, shared
 
 if TYPE_CHECKING:
     from autobp.engine import Value
@@ -120,6 +120,7 @@ def check_finite(
 ) -> None:
     """Raise where finite operands gave a result that is not finite, unless that may pass."""
     if lets_pass():
+        announce_result(op.name, operands)
         return
     for operand in operands:
         if not math.isfinite(operand._data):

@@ -25,8 +25,9 @@ class Shared:
 shared: Final = Shared()
 epochs: Final = count(1)  # each walk over a graph marks nodes with numbers of its own
 walking: Final = threading.RLock()  # a walk writes marks and grads, and threads may share nodes
-#: ``ieee``, whether non-finite results pass; ``on_read``, called with (value, what) before data is read. Each
-#: may be missing. (A subclass of local would not be local to threads when compiled.)
+#: ``ieee``, whether non-finite results pass; ``on_read``, called with (value, what) before data is read;
+#: ``on_result``, called with (operation, operands) where a result is not finite. Each may be missing. (A
+#: subclass of local would not be local to threads when compiled.)
 _thread: Final = threading.local()
 
 
@@ -73,6 +74,30 @@ class watch_reads:
             shared.watchers -= 1
             if self._elsewhere is not None:
                 shared.elsewhere.remove(self._elsewhere)
+
+
+class watch_results:
+    """Context manager: call ``on_result(name, operands)`` where this thread computes what is not finite.
+
+    ``name`` is the operation's. It is called before the node is made, while the line that makes it runs.
+    """
+
+    def __init__(self, on_result: Callable[[str, tuple[Value, ...]], None]) -> None:
+        self._on_result = on_result
+
+    def __enter__(self) -> None:
+        self._before: Callable[[str, tuple[Value, ...]], None] | None = getattr(_thread, "on_result", None)
+        _thread.on_result = self._on_result
+
+    def __exit__(self, *exception: object) -> None:
+        _thread.on_result = self._before
+
+
+def announce_result(name: str, operands: tuple[Value, ...]) -> None:
+    """Tell who watches that a result is not finite."""
+    on_result = getattr(_thread, "on_result", None)
+    if on_result is not None:
+        on_result(name, operands)
 
 
 def is_traced() -> bool:

@@ -14,6 +14,7 @@ from autobp.compiler.functions import Functions
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Reading, Signature, programs_of
+from autobp.compiler.report import left_by_loops
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
 from autobp.reading.graph import Graph
@@ -38,6 +39,7 @@ class Executable(Functions):
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
         notes: why what repeats in the graph is no loop.
+        left: of the loops in order, a few nodes of the graph that each computes.
         looks_at_gradient: whether a gradient is looked at: it may be infinite, or is short enough.
     """
 
@@ -58,6 +60,7 @@ class Executable(Functions):
         self.matrices = matrices(self.programs["value"], signature.labels)
         self.n_statements = len(self.text.functions[-1].lines)
         self.notes = tuple(compiled.notes)
+        self.left = left_by_loops(list(self.programs.values())[-1], compiled.scalars)
         self.looks_at_gradient = len(signature.labels) <= _FEW or compiled.infinite_slopes
         self.latex = equations(list(self.programs.values())[-1])
         _ = self.choice

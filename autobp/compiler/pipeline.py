@@ -23,7 +23,7 @@ from autobp.compiler.canonical import Canonical, canonicalise
 from autobp.compiler.differentiate import differentiate, has_infinite_slopes
 from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
-from autobp.compiler.loops.finding import Found, Limits, loops_of
+from autobp.compiler.loops.finding import Found, Limits, Note, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
@@ -61,14 +61,14 @@ class Compiled:
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
         adjoints: of the arrays that have one of their own, up to a factor for all of it.
         infinite_slopes: whether a derivative somewhere may be infinite for finite parameters and data.
-        notes: why what repeats in the graph is no loop, a sentence each.
+        notes: why what repeats in the graph is no loop.
     """
 
     programs: Mapping[str, Program]
     scalars: Mapping[Array, Indices]
     adjoints: Mapping[Array, Array]
     infinite_slopes: bool = False
-    notes: Sequence[str] = ()
+    notes: Sequence[Note] = ()
 
     @property
     def has_loops(self) -> bool:
@@ -83,12 +83,12 @@ class Outputs:
     Attributes:
         outputs: whose result is flat; a cost's has one element.
         scalars: of the arrays that hold scalar nodes, which ones, by position; -1 for none.
-        notes: why what repeats in the graph is no loop, a sentence each.
+        notes: why what repeats in the graph is no loop.
     """
 
     outputs: Program
     scalars: Mapping[Array, Indices]
-    notes: Sequence[str]
+    notes: Sequence[Note]
 
 
 class Reading:

@@ -172,6 +172,18 @@ def _difference(graph: Graph, again: Graph) -> str:
 def _record_once(
     function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
 ) -> tuple[Graph, tuple[int, ...] | None]:
+    outputs, leaves, shape = traced(function, parameters, samples)
+    return record(outputs, leaves), shape
+
+
+def traced(
+    function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
+) -> tuple[list[Value], dict[int, tuple[int, int]], tuple[int, ...] | None]:
+    """What ``function`` gives for one sample: its outputs, (role, position) of the leaves by their id, and
+    the shape of a nested result (None for a scalar).
+
+    Raises TypeError where it reads data that it depends on, or returns something else than Values.
+    """
     leaves = {id(parameter): (PARAMETER, i) for i, parameter in enumerate(parameters)}
     arguments = []
     kept: list[Value] = []  # ids stay unique while the Values live
@@ -203,5 +215,4 @@ def _record_once(
             )
     if not outputs:
         raise TypeError("the function returned nothing to compute; compile needs a Value, or Values")
-    shape = None if isinstance(result, Value) else shape_of(result)
-    return record(outputs, leaves), shape
+    return outputs, leaves, None if isinstance(result, Value) else shape_of(result)

@@ -1,14 +1,26 @@
-"""What was found in a graph, in words: its loops and its matrices, and why what repeats is no loop."""
+"""What was found in a graph, in words: its loops and its matrices, why what repeats is no loop, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from autobp.ir import Indices, Loop, Program
+from autobp.compiler.loops.finding import Note
+from autobp.compiler.place import place
+from autobp.ir import Array, Indices, Loop, Program, Result
+
+_FEW = 8  # nodes of an array: not every line is known
+
+#: File and line of the caller's code, by the number of the node that it computes.
+Lines = Mapping[int, tuple[str, int]]
 
 
 def report(
-    program: Program, matrices: Sequence[tuple[str, Indices]], statements: int, notes: Sequence[str]
+    program: Program,
+    matrices: Sequence[tuple[str, Indices]],
+    statements: int,
+    notes: Sequence[Note],
+    left: Sequence[Sequence[int]],
+    lines: Lines,
 ) -> str:
     """The report on a compiled function, a line for each thing found.
 
@@ -17,21 +29,49 @@ def report(
         matrices: (name, positions in theta) of each matrix of parameters.
         statements: the number of statements of its source.
         notes: why what repeats is no loop.
+        left: of the program's loops in order, nodes of the graph that they compute; no more are known.
+        lines: where nodes are computed, as far as that is known.
     """
-    lines = [f"{statements} statements"]
+    written = [f"{statements} statements"]
     shapes = [f"{name} {'×'.join(map(str, x.shape))}" for name, x in matrices if x.ndim == 2]
     alone = sum(x.ndim < 2 for _, x in matrices)
-    lines.append(f"matrices of parameters: {', '.join(shapes) or 'none'}" + f"; {alone} others" * (alone > 0))
-    lines += _loops(program, 0)
-    lines += [f"no loop: {note}" for note in notes]
-    return "\n".join(lines)
+    written.append(
+        f"matrices of parameters: {', '.join(shapes) or 'none'}" + f"; {alone} others" * (alone > 0)
+    )
+    loops = [array for array in program.arrays if isinstance(array, Loop)]
+    where = {loop: _where(nodes, lines) for loop, nodes in zip(loops, left, strict=True)}
+    written += _loops(program, 0, where)
+    written += [f"no loop: {note.why}{_where(note.nodes, lines)}" for note in notes]
+    return "\n".join(written)
 
 
-def _loops(program: Program, depth: int) -> Iterator[str]:
+def left_by_loops(program: Program, scalars: Mapping[Array, Indices]) -> list[list[int]]:
+    """Of the loops of a program in order, a few nodes of the graph that they compute.
+
+    Args:
+        scalars: of the arrays that hold scalar nodes, which ones; -1 for none.
+    """
+    found: dict[Loop, list[int]] = {x: [] for x in program.arrays if isinstance(x, Loop)}
+    for array in program.arrays:
+        if isinstance(array, Result) and array in scalars:
+            nodes = scalars[array].reshape(-1)
+            found[array.loop] += nodes[nodes >= 0][:_FEW].tolist()
+    return list(found.values())
+
+
+def _where(nodes: Iterable[int], lines: Lines) -> str:
+    """The line that computes the first of some nodes of which it is known."""
+    for node in nodes:
+        if node in lines:
+            return f": {place(*lines[node]).rstrip(',')}"
+    return ""
+
+
+def _loops(program: Program, depth: int, where: Mapping[Loop, str]) -> Iterator[str]:
     for array in program.arrays:
         if isinstance(array, Loop):
-            yield "    " * depth + _of_loop(array)
-            yield from _loops(array.body, depth + 1)
+            yield "    " * depth + _of_loop(array) + where.get(array, "")
+            yield from _loops(array.body, depth + 1, where)
 
 
 def _of_loop(loop: Loop) -> str:

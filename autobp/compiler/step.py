@@ -19,6 +19,7 @@ from autobp.compiler.certificate import Certificate, certify
 from autobp.compiler.derivatives.methods import Derivatives
 from autobp.compiler.executable import Executable
 from autobp.compiler.exporting import export
+from autobp.compiler.lines import lines_of
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.other_arrays import is_elsewhere, is_foreign, place_of, sample_of
 from autobp.compiler.pipeline import Signature
@@ -383,12 +384,18 @@ class Step(Derivatives, Generic[R]):
         return self._executable().latex
 
     def report(self) -> str:
-        """Which matrices and loops were found, a line each, and why what repeats is no loop.
+        """Which matrices and loops were found, a line each, why what repeats is no loop, and where it is.
 
+        The function is traced once more, to see which of its lines compute what; a pickle does not hold it.
         Raises ValueError before the trace.
         """
         found = self._executable()
-        return report(self.program, found.matrices, found.n_statements, found.notes)
+        lines = (
+            lines_of(self._function, self._parameters, found.signature.samples, found.graph)
+            if self._function is not None and self._parameters is not None
+            else {}
+        )
+        return report(self.program, found.matrices, found.n_statements, found.notes, found.left, lines)
 
     def __repr__(self) -> str:
         about = f"{len(self._theta)} parameters"

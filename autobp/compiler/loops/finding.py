@@ -47,16 +47,28 @@ class Limits:
     slower: float = 1.6
 
 
+class Note(NamedTuple):
+    """Why what repeats is no loop.
+
+    Attributes:
+        why: in words.
+        nodes: of the graph, those of the first step, the last of them first.
+    """
+
+    why: str
+    nodes: tuple[int, ...]
+
+
 class Found(NamedTuple):
     """What a search has found.
 
     Attributes:
         levels: the order in which nodes and loops are computed; None where no loop is worth being one.
-        notes: why what repeats is no loop, a sentence each.
+        notes: why what repeats is no loop.
     """
 
     levels: list[Level] | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def loops_of(graph: Canonical, limits: Limits) -> Found:
@@ -71,26 +83,30 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
     codes = np.zeros(len(graph.kinds), dtype=np.int64)
     codes[tape.nodes] = tape.codes
     best, fewest = None, plain
-    notes: dict[str, None] = {}
+    notes: dict[str, Note] = {}
     for row in (tape, tape.by_level()):
         loops, why_not = find(row, limits.steps)
-        notes.update(dict.fromkeys(why_not))
+        notes.update({note.why: note for note in why_not})
         if not loops:
             continue
         levels = _in_order(graph, loops)
         written, run = _statements(levels, codes)
         steps = ", ".join(str(placed.loop.steps) for level in levels for placed in level.loops)
         if run > plain * (limits.slower if plain >= limits.many else 1.0):
-            notes[f"loops of {steps} steps would run {run:,} statements, where {plain:,} do"] = None
+            why = f"loops of {steps} steps would run {run:,} statements, where {plain:,} do"
+            notes[why] = _note(why, max(loops, key=_covered))
         elif plain - written < limits.saved or written > limits.share * plain:
-            notes[
-                f"loops of {steps} steps would save too little: {plain - written} of {plain} statements"
-            ] = None
+            why = f"loops of {steps} steps would save too little: {plain - written} of {plain} statements"
+            notes[why] = _note(why, max(loops, key=_covered))
         elif written < fewest:
             best, fewest = levels, written
             if run <= plain:
                 break
-    return Found(best, () if best is not None else tuple(notes))
+    return Found(best, () if best is not None else tuple(notes.values()))
+
+
+def _note(why: str, loop: Recurrence) -> Note:
+    return Note(why, tuple([int(member.nodes[0]) for member in reversed(loop.body)]))
 
 
 def _in_order(graph: Canonical, loops: list[Recurrence]) -> list[Level]:
@@ -112,15 +128,16 @@ def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
     return written, run
 
 
-def find(tape: Tape, least: int) -> tuple[list[Recurrence], list[str]]:
+def find(tape: Tape, least: int) -> tuple[list[Recurrence], list[Note]]:
     """The loops of so many steps in a graph, none of whose nodes are in two; and why others are none."""
-    found, notes = [], []
+    found: list[Recurrence] = []
+    notes: list[Note] = []
     for run in _candidates(tape, least):
         loop = recurrence_of(tape, run, least)
         if loop is None:
             continue
         if loop.steps <= _LAYERS and _has_layers(loop, tape.graph):
-            notes.append(f"{loop.steps} equal steps have weights of their own: they are layers")
+            notes.append(_note(f"{loop.steps} equal steps have weights of their own: they are layers", loop))
         else:
             found.append(loop)
     found.sort(key=_covered, reverse=True)
