@@ -15,7 +15,7 @@ import autobp
 from autobp import MLP, Value, fit
 from autobp.compiler import Step, functions
 from autobp.compiler.machine_code import LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
-from autobp.machine import NoMachineCode
+from autobp.machine import NoMachineCode, cache, toolchain
 
 pytestmark = [
     pytest.mark.skipif(
@@ -192,3 +192,35 @@ def test_fit_runs_on_what_it_is_told(choices: list[Choice], monkeypatch: pytest.
 
 def _interrupt(epoch: int, history: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_line_tells_of_a_compiler_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = "a C compiler builds the training's step …\n"
+    monkeypatch.setattr(toolchain, "_SLOW", 50.0)
+    assert line not in told(capfd, backend="c")[0]
+    monkeypatch.setattr(toolchain, "_SLOW", 1e-4)
+    assert line not in told(capfd, backend="c")[0], "the library is kept"
+    cache.clear()
+    shown, history = told(capfd, backend="c")
+    assert shown.startswith(line)
+    assert shown.count(line) == 1
+    for options in ({"progress": False}, {"backend": "numpy"}, {"compiled": False}):
+        cache.clear()
+        quiet, same = told(capfd, **{"backend": "c", **options})
+        assert line not in quiet
+        assert same.cost == pytest.approx(history.cost, rel=1e-12)
+    cache.clear()
+    step_of([2, 3, 1], traced=True, backend="c")
+    assert capfd.readouterr() == ("", ""), "nobody asked to be told"
+
+
+def told(capfd: pytest.CaptureFixture[str], **options: Any) -> tuple[str, Any]:
+    """What a training writes to standard error, and its history."""
+    net = MLP(2, [3, 1], activation="tanh", seed=0)
+    X = np.linspace(-1.0, 1.0, 12).reshape(6, 2)
+    history = fit(net, X, X[:, 0], epochs=2, seed=0, **options)
+    out, written = capfd.readouterr()
+    assert not out
+    return written, history

@@ -13,3 +13,4 @@ from autobp.machine.cache import kept as kept
 from autobp.machine.functions import MachineFunction as MachineFunction
 from autobp.machine.functions import build as build
 from autobp.machine.toolchain import NoMachineCode as NoMachineCode
+from autobp.machine.toolchain import slow_builds_told as slow_builds_told

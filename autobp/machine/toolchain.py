@@ -15,10 +15,15 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60.0  # that a compiler may take
+SECONDS = 60.0  # that a compiler may take,
+_SLOW = 1.0  # and after which somebody is told who wants to be
+
+_tell: ContextVar[Callable[[], object] | None] = ContextVar("_tell", default=None)
 
 #: They keep what a program says: no sum in another order, no fused multiply-add, infinities and NaN.
 FLAGS = (
@@ -98,7 +103,7 @@ def run(command: list[str], folder: str) -> str:
     except (OSError, ValueError) as error:
         raise NoMachineCode(f"{command[0]} cannot be run: {error}") from error
     try:
-        printed, complained = process.communicate(timeout=SECONDS)
+        printed, complained = _waited_for(process)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -111,6 +116,28 @@ def run(command: list[str], folder: str) -> str:
         wrong = next((line for line in said if "error" in line), said[0] if said else "it says nothing")
         raise NoMachineCode(f"{command[0]} fails with {process.returncode}: {wrong}")
     return printed.decode(errors="replace")
+
+
+def _waited_for(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    tell, slow = _tell.get(), min(_SLOW, SECONDS)
+    if tell is None:
+        return process.communicate(timeout=SECONDS)
+    try:
+        return process.communicate(timeout=slow)
+    except subprocess.TimeoutExpired:
+        _tell.set(None)  # once is enough
+        tell()
+    return process.communicate(timeout=SECONDS - slow)
+
+
+@contextlib.contextmanager
+def slow_builds_told(tell: Callable[[], object]) -> Iterator[None]:
+    """Within it, ``tell`` is called once where a compiler takes longer than a second."""
+    before = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(before)
 
 
 def toolchain() -> Toolchain:

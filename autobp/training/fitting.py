@@ -21,7 +21,7 @@ from autobp.nn import MLP
 from autobp.optim import OPTIMIZERS, Optimizer, Scheduled
 from autobp.training.gradients import CostAndGradient, compiled_cost, step_of, write
 from autobp.training.measures import mean_cost
-from autobp.training.progress import History, Progress
+from autobp.training.progress import History, Progress, slow_builds_shown
 from autobp.training.samples import check_targets, samples_of
 from autobp.training.stopping import LowestCost
 
@@ -73,7 +73,7 @@ def fit(
         seed: for the shuffling; left out, it differs from run to run.
         validation: (X, Y) to watch the cost on after each epoch.
         progress: whether to show the progress on standard error: in a terminal one line that is kept up to
-            date, elsewhere at most ten lines in all.
+            date, elsewhere at most ten lines in all; and one where building machine code takes a second.
         compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
             false, each sample's graph is built and walked back in Values.
         on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1. It may change the
@@ -106,7 +106,8 @@ def fit(
     parameters = net.parameters()
     n_batches = -(-len(X) // batch_size)
     step = step_of(net, cost_of, l2, len(X), backend if compiled else None, epochs * n_batches)
-    descent = _Descent(net, X, Y, cost_of, step, _optimizer(optimizer, parameters, lr))
+    with slow_builds_shown(progress and compiled):  # the first call builds
+        descent = _Descent(net, X, Y, cost_of, step, _optimizer(optimizer, parameters, lr))
     scheduled = Scheduled(descent.optimizer, schedule, epochs)
     cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     rng = random.Random(seed)

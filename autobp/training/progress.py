@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +40,20 @@ class History:
     def _repr_svg_(self) -> str:
         named = {"training": self.cost, "validation": self.validation_cost}
         return curves({name: costs for name, costs in named.items() if costs}, "cost")
+
+
+@contextmanager
+def slow_builds_shown(shown: bool) -> Iterator[None]:
+    """Within it, a line on standard error says so where a C compiler takes longer than a second."""
+    if not shown or sys.stderr is None:
+        yield
+        return
+    from autobp.machine import slow_builds_told
+
+    with slow_builds_told(
+        lambda: print("a C compiler builds the training's step …", file=sys.stderr, flush=True)
+    ):
+        yield
 
 
 class Progress:
