@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -148,10 +148,14 @@ def _unique(names: Names, order: Sequence[Array]) -> dict[Array, str]:
 
 
 class Distinct:
-    """Gives names out, each once: the second W1 is W1_2."""
+    """Gives names out, each once: the second W1 is W1_2.
 
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
+    Args:
+        taken: names that are given out already.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
         self._numbers: dict[str, int] = {}  # the last that was tried, by name
 
     def __call__(self, name: str) -> str:

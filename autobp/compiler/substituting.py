@@ -19,12 +19,12 @@ def substituted(results: Sequence[ir.Array], by: Mapping[ir.Array, ir.Array]) ->
     for array in ir.in_order(results):
         chosen = by.get(array, array)
         if chosen not in made:
-            made[chosen] = _of_operands(chosen, made)
+            made[chosen] = of_operands(chosen, made)
         made[array] = made[chosen]
     return made
 
 
-def _of_operands(array: ir.Array, made: Mapping[ir.Array, ir.Array]) -> ir.Array:
+def of_operands(array: ir.Array, made: Mapping[ir.Array, ir.Array]) -> ir.Array:
     """The array, of what its operands have become."""
     if all(made.get(x, x) is x for x in array.operands):
         return array

@@ -56,6 +56,7 @@ class _WayBack:
 
     Attributes:
         given: the adjoints of the loop's results, by number.
+        samples: whether adjoints of states are each row's own, also where the states are the same for all.
         adjoints: of the states before a step, as the backward body gets them, by state.
         sequences, invariants: the other arguments of the backward body, and what is handed in for them.
         leaves: the arrays of the backward body that it leaves by step.
@@ -70,7 +71,8 @@ class _WayBack:
         self.outside: dict[ir.Array, ir.Array] = dict(
             zip(self.arguments, (*loop.initial, *loop.sequences, *loop.invariants), strict=True)
         )
-        self.adjoints = [ir.Local(x.shape, x.batched) for x in self.arguments[: self.n]]
+        self.samples = reverse.by_row and any(x.batched for x in reverse.order)
+        self.adjoints = [ir.Local(x.shape, x.batched or self.samples) for x in self.arguments[: self.n]]
         self.stacks: dict[ir.Array, ir.Array] = {}
         self.sequences: dict[ir.Local, ir.Array | _Left] = {}
         self.invariants: dict[ir.Local, ir.Array] = {}
@@ -80,7 +82,7 @@ class _WayBack:
         loop, n = self.loop, self.n
         body = self.differentiated()
         states = [self.arguments[i] for i in self.carried]
-        following = [full(materialise(_sum_of(body.pieces.get(x), x)), x) for x in states]
+        following = [self.whole(_sum_of(body.pieces.get(x), x), x) for x in states]
         by_step = {x: combine(body.pieces[x], x) for x in self.arguments[n:] if self.is_sequence(x, body)}
         summed = {x: body.pieces[x] for x in self.arguments[n + len(loop.sequences) :] if x in body.pieces}
         parts = [g.array for pieces in summed.values() for _, g in pieces if g.array is not None]
@@ -129,7 +131,7 @@ class _WayBack:
             return g
         output = self.results[number]
         array, rank = materialise(g), len(output.shape)
-        local = ir.Local(output.shape, output.batched)
+        local = ir.Local(output.shape, output.batched or array.batched)
         if len(array.shape) <= rank or (array.shape[0] == 1 and self.loop.steps > 1):
             if len(array.shape) > rank:
                 array = ir.Reshape(array, array.shape[1:])
@@ -188,7 +190,8 @@ class _WayBack:
     def passed_back(
         self, known: Mapping[ir.Array, Bounds] | None, unbounded: AbstractSet[int], outer: bool
     ) -> Reverse:
-        body = type(self.reverse)(self.results, self.targets, self.reverse.guards, known, self.reverse.taken)
+        around = self.reverse
+        body = type(around)(self.results, self.targets, around.guards, known, around.taken, around.by_row)
         for i in self.carried:
             body.start(self.results[i], Adjoint(array=self.adjoints[i]), i in unbounded)
         for number, seed in self.seeds.items():
@@ -201,7 +204,7 @@ class _WayBack:
     def summing(self, part: ir.Array) -> _Total:
         """How what each step adds to an adjoint is summed up; what that needs is left by step, or carried."""
         room = max(_FEW, sum(x.size for x in self.arguments[: self.n]))
-        if isinstance(part, ir.Product) and part.spec == "columns" and not part.with_samples:
+        if isinstance(part, ir.Product) and part.spec == "columns":
             if len(part.shape) == 2:
                 return _Total(part, (self.left(part.delta), self.left(part.other)))
         elif isinstance(part, ir.ScatterAdd):
@@ -284,8 +287,11 @@ class _WayBack:
 
     def first(self, i: int) -> ir.Array:
         """The adjoint of a state after the last step."""
-        state = self.arguments[i]
-        return full(materialise(self.given[i]), state) if i in self.given else _zeros(state)
+        return self.whole(self.given.get(i, Adjoint(0.0)), self.arguments[i])
+
+    def whole(self, g: Adjoint, state: ir.Array) -> ir.Array:
+        """The adjoint of a state, of its shape; each row's own where adjoints are."""
+        return full(materialise(g), ir.Absent(state.shape, state.batched or self.samples))
 
     def taken(self, roots: Iterable[ir.Array]) -> dict[ir.Array, ir.Array]:
         """The backward body's arguments, by the forward body's arrays that they stand for, which are kept."""
@@ -354,7 +360,7 @@ class _Total:
         part = self.part
         if isinstance(part, ir.Product):
             delta, other = map(_as_rows, stacks)
-            return ir.Product(delta, other, "columns", part.shape, False)
+            return ir.Product(delta, other, "columns", part.shape, part.with_samples)
         if isinstance(part, ir.ScatterAdd):
             delta, index = stacks
             return ir.ScatterAdd(_as_rows(delta), ir.Reshape(index, (index.size,)), part.n)

@@ -6,7 +6,7 @@ product has two of them, and what goes by elements is differentiated by the oper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from autobp.compiler.adjoint import Adjoint, assemble, elementwise
 from autobp.compiler.derivatives.formulas import NoDerivative, chosen, tangent_of, total
 from autobp.compiler.derivatives.products import matmul, product, rowdot
 from autobp.compiler.derivatives.tangents import (
+    Known,
     Tangent,
     added,
     filled,
@@ -27,37 +28,69 @@ from autobp.compiler.derivatives.tangents import (
     view,
     without_zeros,
 )
+from autobp.compiler.derivatives.through_steps import Stepped, through_steps
 from autobp.compiler.differentiate import partials_of_map
+from autobp.compiler.names import Distinct
+from autobp.compiler.substituting import of_operands
 from autobp.ir.expression import Expression, slots, substitute, used_slots
 from autobp.ops import WHERE
 
 
-def push(results: Sequence[ir.Array], seeds: Mapping[ir.Array, Tangent]) -> Forward:
-    """Forward mode over all arrays that results depend on.
-
-    Args:
-        seeds: the tangents of arguments; either all in a single direction, or none.
-    """
-    forward = Forward(seeds)
-    for array in ir.in_order(results):
-        forward.visit(array)
-    return forward
+def push(
+    results: Sequence[ir.Array], seeds: Mapping[ir.Array, Known], taken: Set[str] = frozenset()
+) -> Forward:
+    """Forward mode over all arrays that results depend on; arguments as for :class:`Forward`."""
+    return Forward(seeds, taken).run(results)
 
 
 class Forward:
     """Goes through arrays in order; a method for each kind, by its class's name, has its rule.
 
+    A loop is replaced by one that computes its tangents too, and so is what depends on it.
+
+    Args:
+        seeds: the tangents of arguments; either all in a single direction, or none. An error stands for one
+            that there is no rule for.
+        taken: names that nothing in a loop may get.
+
     Attributes:
-        tangents: of the arrays so far that have one; in place of one that there is no rule for, the error.
+        made: what each array became.
+        tangents: of what became of arrays so far, where they have one; in place of one that there is no rule
+            for, the error.
+        loops: what became of loops, by the loop.
     """
 
-    def __init__(self, seeds: Mapping[ir.Array, Tangent]) -> None:
-        self.tangents: dict[ir.Array, Tangent | NoDerivative] = dict(seeds)
+    def __init__(self, seeds: Mapping[ir.Array, Known], taken: Set[str] = frozenset()) -> None:
+        self.tangents: dict[ir.Array, Known] = dict(seeds)
+        self.taken = taken
+        self.made: dict[ir.Array, ir.Array] = {}
+        self.loops: dict[ir.Array, Stepped] = {}
+
+    def run(self, results: Sequence[ir.Array]) -> Forward:
+        """Go through all that some arrays depend on."""
+        for array in ir.in_order(results):
+            self.visit(array)
+        return self
 
     def visit(self, array: ir.Array) -> None:
-        """Find an array's tangent."""
-        if array in self.tangents or not any(x in self.tangents for x in array.operands):
+        """Find what an array becomes, and its tangent."""
+        if isinstance(array, ir.Result) and array.loop in self.loops:
+            result, known = self.loops[array.loop].results[array.number]
+            self.made[array] = result
+            if known is not None:
+                self.tangents[result] = known
             return
+        new = self.made[array] = of_operands(array, self.made)
+        if new in self.tangents or not any(x in self.tangents for x in new.operands):
+            return
+        if isinstance(new, ir.Loop):
+            self.loops[array] = stepped = through_steps(self, new)
+            self.made[array] = stepped.loop
+            return
+        self.differentiate(new)
+
+    def differentiate(self, array: ir.Array) -> None:
+        """Find an array's tangent by the rule for its kind."""
         rule = ir.method_for(array, self)
         try:
             if rule is None:
@@ -69,6 +102,19 @@ class Forward:
         found = None if found is None else without_zeros(found)
         if found is not None:
             self.tangents[array] = found
+
+    def name(self, names: dict[ir.Array, str], results: Sequence[ir.Array]) -> None:
+        """Give names to tangents that some results depend on, after what they are tangents of.
+
+        Args:
+            names: of what arrays became; added to.
+        """
+        there = set(ir.in_order(results))
+        distinct = Distinct({*self.taken, *names.values()})
+        for array, name in list(names.items()):
+            tangent = self.tangents.get(array)
+            if isinstance(tangent, Tangent) and tangent.array in there and tangent.array not in names:
+                names[tangent.array] = distinct(f"{name}_dot")
 
     def of(self, array: ir.Array) -> Tangent:
         """An array's tangent, which it has. Raises NoDerivative where its kind or operation has no rule."""

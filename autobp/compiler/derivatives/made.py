@@ -42,7 +42,7 @@ class Made(Functions):
 
     def __init__(self, executable: Executable, wanted: Wanted) -> None:
         graph, signature = executable.graph, executable.signature
-        outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature, loops=None))
+        outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature))
         program = program_of(wanted, outputs)
         target = ["theta", *signature.arguments][wanted.by]
         cost = "The mean cost over the rows" if wanted.over_rows else "Each row's cost"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy as np
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint
 from autobp.compiler.derivatives.forward import Forward, push
+from autobp.compiler.derivatives.pruning import pruned
 from autobp.compiler.derivatives.tangents import Tangent, filled, picked, reshaped, spread_over, turned
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.differentiate import Reverse
 from autobp.compiler.names import Distinct
 from autobp.compiler.pipeline import Outputs, of_cost
+from autobp.compiler.substituting import substituted
 from autobp.ir.reserved import is_free
 from autobp.ops import MULTIPLY
 
@@ -56,40 +58,38 @@ class _Maker:
 
     def hessian(self) -> ir.Program:
         base = self.gradient_program()
-        gradient = base.results[1]
-        order = _by_first_use(self.target, gradient)
-        pushed = push([gradient], {self.target: _unit_directions(order)})
-        return self.program(base, self.matrix(pushed, gradient, len(order), order), pushed)
+        order = _by_first_use(self.target, base.results[1])
+        pushed, forward = self.push(base, _unit_directions(order))
+        return self.program(pushed, self.matrix(forward, pushed.results[1], len(order), order), forward)
 
     def hvp(self) -> ir.Program:
-        base = self.gradient_program()
-        return self.in_directions(base, base.results[1])
+        return self.in_directions(self.gradient_program())
 
     def rows(self) -> ir.Program:
-        return self.program(self.by_row_program(), self.gradient_by_row(Adjoint()))
+        return self.by_row(replace(self.outputs, results=(self.output,), result_shape=()), Adjoint())
 
     def pulled(self) -> ir.Program:
         vector = self.vector((self.output.size,), self.outputs.has_samples)
-        return self.program(self.outputs, self.gradient_by_row(Adjoint(array=vector)), None, vector)
+        return self.by_row(self.outputs, Adjoint(array=vector), vector)
 
     def vjp(self) -> ir.Program:
         vector = self.vector((self.output.size,), self.outputs.has_samples)
         if self.target.batched:
-            return self.program(self.outputs, self.gradient_by_row(Adjoint(array=vector)), None, vector)
-        reverse = Reverse([self.output], {self.target})
+            return self.by_row(self.outputs, Adjoint(array=vector), vector)
+        reverse = self.reverse()
         g = reverse.sum_to(Adjoint(array=vector), self.output.shape, vector.batched, self.output)
-        reverse.start(self.output, g)
-        reverse.run()
-        return self.program(self.outputs, reverse.gradient(self.target), None, vector)
+        base = self.pulled_back(self.outputs, reverse, g)
+        return self.program(base, base.results[1], None, vector)
 
     def jvp(self) -> ir.Program:
-        return self.in_directions(self.outputs, self.output)
+        return self.in_directions(self.output_program())
 
     def columns(self) -> ir.Program:
+        base = self.output_program()
         order = _by_first_use(self.target, self.output)
-        pushed = push([self.output], {self.target: _unit_directions(order)})
-        columns = self.matrix(pushed, self.output, len(order), order)
-        return self.program(self.outputs, turned(columns, (1, 0)), pushed)
+        pushed, forward = self.push(base, _unit_directions(order))
+        columns = self.matrix(forward, pushed.results[1], len(order), order)
+        return self.program(pushed, turned(columns, (1, 0)), forward)
 
     # --------------------------------------------------------------------------------------- what they share
 
@@ -97,31 +97,49 @@ class _Maker:
         """Cost and gradient: over the rows by theta, each row's own by an argument."""
         if self.wanted.over_rows:
             return of_cost(self.forward).programs["cost_and_gradient"]
-        base = self.by_row_program()
-        return replace(base, results=(*base.results, self.gradient_by_row(Adjoint())))
+        base = replace(self.outputs, results=(self.output,), result_shape=())
+        return self.pulled_back(base, self.reverse(by_row=True), Adjoint())
 
-    def by_row_program(self) -> ir.Program:
-        """Each row's cost."""
-        return replace(self.outputs, results=(self.output,), result_shape=())
+    def output_program(self) -> ir.Program:
+        """The outputs as they are, and what is differentiated of them."""
+        return replace(self.outputs, results=(self.outputs.results[0], self.output))
 
-    def gradient_by_row(self, adjoint: Adjoint) -> ir.Array:
+    def by_row(self, base: ir.Program, adjoint: Adjoint, vector: ir.Input | None = None) -> ir.Program:
         """Each row's derivative of its outputs, weighted by an adjoint."""
-        reverse = Reverse([self.output], {self.target}, by_row=True)
+        found = self.pulled_back(base, self.reverse(by_row=True), adjoint)
+        return self.program(found, found.results[1], None, vector)
+
+    def reverse(self, by_row: bool = False) -> Reverse:
+        taken = set(self.outputs.names.values())
+        return Reverse([self.output], {self.target}, taken=taken, by_row=by_row)
+
+    def pulled_back(self, base: ir.Program, reverse: Reverse, adjoint: Adjoint) -> ir.Program:
+        """A program with the derivative of the output, weighted by an adjoint, as its second result."""
         reverse.start(self.output, adjoint)
         reverse.run()
-        return reverse.gradient(self.target)
+        results = (base.results[0], reverse.gradient(self.target))
+        made = substituted(results, reverse.loops)
+        names = {made.get(x, x): name for x, name in {**base.names, **reverse.names}.items()}
+        return replace(base, results=tuple([made[x] for x in results]), names=names)
+
+    def push(self, base: ir.Program, seed: Tangent) -> tuple[ir.Program, Forward]:
+        """Forward mode over a program; what it became by it."""
+        forward = push(base.results, {self.target: seed}, set(base.names.values()))
+        names = {forward.made.get(x, x): name for x, name in base.names.items()}
+        return replace(base, results=tuple([forward.made[x] for x in base.results]), names=names), forward
 
     def vector(self, shape: ir.Shape, with_samples: bool) -> ir.Input:
         return ir.Input(len(self.outputs.inputs), shape, with_samples)
 
-    def in_directions(self, base: ir.Program, array: ir.Array) -> ir.Program:
-        """The derivative of an array in the direction of the vector, or in each of several, (k, elements)."""
+    def in_directions(self, base: ir.Program) -> ir.Program:
+        """The derivative of the second result in the vector's direction, or in several, (k, elements)."""
         k = self.wanted.directions
         vector = self.vector((k, self.target.size) if k else self.target.shape, self.target.batched)
         seed: ir.Array = ir.Reshape(vector, (k, self.target.size)) if k else vector
-        pushed = push([array], {self.target: Tangent(seed, tuple(range(k)) if k else None)})
-        found = self.matrix(pushed, array, k) if k else self.pushed(pushed, array)
-        return self.program(base, found, pushed, vector)
+        pushed, forward = self.push(base, Tangent(seed, tuple(range(k)) if k else None))
+        array = pushed.results[1]
+        found = self.matrix(forward, array, k) if k else self.pushed(forward, array)
+        return self.program(pushed, found, forward, vector)
 
     def pushed(self, forward: Forward, array: ir.Array) -> ir.Array:
         """The tangent of an array in one direction."""
@@ -148,41 +166,46 @@ class _Maker:
         self,
         base: ir.Program,
         derivative: ir.Array,
-        pushed: Forward | None = None,
+        forward: Forward | None = None,
         vector: ir.Input | None = None,
     ) -> ir.Program:
         """The program, with names for the vector, for tangents and for the derivative."""
-        result = derivative
+        first, result = base.results[0], derivative
         if self.outputs.has_samples and not self.wanted.over_rows and not result.batched:
             result = ir.Fill(result, result.shape, True)
+        if base.result_shape is None and not isinstance(first, ir.Total):
+            raise AssertionError("a program has a mean cost, or outputs")
         if result in base.arguments or result is vector or result in base.names:
             result = _copy(result)
-        if base.result_shape is None and not isinstance(base.results[0], ir.Total):
-            raise AssertionError("a program has a mean cost, or outputs")
-        names = self.names(base, pushed, vector, result)
+        names = self.names(base, forward, vector, (first, result))
         arguments = base.arguments if vector is None else (*base.arguments, vector)
-        return ir.Program(arguments, (base.results[0], result), names, base.result_shape)
+        return pruned(ir.Program(arguments, (first, result), names, base.result_shape))
 
     def names(
-        self, base: ir.Program, pushed: Forward | None, vector: ir.Input | None, result: ir.Array
-    ) -> Mapping[ir.Array, str]:
+        self,
+        base: ir.Program,
+        forward: Forward | None,
+        vector: ir.Input | None,
+        results: Sequence[ir.Array],
+    ) -> ir.Names:
         """The names of the program before, those of tangents after them, and of what is new."""
-        known = ir.in_order([base.results[0], result])
-        distinct = Distinct()
-        names: dict[ir.Array, str] = {}
-        for array, name in base.names.items():
-            if (array in known or array in base.arguments) and name != "gradient":
-                names[array] = distinct(name)
+        there = {*ir.in_order(results), *base.arguments}
+        distinct = Distinct(_names_in_loops(there))
+        names = {x: distinct(name) for x, name in base.names.items() if x in there and name != "gradient"}
         if vector is not None:
             names[vector] = distinct({"hvp": "v", "jvp": "v"}.get(self.wanted.kind, "w"))
         if not is_free(self.wanted.name):
             raise AssertionError(self.wanted.name)
-        names[result] = distinct(self.wanted.name)
-        for array, name in list(names.items()):
-            tangent = pushed.tangents.get(array) if pushed is not None else None
-            if isinstance(tangent, Tangent) and tangent.array in known and tangent.array not in names:
-                names[tangent.array] = distinct(f"{name}_dot")
+        names[results[1]] = distinct(self.wanted.name)
+        if forward is not None:
+            forward.name(names, results)
         return names
+
+
+def _names_in_loops(arrays: Iterable[ir.Array]) -> set[str]:
+    """The names of what is in the bodies of loops."""
+    bodies = [x.body for x in arrays if isinstance(x, ir.Loop)]
+    return {name for body in bodies for name in {*body.names.values(), *_names_in_loops(body.arrays)}}
 
 
 def _weighted(forward: Outputs) -> Outputs:

@@ -13,6 +13,7 @@ import numpy as np
 
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint, assemble, full
+from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.ir.slicing import slicing
 
 
@@ -33,6 +34,10 @@ class Tangent:
     def lead(self) -> tuple[int, ...]:
         """The sizes before the shape of the array itself."""
         return () if self.directions is None else (len(self.directions),)
+
+
+#: What stands for an array's tangent: the error where there is no rule for it.
+Known = Tangent | NoDerivative
 
 
 def filled(tangent: Tangent, like: ir.Array, samples: bool) -> ir.Array:
