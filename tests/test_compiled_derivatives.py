@@ -638,7 +638,7 @@ def test_the_document_prints_what_it_says() -> None:
         assert shown.getvalue().rstrip("\n") == printed.rstrip("\n")
 
 
-def test_loops_are_written_out_for_further_derivatives() -> None:
+def test_derivatives_of_loops_are_loops() -> None:
     w = [Value(0.3), Value(-0.4)]
 
     def loss(x: Any) -> Any:
@@ -651,4 +651,4 @@ def test_loops_are_written_out_for_further_derivatives() -> None:
     x = np.random.default_rng(0).normal(size=(3, 40))
     expected = differences(lambda t: step(t, x)[1], step.theta)
     assert np.allclose(step.hessian(step.theta, x), expected, rtol=1e-7, atol=1e-9)
-    assert "Loop" not in kinds_of(step, "hessian")
+    assert kinds_of(step, "hessian").count("Loop") == 2

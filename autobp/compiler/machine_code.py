@@ -16,7 +16,8 @@ BACKENDS: Final = ("numpy", "c", "auto")
 
 _LONGEST = 20_000  # lines of C, for which a compiler takes some 5 s
 
-#: Multiplications in products of matrices, in a call, up to which C is faster than NumPy's library for them,
+#: Multiplications in products of matrices, in a call, up to which C is faster than NumPy's library for them
+#: (times the steps of loops, in each of which the library is called anew),
 LARGEST: float = 150_000
 #: and for one row, up to which it is faster however many rows there are.
 LARGEST_ROW: Final = 2_500
@@ -120,7 +121,8 @@ def _why_not(program: Program, rows: int) -> str:
     """Why NumPy, which hands large products to a library for them, is faster; "" where it is not."""
     row = multiplications(program, 1)
     found = multiplications(program, rows)
-    if found <= LARGEST or row <= LARGEST_ROW:
+    runs = _runs(program)
+    if found <= LARGEST * runs or row <= LARGEST_ROW * runs:
         return ""
     return (
         f"{found:,} multiplications in products of matrices, for {rows:,} rows, are faster in NumPy's library"
@@ -138,6 +140,11 @@ def multiplications(program: Program, rows: int) -> int:
             times = left.size * (right.shape[-2] if isinstance(x, ir.MatMul) else right.shape[-1])
             found += times * (rows if left.batched or right.batched else 1)
     return found
+
+
+def _runs(program: Program) -> int:
+    """How often NumPy is called for a program's statements: for those of a loop at each step."""
+    return 1 + sum(x.steps * _runs(x.body) for x in program.arrays if isinstance(x, ir.Loop))
 
 
 def _too_few(calls: int | None, programs: Mapping[str, Program], source: CSource) -> str:
