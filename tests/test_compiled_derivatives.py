@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_loops
 from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
 from autobp.compiler.derivatives import forward, made, methods, proof, sparsity
+from autobp.compiler.derivatives import several as several_module
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.verified import ProgramDiffers
@@ -393,6 +395,75 @@ def test_several_thetas_at_once() -> None:
     assert outputs(np.zeros((4, 0)), np.ones(5)).shape == (4, 5, 2)
     with pytest.raises(ValueError, match=r"theta has the shape \(2,\)"):
         step(np.zeros((3, 2)), x, y)
+
+
+def bell(x: Any, y: Any, w: Any) -> Any:
+    return (w[0] * (-((x - w[1]) ** 2) / (2.0 * w[2] ** 2)).exp() + w[3] - y) ** 2
+
+
+def walkers(rows: int) -> Any:
+    """The mean cost of rows, and the same written as a whole; many thetas, and the data."""
+    w = [Value(x) for x in (1.0, 0.5, 0.3, 0.1)]
+    x = np.linspace(-1.0, 2.0, rows)
+    y = np.sin(x)
+
+    def whole() -> Any:
+        costs = [bell(a, b, w) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+        return autobp.sum(costs) / rows
+
+    by_row = autobp.compile(lambda x, y: bell(x, y, w), w)
+    thetas = by_row.theta + 0.05 * np.random.default_rng(0).normal(size=(40, 4))
+    return by_row, autobp.compile(whole, w), thetas, (x, y)
+
+
+def one_by_one(step: Any, thetas: Any, *data: Any) -> Any:
+    found = [step(theta, *data) for theta in thetas]
+    return np.array([cost for cost, _ in found]), np.array([gradient for _, gradient in found])
+
+
+def test_many_thetas_are_computed_all_at_once() -> None:
+    by_row, whole, thetas, data = walkers(20)
+    recurrence = test_loops.kalman(40)
+    kalman = autobp.compile(lambda x: recurrence[0](x), recurrence[1])
+    around = kalman.theta * np.linspace(0.9, 1.1, 30)[:, None]
+    for step, several, arguments in (
+        (by_row, thetas, data),
+        (whole, thetas, ()),
+        (kalman, around, recurrence[2]),
+    ):
+        costs, gradients = step(several, *arguments)
+        expected = one_by_one(step, several, *arguments)
+        together = several_module.all_at_once(step._executable(), several, arguments)
+        assert together is not None
+        assert np.array_equal(together[1], gradients)
+        np.testing.assert_allclose(costs, expected[0], rtol=1e-12)
+        scale = np.abs(expected[1]).max()
+        np.testing.assert_allclose(gradients, expected[1], rtol=1e-12, atol=1e-13 * scale)
+    np.testing.assert_allclose(by_row(thetas, *data)[0], whole(thetas)[0], rtol=1e-12)
+
+
+def test_many_rows_or_few_thetas_are_computed_one_by_one() -> None:
+    step, _, thetas, data = walkers(5_000)
+    step(step.theta, *data)
+    executable = step._executable()
+    assert several_module.all_at_once(executable, thetas, data) is None
+    assert several_module.all_at_once(executable, thetas[:7], [x[:9] for x in data]) is None
+    assert several_module.all_at_once(executable, thetas[:8], [x[:9] for x in data]) is not None
+
+
+def test_a_theta_among_many_where_a_number_is_not_finite_is_computed_alone() -> None:
+    """A mean of which only the sum is too large for a number is put together from its parts, as ever."""
+    w = [Value(0.5), Value(0.3)]
+    step = autobp.compile(lambda x: w[0] * x + w[1] * w[1], w)
+    thetas = np.linspace(-1.0, 1.0, 22).reshape(11, 2)
+    thetas[3, 0] = 1.5e8
+    x = np.array([1e300, 1e300, 1e300])
+    costs, gradients = step(thetas, x)
+    assert several_module.all_at_once(step._executable(), thetas, [x])[0][3] == np.inf
+    assert costs[3] == pytest.approx(1.5e308, rel=1e-12)
+    expected = one_by_one(step, thetas, x)
+    np.testing.assert_allclose(costs, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(gradients, expected[1], rtol=1e-12)
 
 
 # --------------------------------------------------------------------------------------- sparse Jacobians

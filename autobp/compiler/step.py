@@ -138,7 +138,18 @@ class Step(Derivatives, Generic[R]):
         return told  # type: ignore[no-any-return]
 
     def _of_each(self, thetas: Floats, arguments: Sequence[ArrayLike]) -> Any:
-        """What the step gives for each of several thetas."""
+        """What the step gives for each of several thetas: of models that are small all at once."""
+        if len(thetas):
+            from autobp.compiler.derivatives.several import all_at_once  # which most steps never need
+
+            executable, _, arrays = self._prepare(thetas[0], arguments)
+            together = all_at_once(executable, thetas, arrays)
+            if together is not None:
+                costs, gradients = together
+                for i in np.flatnonzero(~np.isfinite(costs + gradients.sum(1))).tolist():
+                    alone: Any = self(thetas[i], *arguments)
+                    costs[i], gradients[i] = alone
+                return costs, gradients
         found: list[Any] = [self(theta, *arguments) for theta in thetas]
         if found and isinstance(found[0], tuple):
             return np.array([cost for cost, _ in found]), np.array([gradient for _, gradient in found])

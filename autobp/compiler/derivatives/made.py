@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from autobp.compiler.derivatives.programs import program_of
 from autobp.compiler.derivatives.proof import prove
 from autobp.compiler.derivatives.walked import Walks, jacobian, numbers
 from autobp.compiler.derivatives.wanted import Wanted
-from autobp.compiler.executable import Executable
 from autobp.compiler.functions import Functions
-from autobp.compiler.pipeline import Outputs, outputs_of
+from autobp.compiler.pipeline import Outputs, Signature, outputs_of
 from autobp.ir import Floats
+from autobp.reading.graph import Graph
 
 _DOCSTRINGS = {
     "gradient": "{cost}, and its gradient by {x}.",
@@ -28,7 +28,31 @@ _DOCSTRINGS = {
     "vjp": "The outputs for each row, and the derivatives by {x} of their sum weighted by w.",
     "jvp": "The outputs for each row, and their derivative by {x} in the direction v.",
 }
+T = TypeVar("T")
+
 _MEMORY = 4_000_000  # bytes that are worked on at once, where rows can be taken some at a time
+
+
+class Origin(Protocol):
+    """What a derivative is made of: an executable, or what stands for one.
+
+    Attributes:
+        graph, signature: what is differentiated.
+        check: whether to name the first statement whose result is not finite.
+        choice: what runs it.
+    """
+
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def signature(self) -> Signature: ...
+    @property
+    def check(self) -> bool: ...
+    @property
+    def choice(self) -> machine_code.Choice: ...
+    def other(self, key: Any, make: Callable[[], T]) -> T:
+        """What is made of it when first asked for, and kept."""
+        ...
 
 
 class Made(Functions):
@@ -40,7 +64,7 @@ class Made(Functions):
     Raises NoDerivative where it cannot be made.
     """
 
-    def __init__(self, executable: Executable, wanted: Wanted) -> None:
+    def __init__(self, executable: Origin, wanted: Wanted) -> None:
         graph, signature = executable.graph, executable.signature
         outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature))
         program = program_of(wanted, outputs)
@@ -179,7 +203,7 @@ class Made(Functions):
         return np.hstack([outputs, matrix.reshape(m, -1)])
 
 
-def made_of(executable: Executable, wanted: Wanted) -> Made:
+def made_of(executable: Origin, wanted: Wanted) -> Made:
     """The function of a derivative, made when it is first asked for."""
 
     def make() -> Made:
