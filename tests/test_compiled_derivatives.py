@@ -20,7 +20,7 @@ from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
-from autobp.compiler.derivatives import forward, made, methods, proof, sparsity
+from autobp.compiler.derivatives import forward, made, methods, proof, sparse, sparsity
 from autobp.compiler.derivatives import several as several_module
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.derivatives.wanted import Wanted
@@ -509,6 +509,45 @@ def test_sparse_jacobians_of_rows_are_blocks() -> None:
         whole[3 * i : 3 * i + 3, 3 * i : 3 * i + 3] = blocks[i]
     assert by_x.nnz == 12
     assert np.allclose(by_x.toarray(), whole, rtol=1e-14, atol=0.0)
+
+
+def sparse_structures(n: int, w: Any, sin: Any) -> Any:
+    """Residuals of n + 2 numbers: neighbours, groups of three, and all tied to the last."""
+    return {
+        "banded": [w[k] * w[k + 1] - sin(w[k + 2] * 0.5) for k in range(n)],
+        "groups": [
+            (sin(w[k] * w[k + 1]) + w[k + 2]) if first else (w[k] * w[k] - w[k + 2])
+            for k in range(0, n - 2, 3)
+            for first in (True, False)
+        ],
+        "arrow": [w[k] * w[n] - w[k + 1] * w[k + 1] for k in range(n)],
+    }
+
+
+@pytest.mark.parametrize("name", ["banded", "groups", "arrow"])
+def test_two_thousand_columns_cost_as_many_directions_as_colours(name: str) -> None:
+    """Against PyTorch's product of a vector with the Jacobian, and differences in a direction."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("scipy")
+    n = 2_000
+    w = [Value(math.sin(k)) for k in range(n + 2)]
+    step = autobp.compile(lambda: sparse_structures(n, w, autobp.sin)[name], w)
+    theta = step.theta
+    found = step.jacobian(theta, sparse=True)
+    executable = step._executable()
+    pattern = sparse.pattern_of(executable, 0, n + 2)
+    assert len(pattern.directions) == 3
+    assert found.nnz <= 3 * found.shape[0]
+    program = made.made_of(executable, Wanted("jvp", 0, 3)).program
+    assert max(x.size for x in program.arrays) <= 2 * 3 * (n + 2)
+    random = np.random.default_rng(0)
+    v, u = random.normal(size=n + 2), random.normal(size=found.shape[0])
+    at = torch.tensor(theta, requires_grad=True)
+    outputs = torch.stack(sparse_structures(n, list(at), torch.sin)[name])
+    (pulled,) = torch.autograd.grad(outputs, at, torch.tensor(u))
+    np.testing.assert_allclose(u @ found, pulled.numpy(), rtol=1e-12, atol=1e-14)
+    slopes = (step(theta + 1e-6 * v) - step(theta - 1e-6 * v)) / 2e-6
+    np.testing.assert_allclose(found @ v, slopes, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("seed", range(20))
