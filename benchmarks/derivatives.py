@@ -118,6 +118,68 @@ def chain_by_jax() -> Sample:
     return milliseconds(lambda: made(theta).block_until_ready())
 
 
+def predator_and_prey(rates: Any, steps: int = 200, h: float = 0.05) -> list[Any]:
+    """Lotka and Volterra's equations by classical Runge–Kutta steps: the two numbers after each."""
+
+    def slope(x: Any, y: Any) -> tuple[Any, Any]:
+        return rates[0] * x - rates[1] * x * y, rates[2] * x * y - rates[3] * y
+
+    x, y, found = 1.0, 0.5, []
+    for _ in range(steps):
+        a, b = slope(x, y)
+        c, d = slope(x + h / 2 * a, y + h / 2 * b)
+        e, f = slope(x + h / 2 * c, y + h / 2 * d)
+        g, i = slope(x + h * e, y + h * f)
+        x, y = x + h / 6 * (a + 2.0 * c + 2.0 * e + g), y + h / 6 * (b + 2.0 * d + 2.0 * f + i)
+        found += [x, y]
+    return found
+
+
+RATES = (1.1, 0.4, 0.1, 0.4)
+
+
+def equation(backend: str) -> Sample:
+    """The Jacobian of 200 steps by the four rates, as a fit by least squares needs it."""
+    import autobp
+
+    rates = [autobp.Value(x) for x in RATES]
+    step = autobp.compile(lambda: predator_and_prey(rates), rates, backend=backend)
+    return milliseconds(lambda theta=step.theta: step.jacobian(theta))
+
+
+def equation_by_jax() -> Sample:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def trajectory(rates: Any) -> Any:
+        def one(state: Any, _: Any) -> tuple[Any, Any]:
+            def slope(z: Any) -> Any:
+                x, y = z
+                return jax.numpy.array(
+                    [rates[0] * x - rates[1] * x * y, rates[2] * x * y - rates[3] * y],
+                )
+
+            h = 0.05
+            k1 = slope(state)
+            k2 = slope(state + h / 2 * k1)
+            k3 = slope(state + h / 2 * k2)
+            k4 = slope(state + h * k3)
+            after = state + h / 6 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+            return after, after
+
+        return jax.lax.scan(one, jax.numpy.array([1.0, 0.5]), None, length=200)[1].reshape(-1)
+
+    import autobp
+
+    rates = [autobp.Value(x) for x in RATES]
+    step = autobp.compile(lambda: predator_and_prey(rates), rates)
+    theta = jax.numpy.array(step.theta)
+    made = jax.jit(jax.jacfwd(trajectory))
+    np.testing.assert_allclose(made(theta), step.jacobian(step.theta), rtol=1e-9, atol=1e-10)
+    return milliseconds(lambda: made(theta).block_until_ready())
+
+
 def milliseconds(step: Callable[[], object]) -> Sample:
     """A function that takes one sample of how long a call takes, in ms."""
     step()
@@ -146,7 +208,13 @@ def comparisons() -> list[Comparison]:
         Contender("compiled step, scipy.sparse", lambda: chain(True)),
         Contender("jax.jit(jax.jacfwd)", chain_by_jax, "jax"),
     )
-    return [*found, Comparison("the Jacobian of a chain of 50 states", contenders)]
+    found.append(Comparison("the Jacobian of a chain of 50 states", contenders))
+    contenders = (
+        Contender("compiled step, NumPy", lambda: equation("numpy")),
+        Contender("compiled step, machine code", lambda: equation("auto")),
+        Contender("jax.jit(jax.jacfwd)", equation_by_jax, "jax"),
+    )
+    return [*found, Comparison("the Jacobian of 200 Runge–Kutta steps by 4 rates", contenders)]
 
 
 def main() -> None:
