@@ -103,6 +103,11 @@ def with_bias_vector(
     return z, a
 
 
+def hidden(n: Any) -> range:
+    """The layers between the input, which is layer 1, and the output, layer n.L."""
+    return range(2, n.L)
+
+
 def cost_after(n: Any, l: int) -> Callable[[Array], Any]:
     """C as a function of a^l alone, the layers after l following; n has w, b, sigma, cost and y."""
 
@@ -181,9 +186,14 @@ def agree(left: Any, *others: Any) -> None:
         assert difference(left, other) < 1e-12
 
 
-def differ(left: Any, right: Any) -> None:
-    """The sides are visibly unequal: a counter-example, and no matter of rounding."""
+def differ(left: Any, right: Any, by: Any = None) -> None:
+    """The sides are visibly unequal: a counter-example, and no matter of rounding.
+
+    ``by`` is right - left by another route, so that no other wrong number does as well.
+    """
     assert difference(left, right) > 1e-3
+    if by is not None:
+        agree(np.subtract(right, left), by)
 
 
 def vanishes(x: Any) -> None:

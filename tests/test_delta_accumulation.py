@@ -31,6 +31,7 @@ from networks import (
 L = 4
 SIZES = [[3, 4, 2, 2], [2, 2, 3, 4], [1, 3, 5, 2]]
 INTUITION = [2, 2, 2, 1]
+HIDDEN = (2, 3)
 
 
 def slope(z):
@@ -91,9 +92,9 @@ def accumulated(n):
 
 def input_needs_its_bias_unit(graph, n, i):
     """z^(2) of a sample: Θ^(1) has a column more than x has entries."""
-    x = n.X[i]
-    cannot_be_computed(lambda: n.theta[1] @ x)
-    agree(numbers(graph.z[i][2]), n.theta[1] @ np.append(1.0, x))
+    theta, x = n.theta[1], n.X[i]
+    cannot_be_computed(lambda: theta @ x)
+    agree(numbers(graph.z[i][2]), theta @ np.append(1.0, x))
     agree(partial(graph.z[i][2][0], graph.Theta[1][0]), np.append(1.0, x))
 
 
@@ -108,11 +109,12 @@ def test_ml15_16_input_of_each_sample_needs_its_bias_unit(net):
 
 def test_ml15_08_error_is_with_respect_to_z(net):
     graph, n = net
-    for l in (2, 3):
-        delta = n.delta[0][l]
-        agree(partial(graph.cost[0], graph.z[0][l]), delta)
-        differ(partial(graph.cost[0], graph.a[0][l][1:]), delta)
-    differ(partial(graph.cost[0], graph.a[0][4]), n.delta[0][4])
+    for cost, z, a, z_number, delta in zip(graph.cost, graph.z, graph.a, n.z, n.delta, strict=True):
+        for l in delta:
+            agree(partial(cost, z[l]), delta[l])
+            by_activation = partial(cost, a[l] if l == L else a[l][1:])
+            differ(by_activation, delta[l])
+            agree(by_activation * slope(z_number[l]), delta[l])  # what stands between the two
 
 
 def test_ml15_09_output_error(net):
@@ -141,39 +143,40 @@ def test_ml15_11_error_of_layer_2(net):
 
 def test_ml15_12_slope_of_the_sigmoid(net):
     graph, n = net
-    for l in (2, 3):
+    for l in HIDDEN:
         a = n.a[0][l][1:]
         agree(np.diag(partial(graph.a[0][l][1:], graph.z[0][l])), a * (1 - a), SIGMOID.slope(n.z[0][l]))
 
     z = sympy.symbols("z")
     a = 1 / (1 + sympy.exp(-z))
     assert sympy.simplify(a.diff(z) - a * (1 - a)) == 0
+    assert a.subs(z, 0) == sympy.Rational(1, 2)  # of all that have this slope it is the sigmoid
 
 
 def test_ml15_13_gradient_of_one_example(net):
     graph, n = net
     a, delta = n.a[0], n.delta[0]
-    for l in (1, 2, 3):
+    for l in n.theta:
         agree(partial(graph.cost[0], graph.Theta[l]), np.outer(delta[l + 1], a[l]))
 
     # l + i is the next layer for unit 1 alone: for i = 2 the printed δ is that of a layer further on
     l, i = 1, 2
     gradient = partial(graph.cost[0], graph.Theta[l][i - 1])
-    differ(gradient, a[l] * delta[l + i][i - 1])
+    differ(gradient, a[l] * delta[l + i][i - 1], by=[a_j * (delta[3][1] - delta[2][1]) for a_j in a[1]])
     agree(gradient, a[l] * delta[l + 1][i - 1])
 
 
 def test_ml15_17_output_error_in_step_3(net):
     graph, n = net
     delta = partial(graph.cost[0], graph.z[0][L])
-    differ(delta, 0 - n.Y[0])
+    differ(delta, 0 - n.Y[0], by=-n.a[0][L])
     agree(delta, n.a[0][L] - n.Y[0])
 
 
 def test_ml15_19_accumulation_as_matrices(net):
     graph, n = net
     by_entry = accumulated(n)
-    for l in (1, 2, 3):
+    for l in n.theta:
         as_matrices = sum(np.outer(n.delta[i][l + 1], n.a[i][l]) for i in range(n.m))
         agree(partial(sum(graph.cost), graph.Theta[l]), as_matrices, by_entry[l])
 
@@ -181,40 +184,43 @@ def test_ml15_19_accumulation_as_matrices(net):
 def test_ml15_20_regularisation_is_averaged_too(net):
     graph, n = net
     Delta = accumulated(n)
-    for l in (1, 2, 3):
+    for l in n.theta:
         gradient = partial(graph.J, without_column_0(graph.Theta[l]))
         Delta_l, theta = without_column_0(Delta[l]), without_column_0(n.theta[l])
-        differ(gradient, Delta_l / n.m + n.lam * theta)
+        differ(gradient, Delta_l / n.m + n.lam * theta, by=(1 - 1 / n.m) * n.lam * theta)
         agree(gradient, Delta_l / n.m + n.lam / n.m * theta)
 
 
 def test_ml15_21_bias_weights_are_not_regularised(net):
     graph, n = net
     Delta = accumulated(n)
-    for l in (1, 2, 3):
+    for l in n.theta:
         gradient = partial(graph.J, graph.Theta[l][:, 0])
         agree(gradient, Delta[l][:, 0] / n.m)
-        differ(gradient, Delta[l][:, 0] / n.m + n.lam / n.m * n.theta[l][:, 0])
+        penalty = derivative(lambda bias: n.lam / (2 * n.m) * np.sum(bias**2), n.theta[l][:, 0])
+        differ(gradient, Delta[l][:, 0] / n.m + n.lam / n.m * n.theta[l][:, 0], by=penalty)
 
 
 def test_ml15_22_D_is_the_gradient_entry_by_entry(net):
     graph, n = net
     Delta = accumulated(n)
-    for l in (1, 2, 3):
+    for l in n.theta:
         D = Delta[l] / n.m
         D[:, 1:] += n.lam / n.m * n.theta[l][:, 1:]
         gradient = partial(graph.J, graph.Theta[l])
         agree(gradient, D)
         # printed, the left side has no indices: one entry of D would stand for the derivative by every weight
-        differ(gradient, np.full_like(D, D[0, 0]))
+        for entry in D.flat:
+            differ(gradient, np.full_like(D, entry))
 
 
 def test_ml15_24_weighted_input_of_one_unit(intuition_net):
     graph, n = intuition_net
     theta, a = n.theta[2], n.a[0][2]
     z_1 = theta[0, 0] * 1 + theta[0, 1] * a[1] + theta[0, 2] * a[2]
-    agree(graph.z[0][3][0].data, z_1)
-    differ(numbers(graph.z[0][3]), [z_1, z_1])  # z^(3) has two entries, and this is the first
+    z = numbers(graph.z[0][3])
+    agree(z[0], z_1)
+    differ(z, [z_1, z_1])  # z^(3) has two entries, and this is the first
 
 
 def test_ml15_25_cost_of_one_output(intuition_net):
@@ -227,33 +233,35 @@ def test_ml15_25_cost_of_one_output(intuition_net):
 
 def test_ml15_26_cost_of_one_sample_has_a_minus(intuition_net):
     graph, n = intuition_net
-    y, a = n.Y[0], graph.a[0][L]
-    printed = np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))
-    mended = np.sum(-y * np.log(a) - (1 - y) * np.log(1 - a))
-    agree(mended.data, cross_entropy(n.a[0][L], y))
+    for z_i, a_i, a_number, y in zip(graph.z, graph.a, n.a, n.Y, strict=True):
+        z, a = z_i[L], a_i[L]
+        printed = np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))
+        mended = np.sum(-y * np.log(a) - (1 - y) * np.log(1 - a))
+        agree(mended.data, cross_entropy(a_number[L], y))
 
-    delta = n.a[0][L] - y
-    agree(partial(printed, graph.z[0][L]), -delta)
-    differ(partial(printed, graph.z[0][L]), delta)
-    agree(partial(mended, graph.z[0][L]), delta)
+        delta = a_number[L] - y
+        agree(partial(printed, z), -delta)
+        differ(partial(printed, z), delta)
+        agree(partial(mended, z), delta)
 
 
 @pytest.mark.parametrize("y", [0.0, 1.0])
 def test_ml15_27_squared_error_is_an_analogy(intuition_net, y):
     graph, n = intuition_net
-    a, h = graph.a[0][L], n.a[0][L]
-    cost = cross_entropy(a, np.array([y]))
+    z, a, h = graph.z[0][L], graph.a[0][L], n.a[0][L]
+    cost, squared = cross_entropy(a, np.array([y])), 2 * quadratic(a, np.array([y]))
     gap = abs(h[0] - y)
-    differ(cost.data, gap**2)
+    agree(squared.data, gap**2)
     agree(cost.data, -np.log(1 - gap))
-    assert cost.data > gap**2
-    squared = 2 * quadratic(a, np.array([y]))
-    differ(partial(cost, graph.z[0][L]), partial(squared, graph.z[0][L]))
+    differ(cost.data, squared.data)
+    differ(partial(cost, z), partial(squared, z), by=(h - y) * (2 * slope(n.z[0][L]) - 1))
 
-    u = sympy.symbols("u")
+    u, possible = sympy.symbols("u"), sympy.Interval.Ropen(0, 1)
     excess = -sympy.log(1 - u) - u**2  # zero at u = 0 and growing from there on, so the cost is never below
+    assert float(gap) in possible
+    agree(float(excess.subs(u, gap)), cost.data - squared.data)
     assert excess.subs(u, 0) == 0
-    assert sympy.solveset(excess.diff(u) <= 0, u, sympy.Interval.Ropen(0, 1)) == sympy.S.EmptySet
+    assert sympy.solveset(excess.diff(u) <= 0, u, possible) == sympy.S.EmptySet
 
 
 def test_ml15_29_hidden_error_has_its_slope(intuition_net):
@@ -274,7 +282,7 @@ def test_ml15_30_no_error_of_the_input_is_needed(net):
     graph, n = net
     for i in range(n.m):
         assert sorted(n.delta[i]) == [2, 3, 4]
-        for l in (1, 2, 3):
+        for l in n.theta:
             agree(partial(graph.cost[i], graph.Theta[l]), np.outer(n.delta[i][l + 1], n.a[i][l]))
         # "there might be an error": the cost does change with the input
         by_input = without_column_0(n.theta[1]).T @ n.delta[i][2]

@@ -373,12 +373,20 @@ def test_the_command(tmp_path, capsys):
     assert "no .py files" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML is read from Python 3.11 on")
 @pytest.mark.parametrize("name", READY)
 def test_a_ready_made_task_is_the_file_that_is_shown(tmp_path, name):
     path = tmp_path / "task.toml"
     path.write_text(as_toml(READY[name]), encoding="utf-8")
     assert read_task(path) == READY[name]
+
+
+def test_a_task_in_toml_without_its_reader_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "task.toml"
+    path.write_text(as_toml(READY["rnn"]), encoding="utf-8")
+    for reader in ("tomllib", "tomli"):
+        monkeypatch.setitem(sys.modules, reader, None)
+    with pytest.raises(ValueError, match=r"task\.toml: toml.* is missing, .* write the task as \.json"):
+        read_task(path)
 
 
 @pytest.mark.parametrize(

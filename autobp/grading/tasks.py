@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
@@ -110,10 +111,12 @@ def read_task(task: str | Path | Task) -> Task:
 
 
 def _toml(text: str, name: str) -> dict[str, Any]:
+    reader = "tomllib" if sys.version_info >= (3, 11) else "tomli"
     try:
-        toml = import_module("tomllib")
+        toml = import_module(reader)
     except ImportError:
-        raise ValueError(f"{name}: TOML is read from Python 3.11 on; write the task as .json here") from None
+        advice = f"{reader} is missing, which reads TOML: install it, or write the task as .json"
+        raise ValueError(f"{name}: {advice}") from None
     try:
         made: dict[str, Any] = toml.loads(text)
     except ValueError as error:
