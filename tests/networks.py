@@ -214,6 +214,11 @@ class FromOne:
     def __init__(self, array: Sequence[Any]) -> None:
         self.array = np.asarray(array)
 
+    @property
+    def indices(self) -> range:
+        """Those of the first axis."""
+        return range(1, len(self.array) + 1)
+
     def __getitem__(self, index: int | tuple[int, ...]) -> Any:
         indices = index if isinstance(index, tuple) else (index,)
         assert min(indices) >= 1, f"{indices} counts from 0"

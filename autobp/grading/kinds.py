@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -93,12 +93,16 @@ def _overwrite(now: Any, after: Any) -> None:
 def _items_of(report: Report, task: Task, depth: int) -> Iterator[Item]:
     notation = named(task.notation)
     cause = report.causes[0] if report.causes else ""
+    first = report.first_failure
     equations = {row.equation for row in report.rows}
     for row in report.rows:
         layer = int(row.quantity.lstrip("deltaWb"))
         verdict = "right" if row.ok else "follows" if row.follows else "wrong"
         where = () if row.ok else row.where
-        hints = (f"look at {row.equation}, {row.quantity}", sides(notation, row.equation, layer), cause)
+        equation = _equation(row.quantity, notation, row.equation)
+        hints = (f"look at {row.equation}, {row.quantity}", equation, cause)
+        if row.follows and first is not None:
+            hints = (f"nothing to mend here: it is right for the {first.quantity} that it was given", "", "")
         yield Item(
             row.equation, row.quantity, verdict, where, *_entries(row.witness, row.graph, where), hints
         )
@@ -107,8 +111,15 @@ def _items_of(report: Report, task: Task, depth: int) -> Iterator[Item]:
             own = [row for row in report.rows if row.quantity in (f"dW{layer}", f"db{layer}")]
             equation = "BP1" if layer == depth else "BP2"
             verdict = "right" if any(row.ok for row in own) else "wrong"
-            hints = (f"look at {equation}, delta{layer}", sides(notation, equation, layer), cause)
-            yield Item(equation, f"delta{layer}", verdict, hints=hints)
+            name = f"delta{layer}"
+            hints = (f"look at {equation}, {name}", _equation(name, notation, equation), cause)
+            yield Item(equation, name, verdict, hints=hints)
+
+
+def _equation(quantity: str, notation: Notation, equation: str) -> str:
+    """The equation of a quantity, beside the name that it has in the notation, which may count otherwise."""
+    printed = sides(notation, equation, int(quantity.lstrip("deltaWb")))
+    return f"{quantity} is {printed.partition(' = ')[0]}, and {printed}"
 
 
 def _entries(theirs: Any, right: Any, where: tuple[int, ...]) -> tuple[float | None, float | None]:
@@ -134,21 +145,24 @@ def sides(notation: Notation, equation: str, layer: int) -> str:
 # --------------------------------------------------------------------------------- functions with a witness
 
 
-def _judge_arrays(
-    task: Task, answer: Any, right: Mapping[str, Any], causes: Mapping[str, Any], m: int
-) -> Judged:
+def _judge_arrays(task: Task, answer: Any, witness: witnesses.Witness) -> Judged:
     """Arrays by name against the witness's, and against those of mistakes made on purpose."""
-    found = _by_name(task, answer, tuple(right))
-    items, told = [], []
-    for name, expected in right.items():
-        item = _array_item(name, found.get(name), np.asarray(expected, dtype=float), m)
+    found = _by_name(task, answer, tuple(witness.right))
+    causes = {
+        words: mistaken
+        for words, mistaken in witness.mistakes.items()
+        if all(_close(found.get(name), mistaken[name]) for name in mistaken)
+    }
+    items = []
+    for name, expected in witness.right.items():
+        item = _array_item(name, found.get(name), np.asarray(expected, dtype=float), witness.m)
+        if item.verdict == "wrong":
+            look, _, factor = item.hints
+            cause = "; ".join(words for words, mistaken in causes.items() if name in mistaken)
+            item = replace(item, hints=(look, witness.equations[item.equation], cause or factor))
         items.append(item)
-        if item.verdict == "wrong" and item.hints[2]:
-            told.append(item.hints[2])
-    for words, mistaken in causes.items():
-        if all(_close(found.get(name), mistaken[name]) for name in mistaken):
-            told.insert(0, words)
-    return tuple(items), tuple(dict.fromkeys(told))
+    own = [item.hints[2] for item in items if item.verdict == "wrong" and item.hints[2]]
+    return tuple(items), tuple(dict.fromkeys([*causes, *own]))
 
 
 def _by_name(task: Task, answer: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -214,8 +228,7 @@ def _named_kind(probes: Callable[[Task], list[Any]], witness: Callable[..., witn
         items: list[Item] = []
         causes: list[str] = []
         for arguments, answer in zip(probes(task), answers, strict=True):
-            found = witness(*arguments)
-            got, told = _judge_arrays(task, decoded(answer["returned"]), found.right, found.mistakes, found.m)
+            got, told = _judge_arrays(task, decoded(answer["returned"]), witness(*arguments))
             items += got
             causes += told
         return tuple(items), tuple(dict.fromkeys(causes))
@@ -240,21 +253,31 @@ def _softmax_probes(task: Task) -> list[Any]:
 def _judge_softmax(task: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
     small, large = answers
     ((z, y),) = _softmax_probes(task)
-    found = witnesses.softmax_cross_entropy(z, y)
-    items, causes = _judge_arrays(task, decoded(small["returned"]), found.right, found.mistakes, found.m)
-    far = witnesses.softmax_cross_entropy(800.0 * z, y)
-    got, _ = _judge_arrays(task, decoded(large["returned"]), far.right, {}, far.m)
-    right = all(item.verdict == "right" for item in got)
-    words = "exp overflows for large z: subtract the largest z of the row first"
-    item = Item(
-        "large", "cost and delta", "right" if right else "wrong", hints=("look at large z", "", words)
+    items, causes = _judge_arrays(task, decoded(small["returned"]), witnesses.softmax_cross_entropy(z, y))
+    far, told = _judge_arrays(
+        task, decoded(large["returned"]), witnesses.softmax_cross_entropy(_LARGE * z, y)
     )
-    return (*items, item), (*causes, *([] if right or causes else [words]))
+    quantity = "cost and delta"
+    if all(item.verdict == "right" for item in far):
+        return (*items, Item("large", quantity, "right")), causes
+    if causes and causes == told:
+        as_small = Item("large", quantity, "follows", hints=("wrong as it is for small z", "", ""))
+        return (*items, as_small), causes
+    finite = all(item.theirs is None or np.isfinite(item.theirs) for item in far)
+    words = "exp overflows for large z: subtract the largest z of the row first"
+    if finite:
+        words = "log a is cut off or has lost its digits: z - log Σ exp z has them all"
+    item = Item("large", quantity, "wrong", hints=("look at large z", "log a = z - log Σ exp z", words))
+    return (*items, item), causes or (words,)
+
+
+#: By which a large z is as large: exp overflows from 710 on.
+_LARGE: Final = 800.0
 
 
 def _ask_softmax(task: Task) -> list[dict[str, Any]]:
     ((z, y),) = _softmax_probes(task)
-    return [_call(z, y), _call(800.0 * z, y)]
+    return [_call(z, y), _call(_LARGE * z, y)]
 
 
 def _batch_norm_probes(task: Task) -> list[Any]:
@@ -309,7 +332,8 @@ def _judge_value(_: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
         for of, names in (("forward", ["data"]), (equation, list(leaves))):
             wrong = [name for name in names if not _number(found.get(name), right[name])]
             hint = f"the gradient of {', '.join(wrong)}" if of != "forward" else "the number"
-            hints = (f"look at {shown}", f"{hint} of {shown}", "")
+            numbers = [f"{name} is {found.get(name)!r}, and should be {right[name]!r}" for name in wrong]
+            hints = (f"look at {shown}", f"{hint} of {shown}", ", ".join(numbers)[:500])
             verdict = "wrong" if wrong else "right"
             items.append(Item(of, shown, verdict, hints=hints if wrong else ("", "", "")))
     wrong_in = {item.equation for item in items if item.verdict == "wrong"}

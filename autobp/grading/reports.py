@@ -11,7 +11,7 @@ from autobp.grading.judged import Item, Result
 from autobp.grading.tasks import Task
 
 _STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em }
-table { border-collapse: collapse; width: 100% }
+table { border-collapse: collapse; width: 100% } .points { width: auto }
 td, th { border-bottom: 1px solid #ccc; padding: .3em .6em; text-align: left; vertical-align: top }
 .wrong, .missing { background: #fdecea } .follows { background: #fff8e1 } .right { background: #edf7ed }
 summary { cursor: pointer } pre { background: #f5f5f5; padding: .6em; overflow: auto }
@@ -71,10 +71,13 @@ def page(result: Result, task: Task) -> str:
     items = f"<table><tr><th>equation<th>quantity<th>verdict<th>hints</tr>{rows}</table>" if rows else ""
     printed = f"<h2>Printed</h2><pre>{escape(result.printed)}</pre>" if result.printed else ""
     return (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><title>{escape(result.student)}</title>"
+        f"<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(result.student)}: {escape(task.title)}</title>"
         f"<style>{_STYLE}</style><h1>{escape(task.title)}</h1><p><code>{escape(task.asks)}</code></p>"
         f"<p><b>{escape(result.student)}</b>: {_points(result.score, result.maximum)} points</p>{what}"
-        f"<table>{points}</table><h2>Each quantity</h2>{items}{printed}</html>"
+        f"<table class='points'><tr><th>equation<th>points</tr>{points}</table>"
+        f"<h2>Each quantity</h2>{items}{printed}</html>"
     )
 
 
@@ -88,9 +91,8 @@ def _row(item: Item) -> str:
             else ""
         )
         levels = [item.hints[0] + numbers, item.hints[1], item.hints[2]]
-        for level, hint in reversed(list(enumerate(levels, start=1))):
-            if hint:
-                hints = f"<details><summary>hint {level}</summary>{escape(hint)}{hints}</details>"
+        for level, hint in reversed(list(enumerate(filter(None, levels), start=1))):
+            hints = f"<details><summary>hint {level}</summary>{escape(hint)}{hints}</details>"
     verdict = {"follows": "wrong, but right given what came before it"}.get(item.verdict, item.verdict)
     cells = [escape(item.equation), escape(item.quantity), verdict, hints]
     return f"<tr class='{item.verdict}'>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -21,11 +21,13 @@ class Witness:
         right: the right ones.
         mistakes: in words, and the arrays that each leads to.
         m: how many samples there are.
+        equations: of each name, without the number of a layer.
     """
 
     right: Mapping[str, Any]
     mistakes: Mapping[str, Mapping[str, Any]]
     m: int
+    equations: Mapping[str, str]
 
 
 def values(array: Any) -> Any:
@@ -63,7 +65,11 @@ def delta_loop(Theta: Sequence[Any], X: Any, Y: Any, l2: float) -> Witness:
         ),
     }
     right = by_layer(Delta=loop.Delta, D=loop.D)
-    return Witness(right, mistaken, m)
+    equations = {
+        "Delta": "Δ⁽ˡ⁾ = Σ δ⁽ˡ⁺¹⁾ a⁽ˡ⁾ᵀ, over the samples",
+        "D": "D⁽ˡ⁾ = 1/m Δ⁽ˡ⁾ + λ/m Θ⁽ˡ⁾, and in column 0 without the λ/m Θ⁽ˡ⁾",
+    }
+    return Witness(right, mistaken, m, equations)
 
 
 def softmax_cross_entropy(z: Any, y: Any) -> Witness:
@@ -85,7 +91,8 @@ def softmax_cross_entropy(z: Any, y: Any) -> Witness:
         },
         "delta is -y/a, the derivative by a and not by z": {"delta": -y / np.maximum(a, 1e-300)},
     }
-    return Witness({"cost": np.array(cost), "delta": made}, mistaken, len(z))
+    equations = {"cost": "C = -Σ y log a, where a = softmax(z)", "delta": "∂C/∂z = a Σ y - y, and Σ y = 1"}
+    return Witness({"cost": np.array(cost), "delta": made}, mistaken, len(z), equations)
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, dout: Any) -> Witness:
@@ -108,7 +115,13 @@ def batch_norm(x: Any, gamma: Any, beta: Any, dout: Any) -> Witness:
         "dx takes the mean and the variance as constants: they depend on x": {"dx": made("mean variance")[1]},
         "dx takes the variance as a constant: it depends on x": {"dx": made("variance")[1]},
     }
-    return Witness(right, mistaken, len(x))
+    equations = {
+        "out": "out = γ n + β, where n = (x - mean)/√(variance + ε)",
+        "dx": "dx = γ/√(variance + ε) (dout - mean(dout) - n mean(dout n)), means over the rows",
+        "dgamma": "dγ = Σ dout n, over the rows",
+        "dbeta": "dβ = Σ dout, over the rows",
+    }
+    return Witness(right, mistaken, len(x), equations)
 
 
 def rnn(Wx: Any, Wh: Any, b: Any, Wy: Any, X: Any, Y: Any) -> Witness:
@@ -128,7 +141,16 @@ def rnn(Wx: Any, Wh: Any, b: Any, Wy: Any, X: Any, Y: Any) -> Witness:
 
     short = made(truncated=True)
     cut = "the errors are not carried back through Wh to the steps before: h depends on the h before it"
-    return Witness(made(), {cut: {name: short[name] for name in ("dWx", "dWh", "db")}}, len(X))
+    error = "where δₜ = (1 - hₜ²) ⊙ (Wyᵀ (Wy hₜ - yₜ) + Whᵀ δₜ₊₁)"
+    equations = {
+        "cost": "C = ½ Σ (Wy hₜ - yₜ)²",
+        "dWx": f"∂C/∂Wx = Σ δₜ xₜᵀ, {error}",
+        "dWh": f"∂C/∂Wh = Σ δₜ hₜ₋₁ᵀ, {error}",
+        "db": f"∂C/∂b = Σ δₜ, {error}",
+        "dWy": "∂C/∂Wy = Σ (Wy hₜ - yₜ) hₜᵀ",
+    }
+    mistaken = {cut: {name: short[name] for name in ("dWx", "dWh", "db")}}
+    return Witness(made(), mistaken, len(X), equations)
 
 
 def program(text: str, leaves: Mapping[str, float]) -> dict[str, float]:

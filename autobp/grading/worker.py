@@ -129,6 +129,8 @@ def told(error: BaseException) -> str:
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     where = [line.strip().splitlines()[0] for line in lines if "submission.py" in line]
     place = where[-1].partition(", ")[2] if where else ""
+    if isinstance(error, SyntaxError):
+        place = ""  # which it says itself
     return f"{type(error).__name__}: {error}"[:500] + (f" ({place})" if place else "")
 
 
