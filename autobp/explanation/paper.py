@@ -20,6 +20,10 @@ _TOGETHER: Final = 90
 
 _HEAD: Final = r"""\documentclass[a4paper]{article}
 \usepackage{amsmath}
+\setlength{\textwidth}{160mm}
+\setlength{\oddsidemargin}{0mm}
+\setlength{\textheight}{245mm}
+\setlength{\topmargin}{-20mm}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{5pt plus 2pt}
 \setlength{\jot}{5pt}
@@ -36,7 +40,7 @@ def document(heading: str, sections: Sequence[Section], style: Writing, most: in
     latex = replace(style, latex=True)
     lines = [_HEAD + rf"\section*{{{heading}}}"]
     for section in sections:
-        lines.append(rf"\subsection*{{{section.latex_title}}}")
+        lines.append(rf"\subsection*{{\raggedright {section.latex_title}}}")
         for step in shortened(section, most):
             if isinstance(step, int):
                 lines.append(rf"\dots{{}} and {step} more like these\par")
