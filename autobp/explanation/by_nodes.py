@@ -11,9 +11,12 @@ from autobp.explanation.formula import Formula, Number, Symbol, add, multiply
 from autobp.explanation.names import derivative_name, label_name, name_of
 from autobp.explanation.notation import Name
 from autobp.explanation.sheet import Sheet
+from autobp.explanation.through_time import Steps, recurrence_sections
+from autobp.recurrences import recurrence_in
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
 _LONGEST_PATHS: Final = 40  # edges in all of them together
+_FEWEST_STEPS: Final = 8  # of a recurrence that is told as one
 _MOST_COMPARED: Final = 2000  # nodes whose dependence on each other is worked out
 _NOT_SELECTED: Final = "what an operation did not select counts 0, even of an infinite derivative"
 
@@ -22,12 +25,20 @@ def by_nodes(sheet: Sheet, target: int) -> tuple[Name, list[Section]]:
     """The heading and sections of the derivation node by node."""
     depends = sheet.dependent(target)
     on_path = [i for i, yes in enumerate(depends) if yes]
-    _name_nodes(sheet, on_path, target)
+    paths = _few_paths(sheet, target, depends)
     root, names = sheet.graph.root, sheet.names
+    loop = recurrence_in(sheet.graph, _FEWEST_STEPS) if paths is None else None
+    steps = None
+    if loop is not None and any(depends[int(member.nodes[-1])] for member in loop.body):
+        steps = Steps(sheet, loop)
+    _name_nodes(sheet, [i for i in on_path if steps is None or steps.is_named_outside(i)], target)
     left = sheet.by(root, target, (names[root], names[target]), sheet.adjoint[target])
     heading = left.text, f"${left.latex}$"
     if root == target:
         return heading, [Section("A quantity by itself", "A quantity by itself", (Equation(left, (), 1.0),))]
+
+    if steps is not None:
+        return heading, recurrence_sections(steps, target, depends)
 
     def forward(n: int) -> Equation:
         i = on_path[n + 1]
@@ -35,7 +46,6 @@ def by_nodes(sheet: Sheet, target: int) -> tuple[Name, list[Section]]:
         return Equation(names[i], (), sheet.graph.values[i]) if written is None else equal(names[i], written)
 
     sections = [Section("The graph", "The graph", Equations(len(on_path) - 1, forward))]
-    paths = _few_paths(sheet, target, depends)
     sections += _adjoints(sheet, on_path) if paths is None else _path_sum(sheet, paths, left)
     return heading, sections
 

@@ -376,7 +376,7 @@ class Power(Formula):
 
     def write(self, writing: Writing) -> str:
         written = self.base.inside(writing, ATOM)
-        if isinstance(self.base, Symbol) and not writing.numbers and re.search(r"[\^⁰¹²³⁴-⁹]", written):
+        if isinstance(self.base, Symbol) and not writing.numbers and re.search(r"[\^⁰¹²³⁴-⁹⁽]", written):
             written = (
                 rf"\left({written}\right)" if writing.latex else f"({written})"
             )  # it has a superscript already

@@ -139,6 +139,42 @@ class Sheet(Differentiated):
                     terms.setdefault(p, []).append(multiply(above, partial))
         return add(*reversed(terms.get(bottom, [Number(0.0)])))
 
+    def direct(self, top: int, bottom: int) -> Formula:
+        """∂top/∂bottom through nodes without names alone: a formula where there is one, else its number."""
+        numbers = {top: 1.0}
+        terms: dict[int, list[Formula]] | None = {top: [Number(1.0)]}
+        for i in sorted(self._between(top, bottom), reverse=True):
+            parents = self.graph.parents[i]
+            partials: Sequence[Formula] | None = None
+            operands = self.inline_all([i, *parents])
+            if operands is not None:
+                partials = self._rule(i, operands[i], [operands[p] for p in parents])
+            if partials is None:
+                terms = None
+            above = None if terms is None else add(*reversed(terms.pop(i)))
+            for slot, p in enumerate(parents):
+                numbers[p] = numbers.get(p, 0.0) + self.partials[i][slot] * numbers[i]
+                if terms is not None and partials is not None and above is not None:
+                    terms.setdefault(p, []).append(multiply(above, partials[slot]))
+        true = numbers.get(bottom, 0.0)
+        found = None if terms is None else add(*reversed(terms.get(bottom, [Number(0.0)])))
+        return found if found is not None and same(found.value, true) else Number(true)
+
+    def _between(self, top: int, bottom: int) -> set[int]:
+        """The nodes without names that are computed from bottom and that top is computed from, and top."""
+        below = {top}
+        stack = [top]
+        while stack:
+            for parent in self.graph.parents[stack.pop()]:
+                if parent > bottom and parent not in below and parent not in self.names:
+                    below.add(parent)
+                    stack.append(parent)
+        found: set[int] = set()
+        for i in sorted(below):
+            if any(parent == bottom or parent in found for parent in self.graph.parents[i]):
+                found.add(i)
+        return found
+
     def _region(self, top: int, bottom: int) -> set[int]:
         """The nodes up to top that depend on bottom, itself included."""
         region = {bottom}
