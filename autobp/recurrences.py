@@ -6,6 +6,7 @@ brought into another form before, so that each node of a step is a Value of the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -20,8 +21,9 @@ from autobp.compiler.loops.tape import tape_of
 from autobp.ir import Indices
 from autobp.ops import ADD, MAXIMUM, MINIMUM, MULTIPLY, SUBTRACT
 from autobp.reading.graph import CONSTANT, PARAMETER, Graph
+from autobp.reading.labels import element
 
-__all__ = ["BodyNode", "Own", "Recurrence", "accumulators", "recurrence_in"]
+__all__ = ["BodyNode", "Own", "Recurrence", "accumulators", "letters_of", "recurrence_in"]
 
 _FOLDS = (ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM)
 
@@ -121,6 +123,33 @@ def accumulators(graph: Graph, loop: Recurrence) -> set[int]:
         )
         if one_each and not read:
             found |= cycle
+    return found
+
+
+def letters_of(graph: Graph, loop: Recurrence, numbers: Sequence[int], carried: Collection[int]) -> list[str]:
+    """What some nodes of a step are called: by labels, or h what is carried, L what adds up, u1 the rest.
+
+    Args:
+        numbers: of the nodes in the step.
+        carried: those that stand for states.
+    """
+    used = {element(label).array for label in graph.labels.values()} | set(graph.labels.values())
+    adding, lags = accumulators(graph, loop), loop.lags()
+    arrays, kinds = [], []
+    for k in numbers:
+        labels = {element(graph.label(node)).array for node in loop.body[k].nodes.tolist()}
+        arrays.append(labels.pop() if len(labels) == 1 else "")
+        kinds.append("L" if k in adding else "h" if lags[k] or k in carried else "u")
+    many = Counter(kind for kind, array in zip(kinds, arrays, strict=True) if not array)
+    found, counts = [], Counter[str]()
+    for kind, array in zip(kinds, arrays, strict=True):
+        name = array
+        while not name:
+            counts[kind] += 1
+            name = f"{kind}{counts[kind]}" if many[kind] > 1 or kind == "u" or kind in used else kind
+            name = "" if name in used else name
+        used.add(name)
+        found.append(name)
     return found
 
 

@@ -17,12 +17,18 @@ from autobp.drawing.picture import LayoutError as LayoutError
 from autobp.drawing.picture import Picture as Picture
 from autobp.drawing.program import draw_program
 from autobp.drawing.reach import HARD, Reach
+from autobp.drawing.recurrence import draw_recurrence
 from autobp.drawing.scalars import down_to, draw_scalars
 from autobp.drawing.style import GRAPH_COLOUR, NETWORK_COLOUR, Style
 from autobp.drawing.summary import draw_summary
 from autobp.engine import Value
 from autobp.nn import MLP, Layer, Neuron, Trace
 from autobp.reading.graph import record
+from autobp.reading.neurons import find_neurons
+from autobp.recurrences import recurrence_in
+
+_FEWEST_STEPS = 8  # of a recurrence whose step is drawn once
+_MOST_BOXES = 100  # of such a picture
 
 
 def draw(
@@ -44,7 +50,9 @@ def draw(
     """Draw a Value's graph, a network, or a compiled program.
 
     A graph of more than ``max_nodes`` nodes, or with arrows that no layout could place in time, is
-    summarised: nodes computed in the same way become one, and the picture says how many each stands for. A
+    summarised: nodes computed in the same way become one, and the picture says how many each stands for; the
+    step of a recurrence is drawn once, in a panel that says how often it is run, with dashed arrows to the
+    next. A
     leaf that is used far from its box is drawn again there, dashed; a layer is one box where the picture
     would else fill more than two square metres. A network's wide layers are shortened.
 
@@ -127,6 +135,12 @@ def _draw_graph(
         why = "too many to draw each"
     elif Reach(graph, shown).passed > HARD:
         why = "each alone, the arrows would reach too far"
+    if why and depth is None and not highlighted and not find_neurons(graph, trace).neurons:
+        loop = recurrence_in(graph, _FEWEST_STEPS)
+        if loop is not None and 2 * loop.steps * len(loop.body) > len(graph):
+            found = draw_recurrence(graph, loop, style, min(max_nodes, _MOST_BOXES))
+            if found is not None:
+                return found
     if why:
         return draw_summary(graph, style, highlight=highlighted, trace=trace, max_groups=max_nodes, why=why)
     return draw_scalars(graph, style, depth=depth, highlight=highlighted, trace=trace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,7 @@ from autobp.explanation.notation import Name
 from autobp.explanation.sheet import Sheet
 from autobp.explanation.writing import Writing
 from autobp.reading.labels import element
-from autobp.recurrences import Recurrence, accumulators
+from autobp.recurrences import Recurrence, letters_of
 
 _LONGEST: Final = 8  # operations of a step that are one formula
 _MOST: Final = 60  # and all that an equation may have in it
@@ -96,26 +95,9 @@ class Steps:
             sheet.names = before
 
     def _letters(self) -> list[Name]:
-        """What each node with a name is called: by its labels, or h, u1, …, and L where it adds up."""
+        """What each node with a name is called."""
         graph, loop = self.sheet.graph, self.loop
-        used = {element(label).array for label in graph.labels.values()} | set(graph.labels.values())
-        adding, lags = accumulators(graph, loop), loop.lags()
-        arrays, kinds = [], []
-        for k in self.named:
-            labels = {element(graph.label(node)).array for node in loop.body[k].nodes.tolist()}
-            arrays.append(labels.pop() if len(labels) == 1 else "")
-            kinds.append("L" if k in adding else "h" if lags[k] or k in self.carried else "u")
-        many = Counter(kind for kind, array in zip(kinds, arrays, strict=True) if not array)
-        found, counts = [], Counter[str]()
-        for kind, array in zip(kinds, arrays, strict=True):
-            name = array
-            while not name:
-                counts[kind] += 1
-                name = f"{kind}{counts[kind]}" if many[kind] > 1 or kind == "u" or kind in used else kind
-                name = "" if name in used else name
-            used.add(name)
-            found.append(label_name(name))
-        return found
+        return [label_name(letter) for letter in letters_of(graph, loop, self.named, self.carried)]
 
     @property
     def carried(self) -> set[int]:
