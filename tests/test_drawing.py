@@ -429,8 +429,9 @@ def test_leaves_that_are_taken_in_alike_stay_one_box():
     state = Value(1.0, label="s")
     for k in range(400):
         state = state * w + math.sin(k)
-    found = texts(svg_of(draw(state)))
-    assert "400 numbers" in found
+    assert "400 numbers" in texts(svg_of(draw(state, highlight=w)))
+    found = texts(svg_of(draw(state)))  # a recurrence, whose first step begins with a leaf
+    assert found[found.index("x⁽ᵗ⁾") + 1] == "399 numbers"
 
 
 def test_a_group_shows_the_range_of_its_members():

@@ -107,3 +107,22 @@ def test_what_the_documents_name_is_printed():
     assert "∂J(θ)/∂a⁽³⁾₁ · ∂a⁽³⁾₁/∂z⁽³⁾₁ · ∂z⁽³⁾₁/∂a⁽²⁾₁" in parts  # part 1
     assert "∂J(θ)/∂a⁽³⁾₂ · ∂a⁽³⁾₂/∂z⁽³⁾₂ · ∂z⁽³⁾₂/∂a⁽²⁾₁" in parts  # part 2
     assert "((a⁽³⁾₁ - y₁) · θ⁽²⁾₁₁ + (a⁽³⁾₂ - y₂) · θ⁽²⁾₂₁) · g(z⁽²⁾₁) · (1 - g(z⁽²⁾₁))" in parts
+
+
+def test_the_variances_of_the_nile_are_the_published_ones():
+    pytest.importorskip("statsmodels")
+    pytest.importorskip("scipy")
+    finished = run("examples/nile.py")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "loop of 97 steps" in finished.stdout
+    assert "nile.py, line" in finished.stdout
+    fitted = [float(x) for x in re.findall(r"^  σ²_.\s+(\d+\.\d)", finished.stdout, re.MULTILINE)]
+    assert fitted == pytest.approx([15099.0, 1469.1], rel=1e-3)
+    assert finished.stdout.endswith("the numbers agree\n")
+
+
+def test_the_example_of_the_nile_says_what_it_needs():
+    finished = run("-c", "import sys, runpy; sys.modules['statsmodels'] = None\n"
+                   "runpy.run_path('examples/nile.py', run_name='__main__')")  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("skipped: ")

@@ -133,6 +133,8 @@ class _Drawn:
         values, style = [self.graph.nodes[i] for i in nodes], self.style
         symbol = "" if dashed else escape_html(printable(symbol_of(values[-1])))
         rows = [head_row(symbol, escape_html(name))] if symbol or name else []
+        if values[-1].is_leaf and len(nodes) > 1:
+            rows.append(f'<tr><td colspan="2">{counted(len(nodes), "number")}</td></tr>')
         if "data" in style.show:
             rows.append(number_row("data", style.range_of([x.data for x in values])))
         if "grad" in style.show:
