@@ -341,8 +341,9 @@ def test_sequences_of_a_length_are_a_program_of_it() -> None:
 
 def test_the_document_of_loops_shows_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     text = (Path(__file__).parents[1] / "docs" / "loops.md").read_text(encoding="utf-8")
-    first, by_length, padded = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    first, by_length, padded, explained = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (printed,) = re.findall(r"```text\n(    for t in .*?)```", text, re.DOTALL)
+    (derived,) = re.findall(r"```text\n(  h⁽ᵗ⁾ .*?)```", text, re.DOTALL)
     space: dict[str, Any] = {}
     exec(first, space)
     out = capsys.readouterr().out
@@ -360,6 +361,8 @@ def test_the_document_of_loops_shows_what_is_printed(capsys: pytest.CaptureFixtu
         cost.backward()
     assert space["cost"] == pytest.approx(np.mean([c.data for c in costs]), rel=1e-13)
     np.testing.assert_allclose(space["gradient"], [w.grad / 3, u.grad / 3], rtol=1e-12)
+    exec(explained, space)
+    assert set(derived.splitlines()) < set(capsys.readouterr().out.splitlines())
 
 
 def test_a_step_that_differs_parts_a_loop() -> None:

@@ -442,10 +442,11 @@ def test_a_group_shows_the_range_of_its_members():
 
 
 def test_repetition_that_never_repeats_exactly_is_folded_into_a_loop():
-    x = Value(0.5, label="x")
+    start = x = Value(0.5, label="x")
     for _ in range(2000):
         x = (x * 0.9 + 0.1).sin()
-    drawing = draw(x)
+    assert re.search("(2,000|1,999) times", draw(x).source)
+    drawing = draw(x, highlight=start)  # whose paths are not drawn once
     assert f"{5 * 2000 + 1:,} nodes in" in drawing.source
     assert "repetition" in drawing.source
     assert drawing.source.count("->") < 60
