@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 import random
+import re
 
 import mpmath
 import pytest
@@ -745,13 +746,14 @@ def test_labels_that_are_no_names():
 def test_latex_is_balanced_in_every_notation():
     for notation in NOTATIONS:
         found = written((2, 3, 2), "W1[1,1]", notation, samples=6, l2=0.1)
-        for text in (found.latex, found._repr_latex_(), found._repr_markdown_()):
+        for text in (found.latex, found.aligned, found._repr_latex_(), found._repr_markdown_()):
             depth = 0
             for character in text.replace(r"\{", "").replace(r"\}", ""):
                 depth += (character == "{") - (character == "}")
                 assert depth >= 0
             assert depth == 0
-            assert text.count(r"\left") == text.count(r"\right")
+            lefts, rights = (len(re.findall(rf"\\{way}(?![a-z])", text)) for way in ("left", "right"))
+            assert lefts == rights
             assert text.count("$") % 2 == 0
         assert "^{2}^" not in found.latex
 

@@ -46,7 +46,9 @@ def set_in_type(document, folder):
 @pytest.mark.parametrize("notation", NOTATIONS)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(map(str, network[0])))
 def test_a_document_fits_its_pages(network, notation, tmp_path):
-    log = set_in_type(derivation(*network, notation).document, tmp_path)
+    found = derivation(*network, notation)
+    assert found.latex in found.document
+    log = set_in_type(found.document, tmp_path)
     assert "Overfull" not in log
     assert not re.search(r"Package: breqn", log)
 
@@ -58,6 +60,19 @@ def test_a_formula_that_is_not_broken_would_not_fit(tmp_path):
     kept_whole = re.sub(r"\$\\displaystyle #1\$", r"\\leavevmode\\hbox{$\\displaystyle #1$}", document)
     assert kept_whole != document
     assert "Overfull" in set_in_type(kept_whole, tmp_path)
+
+
+@needs_pdflatex
+def test_the_latex_breaks_in_an_article_and_leaves_it_as_it_was(tmp_path):
+    found = derivation(*NETWORKS[2], "autobp").latex
+    article = "\n".join([
+        r"\documentclass[a4paper]{article}\usepackage{amsmath}\newcommand{\step}{my own}\begin{document}",
+        "Before.", found, "Between.", found, r"\step{} \typeout{Indent \the\parindent}\end{document}",
+    ])  # fmt: skip
+    log = set_in_type(article, tmp_path)
+    assert "Overfull" not in log
+    assert "Indent 15.0pt" in log
+    assert int(re.search(r"\((\d+) pages", log)[1]) > 1
 
 
 def test_a_document_has_every_formula_of_the_text():

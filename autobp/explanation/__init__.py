@@ -34,7 +34,7 @@ from autobp.explanation.equations import Equation, Section, shortened
 from autobp.explanation.formula import Symbol
 from autobp.explanation.names import derivative_name, label_name
 from autobp.explanation.notation import Notation, named
-from autobp.explanation.paper import document, pdf
+from autobp.explanation.paper import body, document, pdf
 from autobp.explanation.sheet import Sheet
 from autobp.explanation.writing import Writing
 from autobp.reading.graph import Graph, record
@@ -92,10 +92,15 @@ class Explanation:
 
     @property
     def latex(self) -> str:
-        """The derivation as one ``aligned`` block, for LaTeX with amsmath, MathJax or KaTeX.
+        """The derivation for a LaTeX article that uses amsmath, whose lines and pages break in it.
 
-        Such a block is never broken: for paper there is :attr:`document`.
+        For web pages and for MathJax or KaTeX there is :attr:`aligned`.
         """
+        return body(self.sections, self.style, self.most)
+
+    @property
+    def aligned(self) -> str:
+        """The derivation as one ``aligned`` block, for MathJax and KaTeX; on paper it would never break."""
         rows = []
         for section in self.sections:
             rows.append(rf"&\textbf{{{section.latex_title}}}")
@@ -134,7 +139,7 @@ class Explanation:
         return rows
 
     def _repr_latex_(self) -> str:
-        return f"$$\n{self.latex}\n$$"
+        return f"$$\n{self.aligned}\n$$"
 
     def _repr_markdown_(self) -> str:
         parts = [f"**{self.latex_heading}**"]

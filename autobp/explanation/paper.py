@@ -24,21 +24,25 @@ _HEAD: Final = r"""\documentclass[a4paper]{article}
 \setlength{\oddsidemargin}{0mm}
 \setlength{\textheight}{245mm}
 \setlength{\topmargin}{-20mm}
+\begin{document}
+"""
+
+#: Within the group of a derivation alone, so that the text around it in an article stays as it is.
+_SETTING: Final = r"""\begingroup
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{5pt plus 2pt}
 \setlength{\jot}{5pt}
 \lineskiplimit=3pt \lineskip=5pt
 \relpenalty=100 \binoppenalty=200
-\newcommand{\step}[1]{{\raggedright\hangindent=3em\hangafter=1 $\displaystyle #1$\par}}
-\newcommand{\further}[1]{{\raggedright\leftskip=1.5em\hangindent=1.5em\hangafter=1 $\displaystyle #1$\par}}
-\begin{document}
+\def\step#1{{\raggedright\hangindent=3em\hangafter=1 $\displaystyle #1$\par}}
+\def\further#1{{\raggedright\leftskip=1.5em\hangindent=1.5em\hangafter=1 $\displaystyle #1$\par}}
 """
 
 
-def document(heading: str, sections: Sequence[Section], style: Writing, most: int) -> str:
-    """The source of an A4 article, which needs amsmath and no other package."""
+def body(sections: Sequence[Section], style: Writing, most: int) -> str:
+    """The sections for an article that uses amsmath, whose lines and pages break in them."""
     latex = replace(style, latex=True)
-    lines = [_HEAD + rf"\section*{{{heading}}}"]
+    lines = []
     for section in sections:
         lines.append(rf"\subsection*{{\raggedright {section.latex_title}}}")
         for step in shortened(section, most):
@@ -49,7 +53,12 @@ def document(heading: str, sections: Sequence[Section], style: Writing, most: in
             for i, parts in enumerate(right):
                 formula = breakable(" ".join(parts))
                 lines.append(rf"\further{{= {formula}}}" if i else rf"\step{{{left} = {formula}}}")
-    return "\n".join([*lines, r"\end{document}", ""])
+    return "\n".join([_SETTING + lines[0], *lines[1:], r"\endgroup"])
+
+
+def document(heading: str, sections: Sequence[Section], style: Writing, most: int) -> str:
+    """The source of an A4 article, which needs amsmath and no other package."""
+    return rf"{_HEAD}\section*{{{heading}}}" + f"\n{body(sections, style, most)}\n\\end{{document}}\n"
 
 
 def breakable(formula: str) -> str:

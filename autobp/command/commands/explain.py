@@ -20,7 +20,7 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
         'sample also "x[3]", "z1[2]" or "a1[2]" (default: W1[1,1])')  # fmt: skip
     command.add_argument("--notation", default="autobp", metavar="NAME",
                          help=f"{', '.join(NOTATIONS)} (default: autobp)")  # fmt: skip
-    command.add_argument("--latex", action="store_true", help="LaTeX for amsmath, MathJax or KaTeX")
+    command.add_argument("--latex", action="store_true", help="LaTeX for an article that uses amsmath")
     command.add_argument("--digits", type=size, default=4, help="significant digits (default: 4)")
     command.add_argument("-o", "--output", type=Path, metavar="FILE",
                          help="for paper, .tex or, by pdflatex, .pdf; or the text, .txt")  # fmt: skip
