@@ -18,7 +18,7 @@ class About:
         cost: the name of the cost it was trained with; "" where it has none.
         names: of the n inputs.
         classes: the classes' names, in the order of the outputs, or of 0 and 1; empty for quantities.
-        target: what the output is, the name of its column.
+        target: what the output is, the name of its column; of several, with ", " between them.
         offset, scale: n numbers each: the network's inputs are (inputs as given - offset) / scale.
         target_offset, target_scale: the same for the outputs, a number each for several
             quantities; 0 and 1 for classes.
@@ -67,6 +67,14 @@ class About:
     def json(self) -> str:
         """All of it as text; numbers come back as they are."""
         return json.dumps(asdict(self))
+
+
+def names_of_outputs(target: str, n: int) -> list[str]:
+    """The name of each of n quantities, from :attr:`About.target`; numbered where one has a comma itself."""
+    if n == 1:
+        return [target]
+    names = target.split(", ")
+    return names if len(names) == n else [f"{target} {k}" for k in range(1, n + 1)]
 
 
 def about_of(text: str) -> About:

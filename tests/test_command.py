@@ -218,6 +218,47 @@ def test_train_on_quantities_says_how_far_off_it_is_in_their_units(tmp_path, cap
     assert explained == pytest.approx(1 - (error / 1000) ** 2, abs=0.02)
 
 
+def test_several_targets_are_trained_and_answered_each_by_its_name(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.4f},{1000 * a + 500:.4f},{3 - a:.4f}" for a in rng.normal(size=60)]
+    path = tmp_path / "rooms.csv"
+    path.write_text("\n".join(['a,"heat, cold",cool', *lines]) + "\n", encoding="utf-8")
+    chosen = {"commas": ["--target", 'cool,"heat, cold"'], "twice": ["--target=cool", "--target", "2"]}
+    for options in chosen.values():
+        arguments = ["train", str(path), *options, "--hidden", "--epochs", "80", "--quiet", "--l2", "0"]
+        assert main([*arguments, "--lr", "0.05", "--out", str(tmp_path / "out")]) == 0
+        shown = capsys.readouterr().out
+        # a name with a comma of its own cannot be told from two
+        assert "in units of cool, heat, cold 1\n" in shown
+        assert "in units of cool, heat, cold 2\n" in shown
+    path.write_text(path.read_text(encoding="utf-8").replace('"heat, cold"', "heat"), encoding="utf-8")
+    arguments = ["train", str(path), "--target=cool,heat", "--hidden", "--epochs", "80", "--quiet", "--l2=0"]
+    assert main([*arguments, "--lr", "0.05", "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    for name in ("cool", "heat"):
+        line = next(line for line in shown.splitlines() if line.endswith(f"in units of {name}"))
+        assert float(line.split("R² ")[1].split(",")[0]) > 0.99
+    picture = (tmp_path / "out" / "predictions.svg").read_text(encoding="utf-8")
+    assert "cool, measured" in picture
+    assert "heat, measured" in picture
+    network = str(tmp_path / "out" / "network.npz")
+    new = tmp_path / "new.csv"
+    new.write_text("a\n1.0\n-0.5\n", encoding="utf-8")
+    assert main(["predict", network, str(new)]) == 0
+    head, *answers = capsys.readouterr().out.splitlines()
+    assert head == "cool,heat"
+    told = np.array([[float(cell) for cell in line.split(",")] for line in answers])
+    np.testing.assert_allclose(told[:, 0], [2.0, 3.5], atol=0.02)
+    np.testing.assert_allclose(told[:, 1], [1500.0, 0.0], atol=20)
+    assert main(["export", network, "-o", str(tmp_path / "it.c")]) == 0
+    drawn = str(tmp_path / "n.svg")
+    for command in (["explain", network], ["check", network], ["draw", network, "-o", drawn]):
+        assert main(command) == 0
+    assert main(["train", str(path), "--target", "cool,haet"]) == 2
+    assert "did you mean 'heat'?" in capsys.readouterr().err
+
+
 # --------------------------------------------------------------------------------- new rows, pages, shells
 
 

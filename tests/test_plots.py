@@ -458,5 +458,22 @@ def test_predictions_are_drawn_against_what_was_measured_in_its_own_units():
     explained = 1 - 0.5 / ((Y - Y.mean()) ** 2).sum()
     assert axes.get_title() == f"3 samples: R² {explained:.3f}, RMSE {10 * (0.5 / 3) ** 0.5:.4g}"
     assert axes.get_xlabel() == "height, measured"
-    with pytest.raises(ValueError, match="one output; the network has 2"):
-        plots.predicted_against_measured(MLP(1, [2]), X, Y)
+    with pytest.raises(ValueError, match="targets that vary; got 3 equal ones"):
+        plots.predicted_against_measured(net, X, [0.1, 0.1, 0.1])
+
+
+def test_several_quantities_have_a_panel_each():
+    net = MLP(1, [2], "linear", weights=[[[2.0], [-1.0]]], biases=[[1.0, 0.0]])
+    X, Y = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0, 0.0], [2.5, -1.0], [5.5, -2.5]])
+    units = {"offset": [100.0, 0], "scale": [10.0, 2]}
+    figure = plots.predicted_against_measured(net, X, Y, **units, target=["a", "b"])
+    assert [axes.get_xlabel() for axes in figure.axes] == ["a, measured", "b, measured"]
+    for axes, measured, predicted, error in zip(
+        figure.axes, [[110, 125, 155], [0, -2, -5]], [[110, 130, 150], [0, -2, -4]],
+        [10 * (0.5 / 3) ** 0.5, 2 * (0.25 / 3) ** 0.5], strict=True,
+    ):  # fmt: skip
+        assert axes.lines[1].get_xdata().tolist() == measured
+        assert axes.lines[1].get_ydata().tolist() == predicted
+        assert axes.get_title().endswith(f"RMSE {error:.4g}")
+    with pytest.raises(ValueError, match="2 outputs need as many names; got 1"):
+        plots.predicted_against_measured(net, X, Y, target=["a"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -43,6 +44,11 @@ _MOST_WEIGHTS = 5_000_000
 def names(text: str) -> list[str]:
     """Names with commas between them."""
     return text.split(",")
+
+
+def columns(text: str) -> list[str]:
+    """Columns with commas between them; one whose name has a comma stands in quotes."""
+    return next(csv.reader([text], skipinitialspace=True), [text])
 
 
 def size(text: str) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import autobp
 from autobp import costs, nn
+from autobp.about import names_of_outputs
 from autobp.command.files import Folder
 from autobp.command.networks import cost_on
+from autobp.training import by_output
 
 if TYPE_CHECKING:
     from autobp.datasets import Dataset
@@ -49,10 +52,11 @@ def judge(net: nn.MLP, data: Dataset) -> None:
     if not data.classes:
         where = "held-out" if held_out else "on these samples"
         X, Y = shown_samples(data)
-        error = autobp.rmse(net, X, Y) * data.target_scale
-        if (Y[0] != Y).any():
-            where += f" R² {autobp.r_squared(net, X, Y):.3f},"
-        print(f"{where} RMSE {error:.4g} in units of {data.target}")
+        explained, errors = by_output(net, X, Y)
+        names = names_of_outputs(data.target, Y.shape[1])
+        for name, part, error in zip(names, explained, errors * data.target_scale, strict=True):
+            told = "" if math.isnan(part) else f" R² {part:.3f},"
+            print(f"{where}{told} RMSE {error:.4g} in units of {name}")
 
 
 def shown_samples(data: Dataset) -> tuple[Any, Any]:
@@ -89,9 +93,10 @@ def picture_training(
         )
         _write_figure(folder, "confusion_matrix.svg", confusion)
     X, Y = shown_samples(data)
-    if not data.classes and (Y[0] != Y).any():
+    if not data.classes and (Y[0] != Y).any(axis=0).all():
+        names = names_of_outputs(data.target, Y.shape[1])
         predictions = plots.predicted_against_measured(
-            net, X, Y, offset=float(data.target_offset), scale=float(data.target_scale), target=data.target
+            net, X, Y, offset=data.target_offset, scale=data.target_scale, target=names
         )
         _write_figure(folder, "predictions.svg", predictions)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from autobp.arguments import numbers
 from autobp.nn import MLP
 from autobp.plots.answers import outputs_of
 from autobp.plots.figures import BLUE, GREY, figure_of, style
-from autobp.training import r_squared, rmse
+from autobp.training import by_output
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    Array = NDArray[np.float64]
 
 
 def predicted_against_measured(
@@ -22,40 +26,53 @@ def predicted_against_measured(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    offset: float = 0.0,
-    scale: float = 1.0,
-    target: str = "",
+    offset: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    target: str | Sequence[str] = "",
 ) -> Figure:
     """A point for each sample, the nearer to the diagonal the better predicted; R² and RMSE above.
 
     Args:
-        net: the network, of one output.
-        X, Y: the samples, (m, n) and (m, 1) or (m,).
-        offset, scale: the quantity is Y · scale + offset in its own units, those of the axes and the RMSE.
-        target: the quantity's name.
+        net: the network; each of its K outputs has a panel.
+        X, Y: the samples, (m, n) and (m, K), or (m,) for one output.
+        offset, scale: the quantity is Y · scale + offset in its own units, those of the axes and the RMSE;
+            one number, or K.
+        target: the quantity's name, or K names.
 
     Raises:
-        ValueError: shapes do not fit, the network has several outputs, or the targets are all equal.
+        ValueError: shapes do not fit, or the targets of an output are all equal.
         ImportError: matplotlib is not installed.
     """
-    if net.sizes[-1] != 1:
-        raise ValueError(f"a quantity is one output; the network has {net.sizes[-1]}")
-    inputs, targets = numbers("X", X), numbers("Y", Y).reshape(-1)
-    explained, error = r_squared(net, inputs, targets), rmse(net, inputs, targets) * scale
-    measured = targets * scale + offset
-    predicted = outputs_of(net, inputs)[:, 0] * scale + offset
+    k = net.sizes[-1]
+    names = [target] * k if isinstance(target, str) else list(target)
+    offsets, scales = np.broadcast_to(offset, k), np.broadcast_to(scale, k)
+    if len(names) != k:
+        raise ValueError(f"{k} outputs need as many names; got {len(names)}")
+    inputs, targets = numbers("X", X), numbers("Y", Y)
+    explained, errors = by_output(net, inputs, targets)
+    if np.isnan(explained).any():
+        raise ValueError(f"R² needs targets that vary; got {len(targets)} equal ones")
+    measured = targets.reshape(-1, k) * scales + offsets
+    predicted = outputs_of(net, inputs) * scales + offsets
     with style():
-        figure = figure_of(4.8, 4.8)
-        axes = figure.subplots()
-        ends = np.array([min(measured.min(), predicted.min()), max(measured.max(), predicted.max())])
-        ends += 0.04 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
-        axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
-        axes.plot(measured, predicted, linestyle="none", marker="o", markersize=5, color=BLUE, alpha=0.6,
-                  markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
-        axes.set_xlim(*ends)
-        axes.set_ylim(*ends)
-        axes.set_aspect("equal")
-        axes.set_xlabel(f"{target or 'quantity'}, measured")
-        axes.set_ylabel("predicted by the network")
-        axes.set_title(f"{len(targets):,} samples: R² {explained:.3f}, RMSE {error:.4g}")
+        figure = figure_of(4.8 * k, 4.8)
+        panels = figure.subplots(1, k, squeeze=False)[0]
+        for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
+            _points(axes, measured[:, i], predicted[:, i], name)
+            told = f"R² {explained[i]:.3f}, RMSE {errors[i] * scales[i]:.4g}"
+            axes.set_title(f"{len(targets):,} samples: {told}")
     return figure
+
+
+def _points(axes: Axes, measured: Array, predicted: Array, name: str) -> None:
+    """One quantity's points and the diagonal."""
+    ends = np.array([min(measured.min(), predicted.min()), max(measured.max(), predicted.max())])
+    ends += 0.04 * (ends[1] - ends[0]) * np.array([-1.0, 1.0])
+    axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--")
+    axes.plot(measured, predicted, linestyle="none", marker="o", markersize=5, color=BLUE, alpha=0.6,
+              markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
+    axes.set_aspect("equal")
+    axes.set_xlabel(f"{name or 'quantity'}, measured")
+    axes.set_ylabel("predicted by the network")

@@ -8,6 +8,7 @@ from autobp.training.fitting import Diverged, fit
 from autobp.training.meaning import answers
 from autobp.training.measures import (
     accuracy,
+    by_output,
     classes_of,
     mean_cost,
     predict,
@@ -18,6 +19,6 @@ from autobp.training.measures import (
 from autobp.training.progress import History
 
 __all__ = [
-    "Diverged", "History", "accuracy", "answers", "classes_of", "fit", "mean_cost", "predict", "r_squared",
-    "rmse", "threshold_of",
+    "Diverged", "History", "accuracy", "answers", "by_output", "classes_of", "fit", "mean_cost", "predict",
+    "r_squared", "rmse", "threshold_of",
 ]  # fmt: skip

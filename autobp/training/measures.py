@@ -83,6 +83,19 @@ def r_squared(net: MLP, X: ArrayLike, Y: ArrayLike) -> float:
     return float(1 - np.sum((outputs - targets) ** 2) / variation)
 
 
+def by_output(net: MLP, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    """Of each output R² and the root of the mean squared error, (K,) each; R² is NaN where targets are equal.
+
+    Raises ValueError where X or Y has another shape.
+    """
+    outputs, targets = _outputs_and_targets(net, X, Y)
+    squares = np.sum((outputs - targets) ** 2, axis=0)
+    variation = np.sum((targets - targets.mean(axis=0)) ** 2, axis=0)
+    explained = np.full(len(squares), np.nan)
+    np.divide(squares, variation, out=explained, where=(targets != targets[0]).any(axis=0))
+    return 1 - explained, np.sqrt(squares / len(targets))
+
+
 def _outputs_and_targets(net: MLP, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     outputs = predict(net, X)
     targets = numbers("Y", Y)

@@ -37,10 +37,14 @@ def _run(options: argparse.Namespace) -> int:
     about = net.about or About()
     X, Y = random_samples(1, net.sizes[0], net.sizes[-1], cost, options.seed)
     x = X[0] * _scale(about) + _offset(about)
-    y = Y[0] if about.classes else Y[0] * about.target_scale + about.target_offset
+    units = [
+        np.broadcast_to(entry, net.sizes[-1]).tolist() for entry in (about.target_scale, about.target_offset)
+    ]
+    y = Y[0] if about.classes else Y[0] * np.array(units[0]) + np.array(units[1])
 
     def predict(x: Sequence[Any]) -> list[Any]:
-        return [about.target_scale * a + about.target_offset for a in net.trace(scaled(x)).output]
+        outputs = zip(net.trace(scaled(x)).output, *units, strict=True)
+        return [scale * a + offset for a, scale, offset in outputs]
 
     def scaled(x: Sequence[Any]) -> list[Any]:
         if not about.names:
@@ -49,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         return [(entry - offset) / scale for entry, offset, scale in columns]
 
     def loss(x: Sequence[Any], y: Sequence[Any]) -> Any:
-        targets = [(entry - about.target_offset) / about.target_scale for entry in y]
+        targets = [(entry - offset) / scale for entry, scale, offset in zip(y, *units, strict=True)]
         return costs.named(cost)(net.trace(scaled(x)).output, targets)
 
     outputs = autobp.compile(predict, net.parameters(), example=(x,))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobp import nn
-from autobp.about import About
+from autobp.about import About, names_of_outputs
 from autobp.command.arguments import add_dialect, dialect_of
 from autobp.command.files import write
 from autobp.command.parser import Command
@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     told = answers(net, _filled(X, net.about, options.data))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow([net.about.target])
+    lines.writerow(names_of_outputs(net.about.target, 1 if np.ndim(told) == 1 else told.shape[1]))
     lines.writerows([entry] if np.ndim(entry) == 0 else list(entry) for entry in told.tolist())
     if options.output is None:
         sys.stdout.write(text.getvalue())

@@ -15,6 +15,7 @@ from autobp.command.arguments import (
     above_zero,
     add_dialect,
     at_least_zero,
+    columns,
     count,
     dialect_of,
     fitting,
@@ -47,7 +48,8 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", metavar="NAME | FILE.csv",
                          help=f"a data set, {', '.join(named_sets())}, or a file of samples")  # fmt: skip
     file = command.add_argument_group("for files", "Columns go by their names, or by numbers from 1.")
-    file.add_argument("--target", metavar="COLUMN", help="what to predict (default: the last one)")
+    file.add_argument("--target", type=columns, action="extend", metavar="COLUMN[,COLUMN…]",
+                      help="what to predict; several are quantities (default: the last one)")  # fmt: skip
     file.add_argument("--drop", nargs="+", action="extend", default=[], metavar="COLUMN",
                       help="what to leave out")  # fmt: skip
     file.add_argument(
