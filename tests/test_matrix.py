@@ -480,6 +480,13 @@ def test_infinite_cross_entropy_raises_and_names_the_way_out(z, y):
                 run(X, Y)
 
 
+@pytest.mark.parametrize("output", [-0.5, math.nextafter(0.0, -1.0), math.nextafter(1.0, 2.0), 1.5])
+def test_cross_entropy_of_an_output_that_is_no_probability_raises(output):
+    options = {"activations": "linear", "cost": "binary_cross_entropy"}
+    with pytest.raises(ValueError, match=r"needs outputs in 0\.\.1, and they go from .*with_logits"):
+        matrix.backprop([[[1.0]]], None, [[output], [0.5]], [[0.25], [0.25]], **options)
+
+
 @pytest.mark.parametrize(("z", "y"), [(50.0, 1.0), (-800.0, 0.0)])
 def test_a_sigmoid_saturated_on_the_right_side_costs_nothing(z, y):
     r = matrix.backprop([[[1.0]]], None, [[z]], [[y]], activations="sigmoid", cost="binary_cross_entropy")
