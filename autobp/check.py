@@ -97,6 +97,7 @@ class Report(Agreements[Row]):
         n_samples: m.
         causes: what may be wrong, the likeliest first, where something differs; and which arguments a
             function has changed, which is wrong whatever it returned.
+        unseen: what this network cannot show of a function, such as whether it uses biases that are all 0.
     """
 
     rows: tuple[Row, ...]
@@ -104,6 +105,7 @@ class Report(Agreements[Row]):
     sizes: tuple[int, ...]
     n_samples: int
     causes: tuple[str, ...] = ()
+    unseen: str = ""
 
     @property
     def compared(self) -> tuple[Row, ...]:
@@ -150,7 +152,8 @@ class Report(Agreements[Row]):
             return [f"But {cause}." for cause in self.causes]
         if failed is None:
             besides = "" if all(row.relative <= TOLERANCE for row in self.rows) else ", or to rounding"
-            return [f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}."]
+            all_agree = f"All {len(self.rows)} agree to {TOLERANCE:g} of the largest entry{besides}."
+            return [all_agree, *([f"But {self.unseen}."] if self.unseen else [])]
         index = f"[{','.join(str(i) for i in failed.where)}]" if failed.where else ""
         n_failed = sum(not row.ok for row in self.rows)
         n_following = sum(row.follows for row in self.rows)
@@ -198,8 +201,8 @@ def compare(
             or an object or a dict that has dW and db and may have delta (a list with each layer's δ,
             (m, n_out), of each sample's own cost; the input's may come first). Without biases db may be left
             out. It is called twice, and both results are put to the test: gradients that are not set to zero
-            first are right once. (A penalty on the biases shows only with ``l2`` above 0 and biases that are
-            not 0, as those of a new network are.)
+            first are right once. (Biases that are all 0, as those of a new network are, show neither whether
+            they are used nor whether they are penalised: the report says so.)
         notation: by whose equations the witness computes, and under whose names, as for
             :func:`autobp.explain`: "ML15" accumulates Δ over the samples, "Brawer" has the bias as node 0.
             Not together with ``against``.
@@ -242,7 +245,13 @@ def compare(
     problem = problem_of(net.W, net.b, X, Y, sigma, names, in_matrices, l2)
     own, name, found = _own_function(against, given, graph, problem)
     found = found or tuple(_rounding(own, witness.a[-1], Y))
-    return Report(tuple(own), name, tuple(net.sizes), m, found)
+    return Report(tuple(own), name, tuple(net.sizes), m, found, _unseen(net))
+
+
+def _unseen(net: MLP) -> str:
+    if net.b is None or any(np.any(b) for b in net.b):
+        return ""
+    return "the network's biases are all 0, as a new one's are: whether the function uses them does not show"
 
 
 def _by_graph(net: MLP, X: Array, Y: Array, cost_of: OfOutputs, l2: float) -> dict[str, Any]:

@@ -220,6 +220,16 @@ def test_no_mistake_is_a_right_way(activations, cost):
     assert len(set(words)) == len(words) >= 25
 
 
+def test_biases_of_0_are_told_for_they_hide_a_bias_that_is_dropped():
+    new = MLP(4, [3, 3], ["tanh", "sigmoid"], seed=8)
+    for student in (Student(), Student("no bias")):
+        report = check.compare(new, X, ONE_HOT, against=student)
+        assert report.ok
+        assert "But the network's biases are all 0" in str(report)
+    assert "biases" not in str(check.compare(network(), X, ONE_HOT, against=Student()))
+    assert "biases" not in str(check.compare(new, X, ONE_HOT))
+
+
 def test_a_wrong_error_carried_on_blames_the_first_equation_alone():
     report = check.compare(network(), X, ONE_HOT, l2=0.4, against=Student("2(a - y)", with_delta=True))
     assert report.first_failure.quantity == "delta3"
