@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import copy
 import gc
 import importlib
 import importlib.abc
@@ -26,6 +25,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,16 +81,16 @@ SWAPPED = {
 def mutants(source: str) -> Iterator[tuple[str, str, str]]:
     """(in which function, the statement with «before|after» in it, the changed source) of each mutant."""
     tree = ast.parse(source)
-    places = [(owner, node) for owner, node in _walk(tree, "") if _changeable(node)]
-    for index, (owner, node) in enumerate(places):
-        changed = copy.deepcopy(tree)
-        other = [n for _, n in _walk(changed, "") if _changeable(n)][index]
-        _change(other)
-        yield owner, _marked(_statement(tree, node), _statement(changed, other)), ast.unparse(changed)
+    for owner, statement, node in list(_walk(tree, "", None)):
+        if _changeable(node):
+            before, kept = _first_line(statement), dict(vars(node))
+            _change(node)
+            yield owner, _marked(before, _first_line(statement)), ast.unparse(tree)
+            vars(node).update(kept)
 
 
-def _walk(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST]]:
-    """Every node but docstrings, annotations and decorators, with the top-level function it stands in."""
+def _walk(node: ast.AST, owner: str, statement: ast.stmt | None) -> Iterator[tuple[str, Any, ast.AST]]:
+    """Every node but docstrings, annotations and decorators, with its function and its statement."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases", "msg"):
             continue
@@ -100,9 +100,10 @@ def _walk(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.AST]]:
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue  # a docstring
             of = child.name if isinstance(child, (ast.FunctionDef, ast.ClassDef)) and not owner else owner
-            yield of, child
+            within = child if isinstance(child, ast.stmt) else statement
+            yield of, within, child
             if not isinstance(child, (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom)):
-                yield from _walk(child, of)
+                yield from _walk(child, of, within)
 
 
 def _changeable(node: ast.AST) -> bool:
@@ -119,18 +120,15 @@ def _change(node: ast.AST) -> None:
     if isinstance(node, (ast.BinOp, ast.BoolOp)):
         node.op = SWAPPED[type(node.op)]()
     elif isinstance(node, ast.Compare):
-        node.ops[0] = SWAPPED[type(node.ops[0])]()
+        node.ops = [SWAPPED[type(node.ops[0])](), *node.ops[1:]]
     elif isinstance(node, ast.UnaryOp):
         node.op = ast.UAdd()
     elif isinstance(node, ast.Constant):
         node.value = node.value + 1
 
 
-def _statement(tree: ast.AST, node: ast.AST) -> str:
-    """The smallest statement that holds a node, on one line."""
-    holding = [s for s in ast.walk(tree) if isinstance(s, ast.stmt) and any(n is node for n in ast.walk(s))]
-    smallest = min(holding, key=lambda s: sum(1 for _ in ast.walk(s)))
-    return ast.unparse(smallest).splitlines()[0]
+def _first_line(statement: ast.stmt) -> str:
+    return ast.unparse(statement).splitlines()[0]
 
 
 def _marked(before: str, after: str) -> str:
