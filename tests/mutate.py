@@ -59,6 +59,10 @@ KINDS = {
 }
 #: Single ones, as they are printed, and why.
 EQUIVALENT: dict[str, str] = {
+    "test_slides_21_only_one_term_depends_on_z_j: one_term = "
+    "derivative(lambda z, w=w, b=b, sigma=sigma: w * sigma(z) «+|-» b, n.z[l][j])": "the bias drops out",
+    "test_slides_30_only_one_term_depends_on_w_ij: one_term = "
+    "derivative(lambda w, a=a, b=b: a * w «+|-» b, n.w[l][i, j])": "the bias drops out",
     "test_bp_16_next_weighted_input_by_this: assert "
     "sympy.simplify((w * sigma(z) «+|-» b).diff(z) - w * sigma(z).diff(z)) == 0": "the bias drops out",
     "test_bp_29_small_inputs_make_small_gradients: near_0.w, near_0.b = "
