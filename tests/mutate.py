@@ -43,14 +43,25 @@ DOCUMENTS = (
     "test_general_equations",
 )
 
+#: The tests of tests/test_matrix.py that are likeliest to notice a change to a module, and run first.
+FIRST = {
+    "arguments": ["test_bad_input_is_named", "test_bad_theta_is_named"],
+    "node_zero": ["test_brawers_quantities_are_what_his_equations_say", "test_bad_theta_is_named",
+                  "test_logistic_regression_is_the_two_layer_case",
+                  "test_the_loop_agrees_with_bp1_to_bp4_for_every_cost"],
+    "formulas": ["test_activations_neither_overflow_nor_lose_their_tails",
+                 "test_cross_entropy_on_logits_is_exact_however_saturated",
+                 "test_delta_is_each_samples_own_derivative_by_z"],
+}  # fmt: skip
+
 #: Kinds of mutants that no test can notice, as they are printed, and why.
 KINDS = {
     r" (?:CASES|SIZES|INTUITION|HIDDEN|SEEDS|FACTORS) = ": "an equation holds for every network and step",
     r"\bnetwork\(\(?\[[\d, ]*«": "an equation holds for every network",
-    r"\b(?:seed|n_samples|m|lam)=«": "an equation holds for every sample, any number of them, and every λ",
+    r"\b(?:seed|size|n_samples|m|lam)=«": "an equation holds for all samples, however many, and every λ",
     r"(?<!def )\w+\(\*[^()]*\b[lij]=«": "the same equation of another layer or weight has a test of its own",
     r" assert [^=!]*[<>]«\|=»": "no number lies just on its bound",
-    r": for \w+ in (?:range)?\([^()]*«": "a layer, node or class fewer, of all for which it holds",
+    r": for \w+ in (?:range\(|\(|n\.[az]\[)[^()]*«": "a layer, node or class fewer of those it holds for",
     r"\b(?:graph|n)\.\w+\[«0\|1»\]": "it holds for another sample, or is the same for both",
     r"\bC\[[^]]*\]\[«1\|2»": "C does not depend on its row, which is brawer-33a",
     r"«\*\|/» (?:C\[j, [kp]\]|C\[k, p\]|n\.C\[)": "C is 1 but in column 0, where what it multiplies is 0",
@@ -59,6 +70,23 @@ KINDS = {
 }
 #: Single ones, as they are printed, and why.
 EQUIVALENT: dict[str, str] = {
+    "test_induction_30_chain_rule_through_both_hidden_units: agree(partial(graph.J, graph.theta[1][1, 1]), "
+    "n.dJ_da(1) * sum(map(through, n.a[«2|3»].indices)))": "the second way adds 0, which is induction-31",
+    "test_brawer_t2_conditions_on_h: shape = n.theta[«1|2»].shape": "C may have any shape",
+    "test_brawer_t5_cost_is_positive_for_targets_between_0_and_1: z, y = («2|3».0, 3.0)": "any large z",
+    "test_brawer_t5_cost_is_positive_for_targets_between_0_and_1: z, y = (2.0, «3|4».0)": "any large y",
+    "error_has_its_own_target: h, y = "
+    "(n.output[i][n.L], np.append(«0|1».25, n.y[i][1:]))": "any number may stand for y_0",
+    "test_brawer_u3_node_0_of_the_last_layer: "
+    "by_weight = partial(graph.z[0][n.L], graph.theta[n.L - «2|3»])": "node 0 depends on no weight",
+    "test_brawer_39_1_sum_from_node_1: agree(gradient, "
+    "[three_layers_back(n, p, q, first_k_0=«0|1») for p, q in indices])": "k_0 = 0 adds 0, as is claimed",
+    "test_brawer_t9_values_of_layer_2_are_linear_in_x: "
+    "x, step = (n.z[0][1], np.append(«0|1».0, np.arange(1.0, n.s[1] + 1)))": "they are linear in x_0 too",
+    "test_brawer_t9_values_of_layer_2_are_linear_in_x: "
+    "h_0, h_1, h_2 = (n.h[«2|3»](z) for z in values_at)": "no h but the first is linear",
+    "test_brawer_t13_M_00_is_not_used: M_i[l][«0|1», 0] = np.nan": "nor is the rest of column 0 used",
+    "test_brawer_t13_M_00_is_not_used: M_i[l][0, «0|1»] = np.nan": "nor is the rest of row 0 used",
     "test_slides_21_only_one_term_depends_on_z_j: one_term = "
     "derivative(lambda z, w=w, b=b, sigma=sigma: w * sigma(z) «+|-» b, n.z[l][j])": "the bias drops out",
     "test_slides_30_only_one_term_depends_on_w_ij: one_term = "
@@ -188,7 +216,8 @@ def _replace(module: str, source: str) -> None:
 
 def of_module(module: str) -> list[str]:
     """The survivors among the mutants of a module of autobp/matrix."""
-    run = [str(HERE / "test_matrix.py"), "-k", "not torch"]
+    tests = str(HERE / "test_matrix.py")
+    run = [*[f"{tests}::{first}" for first in FIRST.get(module, ())], tests, "-k", "not torch"]
     made = list(mutants((ROOM / f"{module}.py").read_text(encoding="utf-8")))
     left = [f"{owner}: {what}" for owner, what, source in made if survives(run, module, source)]
     return _told(module, left, len(made))
