@@ -70,6 +70,14 @@ KINDS = {
 }
 #: Single ones, as they are printed, and why.
 EQUIVALENT: dict[str, str] = {
+    "brawer: targets = targets_of(Y, (m, len(full[-1])), 'binary_cross_entropy', "
+    "h_of[«-|+»1])": "for this cost no activation is looked at",
+    "brawer: targets = targets_of(Y, (m, len(full[-1])), 'binary_cross_entropy', "
+    "h_of[-«1|2»])": "for this cost no activation is looked at",
+    "brawer: h_1 = float(h_of[l][0](np.ones(«1|2»))[0])": "the first of any number of ones",
+    "brawer: C.append(np.where(not_bias[l], 1.0, 1 / h_1) «*|/» np.ones_like(theta_0[l]))": "1 is its inverse",
+    "logistic_regression: x = with_unit(inputs_of(X, [t[:, 1:] for t in matrices('theta', [row], "
+    "unit=«1|2»)]))": "one matrix has none to fit, and the column that it needs is the same",
     "test_induction_30_chain_rule_through_both_hidden_units: agree(partial(graph.J, graph.theta[1][1, 1]), "
     "n.dJ_da(1) * sum(map(through, n.a[«2|3»].indices)))": "the second way adds 0, which is induction-31",
     "test_brawer_t2_conditions_on_h: shape = n.theta[«1|2»].shape": "C may have any shape",
