@@ -75,7 +75,7 @@ EQUIVALENT: dict[str, str] = {
     "brawer: targets = targets_of(Y, (m, len(full[-1])), 'binary_cross_entropy', "
     "h_of[-«1|2»])": "for this cost no activation is looked at",
     "brawer: h_1 = float(h_of[l][0](np.ones(«1|2»))[0])": "the first of any number of ones",
-    "brawer: C.append(np.where(not_bias[l], 1.0, 1 / h_1) «*|/» np.ones_like(theta_0[l]))": "1 is its inverse",
+    "brawer: C.append(np.where(not_bias[l], 1.0, 1 / h_1) «*|/» np.ones_like(theta_0[l]))": "1 is 1/1",
     "logistic_regression: x = with_unit(inputs_of(X, [t[:, 1:] for t in matrices('theta', [row], "
     "unit=«1|2»)]))": "one matrix has none to fit, and the column that it needs is the same",
     "test_induction_30_chain_rule_through_both_hidden_units: agree(partial(graph.J, graph.theta[1][1, 1]), "
