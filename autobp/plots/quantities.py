@@ -55,7 +55,7 @@ def predicted_against_measured(
     measured = targets.reshape(-1, k) * scales + offsets
     predicted = outputs_of(net, inputs) * scales + offsets
     with style():
-        figure = figure_of(4.8 * k, 4.8)
+        figure = figure_of(4.8 * k, 4.8 if k == 1 else 5.2)  # room for titles: panels side by side fill it
         panels = figure.subplots(1, k, squeeze=False)[0]
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             _points(axes, measured[:, i], predicted[:, i], name)
