@@ -70,6 +70,7 @@ KINDS = {
 }
 #: Single ones, as they are printed, and why.
 EQUIVALENT: dict[str, str] = {
+    "_distributions: if (off := (np.abs(y.sum(axis=1) - 1) >«|=» 1e-09)).any():": "no sum lies on the bound",
     "brawer: targets = targets_of(Y, (m, len(full[-1])), 'binary_cross_entropy', "
     "h_of[«-|+»1])": "for this cost no activation is looked at",
     "brawer: targets = targets_of(Y, (m, len(full[-1])), 'binary_cross_entropy', "

@@ -591,6 +591,14 @@ def test_bad_input_is_named(change, error, message):
         matrix.backprop(W, b, X, Y, **arguments)
 
 
+@pytest.mark.parametrize("l", [0, 1])
+def test_a_softmax_before_the_output_is_named(l):
+    W = [np.ones((2, 2))] * 3
+    activations = ["softmax" if k == l else "tanh" for k in range(3)]
+    with pytest.raises(ValueError, match=rf"activations\[{l}\] is softmax, which only the output"):
+        matrix.backprop(W, None, GOOD["X"], GOOD["Y"], activations=activations, cost="quadratic")
+
+
 @pytest.mark.parametrize(("theta", "message"), [
     ([], "theta is empty"),
     ([np.ones((3, 1))], r"theta\[0\] has shape \(3, 1\)"),
