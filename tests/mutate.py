@@ -66,6 +66,9 @@ KINDS = {
     r"\bC\[[^]]*\]\[«1\|2»": "C does not depend on its row, which is brawer-33a",
     r"«\*\|/» (?:C\[j, [kp]\]|C\[k, p\]|n\.C\[)": "C is 1 but in column 0, where what it multiplies is 0",
     r": (?:vanishes\(n\.M\[|M_0p = )": "(6) clears row 0 of every M",
+    r"axis=«-\|\+»1[,)]": "costs are of rows, whose last axis is axis 1",
+    r"\(z >«\|=» 0, z, |^_sigmoid: .*z >«=\|» 0": "at 0 both sides are the same",
+    r" np\.expm1\(np\.minimum\(z, «0\|1»\.0\)\)": "where z is above 0, z itself is taken",
     r" cannot_be_computed\(.*«[@*/|]+»": "shapes that do not fit do not fit for any operator",
 }
 #: Single ones, as they are printed, and why.
