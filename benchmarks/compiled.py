@@ -128,6 +128,13 @@ class Case:
 
 
 def compiled_moons() -> Sample:
+    step = moons_step("numpy")
+    theta = step.theta
+    return timed(lambda: step(theta), 500)
+
+
+def moons_step(backend: Any) -> Any:
+    """The demo's cost, its data in the graph."""
     import autobp
 
     net = autobp.MLP(2, [16, 16, 1])
@@ -138,9 +145,7 @@ def compiled_moons() -> Sample:
         losses = [(1 + -y_i * score).relu() for y_i, score in zip(y, scores, strict=True)]
         return sum(losses) * (1.0 / len(losses)) + 1e-4 * sum(p * p for p in net.parameters())
 
-    step = autobp.compile(loss, net.parameters(), example=())
-    theta = step.theta
-    return timed(lambda: step(theta), 500)
+    return autobp.compile(loss, net.parameters(), example=(), backend=backend)
 
 
 def moons_in_micrograd() -> Sample:
@@ -154,6 +159,14 @@ DOCUMENT = [0, 13, 1, 20, 9, 12, 4, 1, 0]
 
 
 def compiled_gpt() -> Sample:
+    step = gpt_step("numpy")
+    theta, data = step.theta, np.array([DOCUMENT], dtype=float)
+    step(theta, data)
+    return timed(lambda: step(theta, data), 50)
+
+
+def gpt_step(backend: Any) -> Any:
+    """The GPT's cost of a document."""
     import autobp
     from autobp import Value
 
@@ -189,10 +202,7 @@ def compiled_gpt() -> Sample:
         finally:
             model.tokens, microgpt.softmax = before, softmax
 
-    step = autobp.compile(loss, parameters)
-    theta, data = step.theta, np.array([DOCUMENT], dtype=float)
-    step(theta, data)
-    return timed(lambda: step(theta, data), 50)
+    return autobp.compile(loss, parameters, backend=backend)
 
 
 def gpt_on_values(make: Callable[[float], Any]) -> Callable[[], object]:

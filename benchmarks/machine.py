@@ -1,25 +1,24 @@
 """Machine code against C by hand, NumPy and others, where the work is small.
 
-2-16-16-1 with tanh and squared error; a Kalman filter and a Runge-Kutta method of 200 steps, whose loops are
-called as the compiler made them. ``python -m benchmarks.machine`` prints the best of many short samples,
-taken in turn, and the processor. README's table is without it.
+2-16-16-1 with tanh and squared error; a Kalman filter and a Runge-Kutta method of 200 steps; a GPT in
+scalars, micrograd's moons, and a graph of which hardly two scalars are alike.
+``python -m benchmarks.machine`` prints the best of many short samples, taken in turn, the processor and
+the versions. README's table is
+without it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import subprocess
+import shutil
 import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.casadi_c import casadi_sample
 from benchmarks.harness import Comparison, Contender
-
-Sample = Callable[[], float]
+from benchmarks.machine_timing import Sample, describe, library, microseconds, show
 
 BY_HAND = """
 #include <math.h>
@@ -149,10 +148,13 @@ class Case:
         made, work = step._executable().prepared("cost_and_gradient", self.m)
         return self.called(made._run, step.theta, [ctypes.c_void_p(work[0])], work)
 
-    def by_hand(self, source: str = BY_HAND) -> Sample:
+    def by_clang(self) -> Sample | None:
+        return self.by_hand(WITH_CARE, "clang") if shutil.which("clang") else None
+
+    def by_hand(self, source: str = BY_HAND, compiler: str = "") -> Sample:
         step = self.step("numpy")
         self.folders.append(tempfile.TemporaryDirectory())
-        function = library(source, self.folders[-1].name).by_hand
+        function = library(source, self.folders[-1].name, compiler).by_hand
         function.restype = ctypes.c_double
         function.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_long, ctypes.c_void_p]
         gradient, theta = np.empty(337), step.theta
@@ -187,20 +189,37 @@ class Case:
         x, y = jnp.array(self.x), jnp.array(self.y)
         return microseconds(lambda: jax.block_until_ready(step(layers, x, y)), self.calls)
 
-    def torch(self) -> Sample:
+    def torch_compiled(self) -> Sample:
+        return self.torch(True)
+
+    def torch(self, compiled: bool = False) -> Sample:
         import torch
 
         torch.set_num_threads(1)
         layers = [[torch.tensor(a, requires_grad=True) for a in layer] for layer in self.weights()]
         x, y = torch.tensor(self.x), torch.tensor(self.y)
 
-        def step() -> Any:
+        def cost(x: Any, y: Any) -> Any:
             a = x
             for w, b in layers:
                 a = torch.tanh(torch.nn.functional.linear(a, w, b))
-            return torch.autograd.grad(((a - y) ** 2).sum() / len(x), [p for layer in layers for p in layer])
+            return ((a - y) ** 2).sum() / len(x)
 
-        return microseconds(step, self.calls)
+        of_rows = torch.compile(cost) if compiled else cost
+        parameters = [p for layer in layers for p in layer]
+        return microseconds(lambda: torch.autograd.grad(of_rows(x, y), parameters), self.calls)
+
+    def casadi(self) -> Sample:
+        step = self.step("numpy")
+
+        def cost(theta: list[Any], x: list[Any], y: list[Any]) -> Any:
+            for n, k in ((2, 16), (16, 16), (16, 1)):
+                rows, theta = [theta[i * (n + 1) : (i + 1) * (n + 1)] for i in range(k)], theta[k * (n + 1) :]
+                x = [(sum(w * a for w, a in zip(row, x, strict=False)) + row[n]).tanh() for row in rows]
+            return (x[0] - y[0]) ** 2
+
+        expected = step(step.theta, self.x, self.y)
+        return casadi_sample(cost, step.theta, (self.x, self.y), expected, self.calls)
 
     def numba(self) -> Sample:
         import numba
@@ -224,73 +243,31 @@ class Case:
         return microseconds(lambda kept=kept: function(*given), self.calls)
 
 
-def microseconds(step: Callable[[], object], n: int) -> Sample:
-    """One sample of how long a call takes, in µs: the best of 20 short ones, for other processes run too."""
-    step()
-
-    def sample() -> float:
-        best = float("inf")
-        for _ in range(20):
-            start = time.perf_counter()
-            for _ in range(n):
-                step()
-            best = min(best, time.perf_counter() - start)
-        return 1e6 * best / n
-
-    return sample
-
-
-def library(source: str, folder: str) -> ctypes.CDLL:
-    """A source, built as those of compiled steps are."""
-    from autobp.machine.toolchain import flags, toolchain
-
-    Path(folder, "by_hand.c").write_text(source)
-    command = [*toolchain().command, *flags(source), "by_hand.c", "-o", "by_hand.so", "-lm"]
-    subprocess.run(command, cwd=folder, check=True)
-    return ctypes.CDLL(f"{folder}/by_hand.so")
-
-
 def _comparison(m: int) -> Comparison:
     case = Case(m)
     contenders = (
         Contender("C by hand, plain", case.by_hand),
         Contender("C by hand, with care", lambda: case.by_hand(WITH_CARE)),
+        Contender("C by hand, with care, by clang", case.by_clang),
         Contender("the compiled step's C, called the same way", case.function_alone),
         Contender("compiled step, machine code", lambda: case.compiled("c")),
         Contender("compiled step, NumPy", lambda: case.compiled("numpy")),
         Contender("Numba on the step's source", case.numba, "numba"),
         Contender("JAX, jit", case.jax, "jax"),
+        Contender("CasADi's generated C, called the same way", case.casadi, "casadi"),
         Contender("PyTorch, eager", case.torch, "torch"),
+        Contender("PyTorch, torch.compile", case.torch_compiled, "torch"),
     )
     return Comparison(case.title, contenders, "µs", rounds=10)
 
 
-def show(comparison: Comparison) -> None:
-    """Print the best time of each contender, taken in turn."""
-    print(comparison.title)
-    samples: dict[str, Sample] = {}
-    for contender in comparison.contenders:
-        try:
-            sample = contender.prepare()
-        except ImportError:
-            continue
-        if sample is not None:
-            samples[contender.name] = sample
-    best = dict.fromkeys(samples, float("inf"))
-    for _ in range(comparison.rounds):
-        for name, sample in samples.items():
-            best[name] = min(best[name], sample())
-    for name, least in best.items():
-        print(f"  {name:45}{least:8.2f} {comparison.unit}", flush=True)
-
-
 def main() -> None:
     """Print all comparisons, and on which processor they were made."""
-    from autobp.machine.toolchain import toolchain
-    from benchmarks.recurrences import comparisons
+    from benchmarks.machine_graphs import comparisons as graphs
+    from benchmarks.recurrences import comparisons as recurrences
 
-    print(toolchain().processor.splitlines()[1], toolchain().version.splitlines()[0], sep="; ")
-    for comparison in (_comparison(1), _comparison(100), *comparisons()):
+    describe()
+    for comparison in (_comparison(1), _comparison(100), *recurrences(), *graphs()):
         show(comparison)
 
 

@@ -1,4 +1,4 @@
-"""Recurrences in machine code against C by hand: a Kalman filter and a Runge-Kutta method, 200 steps, 4 rows.
+"""Recurrences in machine code against C by hand and others: a Kalman filter and a Runge-Kutta method.
 
 Each step's derivative is taken by the rules of the operation table, and by hand in the C.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from benchmarks.casadi_c import casadi_sample
 from benchmarks.harness import Comparison, Contender
+from benchmarks.machine_timing import Sample, library, microseconds
 
 STEPS, ROWS = 200, 4
 
@@ -81,104 +84,159 @@ double runge_kutta(const double *theta, const double *begin, const double *y, lo
 """
 
 
-def kalman() -> tuple[Callable[..., Any], list[Any], tuple[Any, ...]]:
-    """The likelihood of what a filter of one state has seen; its parameters, and data."""
-    from autobp import Value, functions
-
-    a, q, r = Value(0.9), Value(0.1), Value(0.5)
-
-    def loss(z: Any) -> Any:
-        mean, variance, total = 0.0, 1.0, 0.0
-        for t in range(STEPS):
-            mean, variance = a * mean, a * a * variance + q
-            s, e = variance + r, z[t] - mean
-            gain = variance / s
-            total = total + 0.5 * (functions.log(s) + e * e / s)
-            mean, variance = mean + gain * e, (1 - gain) * variance
-        return total
-
-    return loss, [a, q, r], (np.random.default_rng(4).normal(size=(ROWS, STEPS)),)
+def kalman_cost(theta: Any, z: Any) -> Any:
+    """The likelihood of what a filter of one state has seen, in scalars of any kind."""
+    a, q, r = theta
+    mean, variance, total = 0.0, 1.0, 0.0
+    for t in range(STEPS):
+        mean, variance = a * mean, a * a * variance + q
+        s, e = variance + r, z[t] - mean
+        gain = variance / s
+        total = total + 0.5 * (s.log() + e * e / s)
+        mean, variance = mean + gain * e, (1 - gain) * variance
+    return total
 
 
-def runge_kutta() -> tuple[Callable[..., Any], list[Any], tuple[Any, ...]]:
+def kalman_by_scan(theta: Any, z: Any) -> Any:
+    """The same with JAX's loop."""
+    import jax
+    import jax.numpy as jnp
+
+    a, q, r = theta
+
+    def step(state: Any, seen: Any) -> Any:
+        mean, variance = a * state[0], a * a * state[1] + q
+        s, e = variance + r, seen - mean
+        gain = variance / s
+        return (mean + gain * e, (1 - gain) * variance), 0.5 * (jnp.log(s) + e * e / s)
+
+    return jax.lax.scan(step, (jnp.zeros(()), jnp.ones(())), z)[1].sum()
+
+
+def _after(s: Any, by: Any, step: float) -> Any:
+    return [p + q * step for p, q in zip(s, by, strict=True)]
+
+
+def _runge_kutta_step(slope: Callable[[Any], Any], s: Any, h: float) -> Any:
+    k1 = slope(s)
+    k2 = slope(_after(s, k1, h / 2))
+    k3 = slope(_after(s, k2, h / 2))
+    k4 = slope(_after(s, k3, h))
+    return [p + (u + 2 * v + 2 * w + z) * (h / 6) for p, u, v, w, z in zip(s, k1, k2, k3, k4, strict=True)]
+
+
+def runge_kutta_cost(theta: Any, s: Any, y: Any) -> Any:
     """How far a pendulum's way by the method of fourth order is from one that was seen."""
-    from autobp import Value
+    k, c = theta
+    total = 0.0
+    for t in range(STEPS):
+        s = _runge_kutta_step(lambda s: [s[1], -k * s[0].sin() - c * s[1]], s, 0.05)
+        total = total + (s[0] - y[t]) ** 2
+    return total
 
-    k, c, h = Value(1.5), Value(0.3), 0.05
 
-    def slope(s: Any) -> Any:
-        return [s[1], -k * s[0].sin() - c * s[1]]
+def runge_kutta_by_scan(theta: Any, s: Any, y: Any) -> Any:
+    """The same with JAX's loop."""
+    import jax
+    import jax.numpy as jnp
 
-    def after(s: Any, by: Any, step: float) -> Any:
-        return [p + q * step for p, q in zip(s, by, strict=True)]
+    k, c = theta
 
-    def loss(s: Any, y: Any) -> Any:
-        total = 0.0
-        for t in range(STEPS):
-            k1 = slope(s)
-            k2 = slope(after(s, k1, h / 2))
-            k3 = slope(after(s, k2, h / 2))
-            k4 = slope(after(s, k3, h))
-            s = [
-                p + (u + 2 * v + 2 * w + z) * (h / 6) for p, u, v, w, z in zip(s, k1, k2, k3, k4, strict=True)
-            ]
-            total = total + (s[0] - y[t]) ** 2
-        return total
+    def step(state: Any, seen: Any) -> Any:
+        state = _runge_kutta_step(lambda s: [s[1], -k * jnp.sin(s[0]) - c * s[1]], state, 0.05)
+        return state, (state[0] - seen) ** 2
 
+    return jax.lax.scan(step, [s[0], s[1]], y)[1].sum()
+
+
+def data_of(name: str) -> tuple[Any, ...]:
+    """What was seen."""
+    if name == "kalman":
+        return (np.random.default_rng(4).normal(size=(ROWS, STEPS)),)
     rng = np.random.default_rng(5)
-    return loss, [k, c], (rng.normal(size=(ROWS, 2)), rng.normal(size=(ROWS, STEPS)))
+    return rng.normal(size=(ROWS, 2)), rng.normal(size=(ROWS, STEPS))
 
 
 class Case:
-    """A recurrence, by the compiler's loops and by hand."""
+    """A recurrence, by the compiler's loops, by hand and by others."""
 
-    def __init__(self, model: Callable[[], Any]) -> None:
-        self.name = model.__name__
-        function, parameters, self.data = model()
-        self.theta = np.array([p.data for p in parameters])
-        self.folder = tempfile.TemporaryDirectory()
-        self.function, self.parameters = function, parameters
+    def __init__(self, name: str, cost: Callable[..., Any], by_scan: Callable[..., Any], theta: Any) -> None:
+        self.name, self.cost, self.by_scan = name, cost, by_scan
+        self.theta, self.data = np.array(theta), data_of(name)
 
-    def compiled(self) -> Callable[[], float]:
-        from autobp.backends.c_text import c_source
-        from autobp.compiler.pipeline import Signature, programs_of
-        from autobp.compiler.recording import record_function
+    def step(self, backend: Any) -> Any:
+        """The compiled step, whose numbers the others' are held against."""
+        import autobp
 
-        graph, shape = record_function(self.function, self.parameters, [x[0] for x in self.data])
-        names = [f"x{i}" for i in range(len(self.data))]
-        signature = Signature([""] * len(self.theta), names, [x.shape[1:] for x in self.data], shape)
-        program = programs_of(graph, signature, loops=True).programs["cost_and_gradient"]
-        source = c_source({"recurrence": program}, "A recurrence.")
-        (made,) = source.functions
-        return self.called("recurrence", source.text, np.empty(made.fixed + ROWS * made.each + 1))
+        values = [autobp.Value(x) for x in self.theta]
+        cost, n = self.cost, len(self.data)
+        function = (lambda x: cost(values, x)) if n == 1 else (lambda x, y: cost(values, x, y))
+        step = autobp.compile(function, values, backend=backend)
+        self.expected = step(self.theta, *self.data)
+        return step
 
-    def by_hand(self) -> Callable[[], float]:
-        return self.called(self.name, BY_HAND, None)
+    def compiled(self, backend: str) -> Sample:
+        step = self.step(backend)
+        return microseconds(lambda: step(self.theta, *self.data), 5)
 
-    def called(self, name: str, source: str, work: Any) -> Callable[[], float]:
-        from benchmarks.machine import library, microseconds
+    def function_alone(self) -> Sample:
+        step = self.step("c")
+        made, work = step._executable().prepared("cost_and_gradient", ROWS)
+        return self.called(made._run, work[0], (step, work))
 
+    def by_hand(self) -> Sample:
         with tempfile.TemporaryDirectory() as folder:
-            function = getattr(library(source, folder), name)
+            function = getattr(library(BY_HAND, folder), self.name)
         function.restype = ctypes.c_double
+        return self.called(function, None, None)
+
+    def called(self, function: Any, work: Any, held: Any) -> Sample:
         gradient = np.empty(len(self.theta))
         given = [ctypes.c_void_p(x.ctypes.data) for x in (self.theta, *self.data)]
         given += [ctypes.c_long(ROWS), ctypes.c_void_p(gradient.ctypes.data)]
-        given += [] if work is None else [ctypes.c_void_p(work.ctypes.data)]
-        found = np.array([function(*given), *gradient])
-        expected = self.__dict__.setdefault("expected", found)
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
-        kept = (gradient, work)
+        given += [] if work is None else [ctypes.c_void_p(work)]
+        cost = function(*given)
+        if work is None:
+            self.step("numpy")
+        self.check(cost, gradient)
+        kept = (gradient, held)
         return microseconds(lambda kept=kept: function(*given), 5)
+
+    def jax(self) -> Sample:
+        import jax
+        import jax.numpy as jnp
+
+        jax.config.update("jax_enable_x64", True)
+        of_row = self.by_scan
+        axes = (None, *[0] * len(self.data))
+        step = jax.jit(jax.value_and_grad(lambda *given: jnp.mean(jax.vmap(of_row, axes)(*given))))
+        given = [jnp.array(x) for x in (self.theta, *self.data)]
+        self.step("numpy")
+        self.check(*step(*given))
+        return microseconds(lambda: jax.block_until_ready(step(*given)), 5)
+
+    def casadi(self) -> Sample:
+        self.step("numpy")
+        return casadi_sample(self.cost, self.theta, self.data, self.expected, 5)
+
+    def check(self, cost: Any, gradient: Any) -> None:
+        np.testing.assert_allclose(cost, self.expected[0], rtol=1e-9)
+        np.testing.assert_allclose(gradient, self.expected[1], rtol=1e-9)
 
 
 def comparisons() -> Iterator[Comparison]:
     """Both."""
-    for model in (kalman, runge_kutta):
-        case = Case(model)
+    for case in (
+        Case("kalman", kalman_cost, kalman_by_scan, [0.9, 0.1, 0.5]),
+        Case("runge_kutta", runge_kutta_cost, runge_kutta_by_scan, [1.5, 0.3]),
+    ):
         title = f"{case.name}, {STEPS} steps, {ROWS} rows: cost and gradient"
         contenders = (
             Contender("C by hand, plain", case.by_hand),
-            Contender("the compiler's loops as C, called the same way", case.compiled),
+            Contender("the compiled step's C, called the same way", case.function_alone),
+            Contender("compiled step, machine code", partial(case.compiled, "c")),
+            Contender("compiled step, NumPy", partial(case.compiled, "numpy")),
+            Contender("JAX, jit of a scan", case.jax, "jax"),
+            Contender("CasADi's generated C, called the same way", case.casadi, "casadi"),
         )
         yield Comparison(title, contenders, "µs", rounds=10)
