@@ -569,6 +569,7 @@ def test_the_page_does_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None
     assert head.strip() in printed
     assert f"{machine_code._LONGEST:,} lines" in PAGE
     assert f"{toolchain._LONG:,} lines" in PAGE
+    assert f"more than {wrapper._MANY:,} scalars" in PAGE
     assert toolchain.SECONDS == 60.0
 
 

@@ -252,9 +252,13 @@ def test_a_file_is_readable() -> None:
 
 @pytest.mark.parametrize("compiler", ["gcc", "g++", "clang"])
 @pytest.mark.parametrize("options", [[], ["-O3", "-march=native"]])
-def test_every_compiler_takes_it(compiler: str, options: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("longest", [1000, -1])
+def test_every_compiler_takes_it(
+    compiler: str, options: list[str], longest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler} here")
+    in_parts(monkeypatch, longest)
     text = step_of(MLP(2, [4, 1], activation="tanh")).c_source
     (tmp_path / "program.c").write_text(text, encoding="utf-8")
     standard = "-std=c++14" if compiler == "g++" else "-std=c99"
