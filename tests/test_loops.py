@@ -20,7 +20,7 @@ from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.levels import levels_of
-from autobp.compiler.loops.finding import Limits
+from autobp.compiler.loops.finding import Limits, Note
 from autobp.compiler.loops.periods import runs_of
 from autobp.compiler.loops.recurrence import recurrence_of
 from autobp.compiler.loops.tape import tape_of
@@ -634,7 +634,7 @@ def test_the_report_of_a_loop_says_what_it_carries_takes_and_leaves():
         return states
 
     program = program_of((outputs, [w], (np.full((1, 40), 0.1),)))
-    said = report(program, [], 7, ["a note"])
+    said = report(program, [], 7, [Note("a note", [])], [[]] * len(loops_of(program)), {})
     loop = next(array for array in program.arrays if isinstance(array, ir.Loop))
     assert said.splitlines()[0] == "7 statements"
     assert f"loop of {loop.steps} steps of " in said

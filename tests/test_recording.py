@@ -659,3 +659,10 @@ def test_parameters_inputs_and_examples_without_an_order_are_refused() -> None:
     for parameters in (named.values(), (p for p in (v, w)), dict.fromkeys([v, w]).keys(), np.array([v, w])):
         step = autobp.compile(lambda x: w * x + v, parameters)  # type: ignore[arg-type]
         assert step([10.0, 1.0], [3.0])[0] == 13.0
+
+
+def test_an_input_that_nothing_reads_is_not_taken_for_a_node_that_is_made_later():
+    """Nodes of folded sums are made when the graph is read, and could get the ids of inputs that are gone."""
+    net = autobp.MLP(3, [8, 4, 1], seed=0)
+    step = autobp.compile(lambda x, y: net(x), net.parameters(), example=(np.ones(3), np.ones(300)))
+    assert step.value(step.theta, np.ones((1, 3)), np.ones((1, 300))) == pytest.approx(net(np.ones(3)).data)

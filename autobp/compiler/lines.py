@@ -40,10 +40,10 @@ def lines_of(
 
     try:
         with watch_results(on_result):
-            outputs, leaves, _ = traced(function, parameters, [np.full(shape, np.nan) for shape in samples])
+            trace = traced(function, parameters, [np.full(shape, np.nan) for shape in samples])
     except Exception:  # the user's function raises what it likes
         return {}
-    again = record(outputs, leaves)
+    again = record(trace.outputs, trace.leaves)
     if not again.same_structure(graph):
         return {}
     lines = {}

@@ -13,7 +13,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -172,32 +172,48 @@ def _difference(graph: Graph, again: Graph) -> str:
 def _record_once(
     function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
 ) -> tuple[Graph, tuple[int, ...] | None]:
-    outputs, leaves, shape = traced(function, parameters, samples)
-    return record(outputs, leaves), shape
+    trace = traced(function, parameters, samples)
+    return record(trace.outputs, trace.leaves), trace.shape
+
+
+class Trace(NamedTuple):
+    """What a function gives for one sample.
+
+    Attributes:
+        outputs: what it returned, flat.
+        inputs: the numbers of the sample. Their ids are theirs only while they live, so whoever reads
+            ``leaves`` has to hold them: nodes of folded sums are made when the graph is read.
+        leaves: (role, position) of parameters and inputs, by id.
+        shape: of a nested result; None for a scalar.
+    """
+
+    outputs: list[Value]
+    inputs: list[Value]
+    leaves: dict[int, tuple[int, int]]
+    shape: tuple[int, ...] | None
 
 
 def traced(
     function: Callable[..., Any], parameters: Sequence[Value], samples: Sequence[np.ndarray[Any, Any]]
-) -> tuple[list[Value], dict[int, tuple[int, int]], tuple[int, ...] | None]:
-    """What ``function`` gives for one sample: its outputs, (role, position) of the leaves by their id, and
-    the shape of a nested result (None for a scalar).
+) -> Trace:
+    """Trace ``function`` of one sample.
 
     Raises TypeError where it reads data that it depends on, or returns something else than Values.
     """
     leaves = {id(parameter): (PARAMETER, i) for i, parameter in enumerate(parameters)}
     arguments = []
-    kept: list[Value] = []  # ids stay unique while the Values live
+    inputs: list[Value] = []
 
     for role, sample in enumerate(samples, start=1):
-        first = len(kept)
+        first = len(inputs)
 
         def leaf(x: float) -> Value:
-            kept.append(Value(x))
-            return kept[-1]
+            inputs.append(Value(x))
+            return inputs[-1]
 
         arguments.append(nested(sample, leaf))
-        leaves |= {id(value): (role, i) for i, value in enumerate(kept[first:])}
-    watch = Watch(leaves, {id(value) for value in kept})
+        leaves |= {id(value): (role, i) for i, value in enumerate(inputs[first:])}
+    watch = Watch(leaves, {id(value) for value in inputs})
     with ieee(), watch_reads(watch.on_read, watch.elsewhere):
         try:
             result = collected(function(*arguments))  # what is lazy reads data only when it is gone through
@@ -215,4 +231,4 @@ def traced(
             )
     if not outputs:
         raise TypeError("the function returned nothing to compute; compile needs a Value, or Values")
-    return outputs, leaves, None if isinstance(result, Value) else shape_of(result)
+    return Trace(outputs, inputs, leaves, None if isinstance(result, Value) else shape_of(result))
