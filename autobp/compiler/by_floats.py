@@ -20,7 +20,7 @@ from autobp.ir import Floats
 from autobp.ops import FLOATS, MULTIPLY, Operation
 
 #: What an entry of the table does, from a number on: the commonest are told apart.
-_PRODUCT, _SUM, _DIFFERENCE, _ANY_SUM, _ONE_OPERAND, _ANY = range(6)
+_PRODUCT, _SUM, _DIFFERENCE, _ANY_SUM, _FUNCTION, _ANY = range(6)
 _MOST_ROWS = 12  # from which on vectors take less time
 
 #: An operation: what it does, its first two operands, and what else it takes.
@@ -38,11 +38,10 @@ class FloatFunction:
         with_gradient: whether the gradient is wanted beside the cost.
     """
 
-    direct = None  # no other way to call it is faster
-
     def __init__(self, tables: Tables, entries: Sequence[Entry], walk: Walk, with_gradient: bool) -> None:
         self._tables, self._walk, self._with_gradient = tables, walk, with_gradient
         self._entries = entries
+        self.direct: None = None  # there is no faster way in
         self._constants: list[float] = tables.constants.tolist()
         self._outputs: list[int] = tables.outputs.tolist()
 
@@ -116,8 +115,12 @@ def _entry(form: Form, slots: list[int]) -> Entry:
         return _ANY_SUM, 0, 0, [(1.0, a, b) if a >= 0 else (-1.0, -1 - a, b) for a, b in pairs]
     if form.operation is MULTIPLY:
         return _PRODUCT, slots[0], slots[1], None
-    more = form.operation, form.constants, slots
-    return (_ONE_OPERAND, slots[0], 0, more) if len(slots) == 1 else (_ANY, 0, 0, more)
+    operation = form.operation
+    assert operation is not None
+    if len(slots) == 1 and not form.constants:
+        selecting = operation if operation.selects else None
+        return _FUNCTION, slots[0], 0, (operation.value, operation.partials, selecting)
+    return _ANY, 0, 0, (operation, form.constants, slots)
 
 
 def go_forward(entries: Sequence[Entry], values: list[float]) -> None:
@@ -134,9 +137,8 @@ def go_forward(entries: Sequence[Entry], values: list[float]) -> None:
             y = 0.0
             for sign, a, b in more:
                 y += sign * values[a] * values[b]
-        elif what == _ONE_OPERAND:
-            operation, constants, _ = more
-            y = operation.value(FLOATS, values[a], *constants)
+        elif what == _FUNCTION:
+            y = more[0](FLOATS, values[a])
         else:
             operation, constants, slots = more
             y = operation.value(FLOATS, *[values[slot] for slot in slots], *constants)
@@ -163,10 +165,10 @@ def go_back(entries: Sequence[Entry], values: Sequence[float], adjoints: list[fl
             for sign, a, b in more:
                 adjoints[a] += sign * g * values[b]
                 adjoints[b] += sign * g * values[a]
-        elif what == _ONE_OPERAND:
-            operation, constants, _ = more
-            (partial,) = operation.partials(FLOATS, values[k], values[a], *constants)
-            if not stops(operation, partial):
+        elif what == _FUNCTION:
+            _, derivative, selecting = more
+            partial = derivative(FLOATS, values[k], values[a])[0]
+            if selecting is None or not stops(selecting, partial):
                 adjoints[a] += partial * g
         else:
             operation, constants, slots = more

@@ -51,6 +51,10 @@ BY_NUMPY: Final = Wanted()
 class Function(Protocol):
     """A function of a graph, called with (theta, …data, work)."""
 
+    @property
+    def direct(self) -> Callable[..., Any] | None:
+        """The same function of (theta, …data) alone, where there is one."""
+
     def work(self, m: int) -> Any:
         """What it works in, for m rows."""
 
