@@ -136,27 +136,28 @@ class Table:
 def dataset_of(table: Table, test_size: float, scaled: bool, rng: np.random.Generator) -> Dataset:
     """The table split, the part test_size held out, and its quantities scaled, where that is asked for."""
     train, test = _split(table.labels if table.classes else None, len(table.X), test_size, rng)
-    X, offset, scale = _filled(table, train), np.zeros(len(table.names)), np.ones(len(table.names))
+    X = _filled(table, train)
+    parts, offset, scale = (X[train], X[test]), np.zeros(len(table.names)), np.ones(len(table.names))
     if table.scale is not None:
         scale *= table.scale
-        X = X / scale
+        parts = (parts[0] / scale, parts[1] / scale)
     elif scaled:
-        X, offset, scale = _standardised(table.name, table.names, X, train)
+        offset, scale = _standardise(table.name, table.names, *parts)
     target_offset, target_scale = np.zeros(1), np.ones(1)
     if len(table.classes) > 2:
         Y = np.eye(len(table.classes))[table.labels.astype(int)]
     else:
         Y = table.labels.reshape(len(table.X), -1)
         target_offset, target_scale = np.zeros(Y.shape[1]), np.ones(Y.shape[1])
-        if not table.classes and scaled:
-            targets = [table.target] * Y.shape[1]
-            Y, target_offset, target_scale = _standardised(table.name, targets, Y, train)
+    targets = (Y[train], Y[test])
+    if not table.classes and scaled:
+        target_offset, target_scale = _standardise(table.name, [table.target] * Y.shape[1], *targets)
     return Dataset(
         table.name,
-        X[train],
-        Y[train],
-        X[test],
-        Y[test],
+        parts[0],
+        targets[0],
+        parts[1],
+        targets[1],
         table.names,
         table.classes,
         table.target,
@@ -190,23 +191,28 @@ def _one_or_several(numbers: Array) -> float | Array:
     return float(numbers[0]) if len(numbers) == 1 else numbers
 
 
-def _standardised(
-    name: str, columns: Sequence[str], X: Array, train: NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
-    """(X - offset) / scale, the offset and the scale: mean and standard deviation over the rows to train on.
+def _standardise(name: str, columns: Sequence[str], train: Array, test: Array) -> tuple[Array, Array]:
+    """The offset and the scale: mean and standard deviation over the rows to train on.
 
-    The scale is 1 where a column is constant up to rounding.
+    ``train`` and ``test`` become (… - offset) / scale in place, since copies of a large set cost more time
+    than the arithmetic. The scale is 1 where a column is constant up to rounding.
     """
-    trained = X[train]
     with np.errstate(over="ignore", invalid="ignore"):
-        offset, deviation = trained.mean(axis=0), trained.std(axis=0)
-        scale = np.where(deviation > 1e-12 * np.abs(trained).max(axis=0), deviation, 1.0)
-        scaled = (X - offset) / scale
-    fine = np.isfinite(offset) & np.isfinite(scale) & np.isfinite(scaled).all(axis=0)
+        largest = np.maximum(train.max(axis=0), -train.min(axis=0))
+        offset = train.mean(axis=0)
+        train -= offset
+        deviation = np.sqrt((train * train).mean(axis=0))
+        scale = np.where(deviation > 1e-12 * largest, deviation, 1.0)
+        train /= scale
+        test -= offset
+        test /= scale
+    fine = np.isfinite(offset) & np.isfinite(scale)
+    for part in (train, test):
+        fine &= np.isfinite(part).all(axis=0)
     if not fine.all():
         column = columns[int(np.argmin(fine))]
         raise ValueError(f"{name}: the numbers of {column} are too large to scale; divide them first")
-    return scaled, offset, scale
+    return offset, scale
 
 
 def _split(
