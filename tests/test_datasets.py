@@ -349,3 +349,18 @@ def test_a_file_that_is_no_text(tmp_path):
 def test_the_target_message_points_at_the_odd_one_out(table):
     with pytest.raises(ValueError, match="line 1, column 2"):
         load(table("1,x", "2,0.25", "3,0.5", "4,0.75"))
+
+
+def test_scaling_leaves_the_table_alone_and_both_parts_have_one_scale():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": rng.normal(5, 2, 40), "b": rng.normal(-3, 9, 40), "y": rng.normal(7, 4, 40)})
+    before = frame.copy()
+    data, plain = datasets.load(frame, seed=2), datasets.load(frame, seed=2, scaled=False)
+    pd.testing.assert_frame_equal(frame, before)
+    mean, deviation = plain.X.mean(axis=0), plain.X.std(axis=0)
+    np.testing.assert_allclose(data.X, (plain.X - mean) / deviation, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(data.X_test, (plain.X_test - mean) / deviation, rtol=1e-13, atol=1e-13)
+    mean, deviation = plain.Y.mean(), plain.Y.std()
+    np.testing.assert_allclose(data.Y, (plain.Y - mean) / deviation, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(data.Y_test, (plain.Y_test - mean) / deviation, rtol=1e-13, atol=1e-13)

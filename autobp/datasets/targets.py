@@ -104,9 +104,9 @@ def _missing(sheet: Sheet, row: int, i: int, named: bool) -> str:
 
 def _like_classes(cells: Sequence[str], numerals: Numerals) -> bool:
     """Whether numbers look like class numbers: whole, few, and few against the samples."""
-    numbers = [float(numerals.value(cell) or 0.0) for cell in cells]
+    numbers = {float(numerals.value(cell) or 0.0) for cell in set(cells)}
     whole = all(math.isfinite(x) and x == int(x) for x in numbers)
-    return whole and 2 <= len(set(numbers)) <= min(MOST_CLASSES, len(numbers) / 2)
+    return whole and 2 <= len(numbers) <= min(MOST_CLASSES, len(cells) / 2)
 
 
 def like_names(head: Sequence[str], target: Sequence[str], i: int) -> bool:
