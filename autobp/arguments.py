@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NOTHING: Mapping[str, str] = {}
+#: So many numbers are looked at together.
+_TOGETHER = 1 << 20
 
 
 def unknown(
@@ -69,14 +71,23 @@ def numbers(what: str, given: Any, hint: str = "") -> NDArray[np.float64]:
             except TypeError:
                 where, kind = _entry(what, index), type(entry).__name__
                 raise TypeError(f"{where} is {entry!r} (of the type {kind}), which is no number") from None
-    result = array.astype(np.float64)
-    if not np.isfinite(result).all():
+    # what is mapped from a file may be larger than memory: it is looked at in parts, and not copied
+    result = array.astype(np.float64, copy=not isinstance(given, np.memmap))
+    if not all(np.isfinite(result[rows]).all() for rows in _parts(result)):
         index = tuple(np.argwhere(~np.isfinite(result))[0])
         raise ValueError(
             f"{_entry(what, index)} is {array[index]}, which is not finite: fill in what is missing, or "
             "leave the sample out"
         )
     return result
+
+
+def _parts(array: NDArray[np.float64]) -> list[Any]:
+    """Indices of an array's rows, some together; of all, where it has none."""
+    if array.ndim == 0:
+        return [...]
+    rows = max(1, _TOGETHER * len(array) // max(array.size, 1))
+    return [slice(start, start + rows) for start in range(0, len(array), rows)]
 
 
 def _unlike(what: str, rows: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from autobp.compiler.step import Step
 
 _AT_ONCE = 8  # sums that are added in one task
+_KEPT = 8  # steps that a worker keeps
 
 
 def in_blocks(arguments: Sequence[Any]) -> bool:
@@ -40,8 +43,8 @@ def run_in_blocks(
     """
     import dask
 
-    blocks = _rows_together(arguments, names)
-    there = dask.delayed(step, pure=False, traverse=False)
+    blocks = rows_together(arguments, names)
+    there = dask.delayed(_Sent(step), pure=False, traverse=False)
     if not scalar:
         return _outputs(step, there, theta, blocks)
     one = dask.delayed(_cost_and_gradient if gradient else _cost, pure=False)
@@ -55,11 +58,15 @@ def run_in_blocks(
     return (float(mean[0]), mean[1:]) if gradient else float(mean[0])
 
 
-def _rows_together(arguments: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """Dask arrays with the rows of the first that is one in the same blocks, and each row in one block."""
+def rows_together(arguments: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Dask arrays with the rows of the first that is one in the same blocks, and each row in one block.
+
+    No block is empty.
+    """
     import dask.array
 
-    rows = next(x.chunks[0] for x in arguments if in_blocks([x]))
+    chunks = next(x.chunks[0] for x in arguments if in_blocks([x]))
+    rows = tuple([m for m in chunks if m])
     found = []
     for name, x in zip(names, arguments, strict=True):
         array = x if in_blocks([x]) else dask.array.from_array(floats(name, x))
@@ -83,19 +90,36 @@ def _outputs(step: Step, there: Any, theta: Floats, blocks: Sequence[Any]) -> An
 # What workers do: functions of this module, so that they are sent by name.
 
 
-def _cost_and_gradient(step: Step, theta: Floats, *block: Floats) -> Floats:
-    cost, gradient = step(theta, *block)
+class _Sent:
+    """A step on its way to workers: it is read once in each process, however often it is sent there."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import cloudpickle
+
+        return _received, (cloudpickle.dumps(self.step),)
+
+
+@lru_cache(maxsize=_KEPT)
+def _received(sent: bytes) -> _Sent:
+    return _Sent(pickle.loads(sent))
+
+
+def _cost_and_gradient(there: _Sent, theta: Floats, *block: Floats) -> Floats:
+    cost, gradient = there.step(theta, *block)
     m = len(block[0])
     return np.array([m, m * cost, *(m * gradient)])
 
 
-def _cost(step: Step, theta: Floats, *block: Floats) -> Floats:
+def _cost(there: _Sent, theta: Floats, *block: Floats) -> Floats:
     m = len(block[0])
-    return np.array([m, m * step.value(theta, *block)])
+    return np.array([m, m * there.step.value(theta, *block)])
 
 
-def _value(step: Step, theta: Floats, *block: Floats) -> Any:
-    return step.value(theta, *block)
+def _value(there: _Sent, theta: Floats, *block: Floats) -> Any:
+    return there.step.value(theta, *block)
 
 
 def _added(sums: Sequence[Floats]) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from operator import index as whole
@@ -22,13 +22,16 @@ from autobp.optim import OPTIMIZERS, Optimizer, Scheduled
 from autobp.training.gradients import CostAndGradient, compiled_cost, step_of, write
 from autobp.training.measures import mean_cost
 from autobp.training.progress import History, Progress, slow_builds_shown
-from autobp.training.samples import check_targets, samples_of
+from autobp.training.samples import Samples, check_targets, samples_of
 from autobp.training.stopping import LowestCost
 
 if TYPE_CHECKING:
     from autobp.compiler.machine_code import Backend
+    from autobp.training.blocks import BlockSamples
 
 Array = NDArray[np.float64]
+#: The number of samples, and their X and Y.
+Batch = tuple[int, Any, Any]
 #: On so many samples, spread over all, the cost is taken before training, to tell whether it diverges.
 _SAMPLED = 100
 #: A cost that ends so many times as high has diverged: a cost that wavers around its start has not.
@@ -60,6 +63,10 @@ def fit(
     Where the cost ends above ten times what it was before, a warning says so, and the network keeps the
     parameters with the lowest cost: those that the best epoch began or ended with.
 
+    Where X or Y is a Dask array, each block of rows gives its cost and gradient where it is. A batch is then
+    of whole blocks, as many as have ``batch_size`` samples on average and at least one; with all samples in
+    a batch the result is that of NumPy's arrays, to rounding.
+
     Args:
         net: the network.
         X: the inputs, (m, n), a sample in each row.
@@ -75,7 +82,7 @@ def fit(
         progress: whether to show the progress on standard error: in a terminal one line that is kept up to
             date, elsewhere at most ten lines in all; and one where building machine code takes a second.
         compiled: whether to run the graph as a matrix program, which gives the same numbers faster; if
-            false, each sample's graph is built and walked back in Values.
+            false, each sample's graph is built and walked back in Values, which is not for Dask arrays.
         on_epoch: called as on_epoch(epoch, history) after each epoch, which count from 1. It may change the
             network's parameters.
         patience: end after so many epochs, at least 1, without a new lowest cost on the validation set, and
@@ -99,15 +106,15 @@ def fit(
         NoMachineCode: a RuntimeError: the backend is "c", and there is no machine code.
     """
     cost_of = named(cost)
-    X, Y, held_out = _checked_samples(net, X, Y, validation, cost_of)
+    samples, held_out = _checked_samples(net, X, Y, validation, cost_of, compiled)
     epochs, batch_size = _at_least_one(epochs=epochs, batch_size=batch_size)
     l2 = _penalty(l2)
     lowest = LowestCost(patience, held_out is not None)
     parameters = net.parameters()
-    n_batches = -(-len(X) // batch_size)
-    step = step_of(net, cost_of, l2, len(X), backend if compiled else None, epochs * n_batches)
+    n_batches = samples.n_batches(batch_size)
+    step = step_of(net, cost_of, l2, len(samples), backend if compiled else None, epochs * n_batches)
     with slow_builds_shown(progress and compiled):  # the first call builds
-        descent = _Descent(net, X, Y, cost_of, step, _optimizer(optimizer, parameters, lr))
+        descent = _Descent(net, samples, cost_of, step, _optimizer(optimizer, parameters, lr))
     scheduled = Scheduled(descent.optimizer, schedule, epochs)
     cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
     rng = random.Random(seed)
@@ -116,7 +123,7 @@ def fit(
     try:
         for epoch in range(1, epochs + 1):
             scheduled.begin(epoch)
-            descent.run_epoch(epoch, _batches(len(X), batch_size, rng), shown, history)
+            descent.run_epoch(epoch, samples.batches(batch_size, rng), shown, history)
             write(descent.theta, parameters)
             if held_out is not None:
                 with ieee():  # infinite is a cost too, and no reason to stop
@@ -146,20 +153,40 @@ def _checked_samples(
     Y: ArrayLike,
     validation: tuple[ArrayLike, ArrayLike] | None,
     cost_of: Callable[[Any, Any], Value],
-) -> tuple[Array, Array, tuple[Array, Array] | None]:
+    compiled: bool,
+) -> tuple[Samples | BlockSamples, tuple[Array, Array] | None]:
     """The samples to train on and those to watch, once the network and the cost take them.
 
     The network's ``about`` has the cost's name from then on.
     """
-    inputs, targets = samples_of("", X, Y, net)
-    held_out = None if validation is None else samples_of("validation ", *validation, net)
     if isinstance(cost_of, Cost):
         cost_of.check_output(net.activations[-1])
-    check_targets("", cost_of, targets, net)
-    if held_out is not None:
-        check_targets("validation ", cost_of, held_out[1], net)
+    samples = _samples("", X, Y, net, cost_of, compiled)
+    watched = None if validation is None else _samples("validation ", *validation, net, cost_of, compiled)
+    held_out = None if watched is None else (watched.X, watched.Y)
     net.about = replace(net.about or About(), cost=cost_of.name if isinstance(cost_of, Cost) else "")
-    return inputs, targets, held_out
+    return samples, held_out
+
+
+def _samples(
+    what: str, X: ArrayLike, Y: ArrayLike, net: MLP, cost_of: Callable[[Any, Any], Value], compiled: bool
+) -> Samples | BlockSamples:
+    """The samples, once the network and the cost take them; ``what`` says in messages which they are."""
+    from autobp.compiler.blocks import in_blocks
+
+    there = in_blocks([X, Y])
+    if there and not compiled:
+        raise TypeError(
+            f"compiled=False builds the graph of each sample in this process, and {what}X or {what}Y is a "
+            "Dask array: leave compiled=False out, or give NumPy's arrays"
+        )
+    if there:
+        from autobp.training.blocks import block_samples
+
+        return block_samples(what, X, Y, net, cost_of)
+    inputs, targets = samples_of(what, X, Y, net)
+    check_targets(what, cost_of, targets, net)
+    return Samples(inputs, targets)
 
 
 def _tell_of_divergence(descent: _Descent, history: History) -> None:
@@ -225,13 +252,13 @@ class _Descent:
     def __init__(
         self,
         net: MLP,
-        X: Array,
-        Y: Array,
+        samples: Samples | BlockSamples,
         cost_of: Callable[[Any, Any], Value],
         cost_and_gradient: CostAndGradient,
         optimizer: Optimizer,
     ) -> None:
-        self.net, self.X, self.Y = net, X, Y
+        self.net, self.samples = net, samples
+        self.sampled = samples.spread(_SAMPLED)
         self.cost_of = cost_of
         self.optimizer = optimizer
         self.cost_and_gradient = cost_and_gradient
@@ -241,20 +268,20 @@ class _Descent:
         # What the epoch of the lowest cost began and ended with: its cost is a mean over the way between.
         self.lowest, self.best = np.inf, [self.theta]
 
-    def run_epoch(self, epoch: int, batches: Iterator[list[int]], shown: Progress, history: History) -> None:
-        """A step for each batch of rows, and what the history has of the epoch.
+    def run_epoch(self, epoch: int, batches: Iterable[Batch], shown: Progress, history: History) -> None:
+        """A step for each batch, and what the history has of the epoch.
 
         Raises Diverged where a number is no longer finite; theta is the best there was then.
         """
         total, norm, layer_norms, seen = 0.0, 0.0, np.zeros(len(self.layers)), 0
         begun = self.theta
-        for rows in batches:
-            value, grad = self._step(epoch, rows)
-            total += len(rows) * value
+        for m, X, Y in batches:
+            value, grad = self._step(epoch, X, Y)
+            total += m * value
             with np.errstate(over="ignore"):  # infinite is a norm too, of a gradient that is finite
-                norm += len(rows) * float(np.linalg.norm(grad))
-                layer_norms += len(rows) * np.sqrt(np.add.reduceat(grad * grad, self.layers))
-            seen += len(rows)
+                norm += m * float(np.linalg.norm(grad))
+                layer_norms += m * np.sqrt(np.add.reduceat(grad * grad, self.layers))
+            seen += m
             shown.step(epoch, total / seen)
         history.cost.append(total / seen)
         history.gradient_norm.append(norm / seen)
@@ -262,11 +289,11 @@ class _Descent:
         if history.cost[-1] < self.lowest:
             self.lowest, self.best = history.cost[-1], [begun, self.theta]
 
-    def _step(self, epoch: int, rows: list[int]) -> tuple[float, Array]:
+    def _step(self, epoch: int, X: Any, Y: Any) -> tuple[float, Array]:
         """The cost and gradient on a batch, after one step against the gradient."""
         problem = ""
         with np.errstate(over="ignore", invalid="ignore"):  # told below, with what to do
-            value, grad = self.cost_and_gradient(self.theta, self.X[rows], self.Y[rows])
+            value, grad = self.cost_and_gradient(self.theta, X, Y)
             if np.isfinite(value) and np.isfinite(grad).all():
                 updated = self.optimizer.update(self.theta, grad)
                 if not np.isfinite(updated).all():
@@ -286,19 +313,18 @@ class _Descent:
         return self._sampled_cost(self.theta)
 
     def _sampled_cost(self, theta: Array) -> float:
-        sampled = slice(None, None, -(-len(self.X) // _SAMPLED))
         with np.errstate(over="ignore", invalid="ignore"):
-            cost, _ = self.cost_and_gradient(theta, self.X[sampled], self.Y[sampled])
+            cost, _ = self.cost_and_gradient(theta, *self.sampled)
         return cost if np.isfinite(cost) else np.inf
 
     def advice(self) -> str:
         """What to do where training diverges."""
         cost = self.cost_of if isinstance(self.cost_of, Cost) else None
         advice = [f"try a smaller learning rate than {self.optimizer.lr:g}"]
-        for what, array in [("inputs", self.X), ("targets", self.Y)]:
-            class_numbers = array is self.Y and cost is not None and cost.of_class is not None
-            if np.abs(array).max() > 10 and not class_numbers:
-                advice.append(f"standardise the {what}, which go from {array.min():.4g} to {array.max():.4g}")
+        for what, (low, high) in zip(("inputs", "targets"), self.samples.ranges(), strict=True):
+            class_numbers = what == "targets" and cost is not None and cost.of_class is not None
+            if max(-low, high) > 10 and not class_numbers:
+                advice.append(f"standardise the {what}, which go from {low:.4g} to {high:.4g}")
         output = self.net.activations[-1]
         if cost is not None and cost.on_logits:
             advice.append(
@@ -307,10 +333,3 @@ class _Descent:
                 else f"take {cost.on_logits}, since the output is {output} and no probability"
             )
         return ", or ".join(advice)
-
-
-def _batches(m: int, size: int, rng: random.Random) -> Iterator[list[int]]:
-    order = list(range(m))
-    rng.shuffle(order)
-    for start in range(0, m, size):
-        yield order[start : start + size]
