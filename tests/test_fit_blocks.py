@@ -160,6 +160,25 @@ def test_what_is_mapped_from_a_file_is_not_copied(tmp_path):
     np.testing.assert_array_equal(found, train(np.array(x)))
 
 
+@pytest.mark.parametrize("rows", [7, 40])
+def test_a_step_moves_a_vector_of_the_parameters_for_each_block(rows):
+    """What tasks hand on: P + 2 numbers for each block and each sum of eight, whatever the rows are."""
+    from dask.callbacks import Callback
+
+    net = network()
+    step = autobp.compile(lambda x, y: costs.quadratic(net(x), y), net.parameters())
+    x, y = RNG.normal(size=(100 * rows, 3)), RNG.uniform(size=(100 * rows, 2))
+    sizes = []
+
+    def see(key, result, *_):
+        if str(key).startswith(("_cost_and_gradient-", "_added-")):
+            sizes.append(result.nbytes)
+
+    with Callback(posttask=see):
+        step(step.theta, da.from_array(x, chunks=(rows, 3)), da.from_array(y, chunks=(rows, 2)))
+    assert sizes == [8 * (len(step.theta) + 2)] * (100 + 13 + 2 + 1)
+
+
 # ------------------------------------------------------------------------------------- several processes
 
 

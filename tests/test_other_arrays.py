@@ -365,7 +365,7 @@ def test_the_document_runs(capsys):
         pytest.importorskip(module)
     text = (Path(__file__).parents[1] / "docs" / "other-arrays.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     namespace: dict[str, Any] = {}
     for block in blocks:
         exec(compile(block, "other-arrays.md", "exec"), namespace)
