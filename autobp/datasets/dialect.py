@@ -92,7 +92,7 @@ def text_of(path: Path, encoding: str | None) -> str:
             f"{path} is not text in {named}: {error}; say which it is, encoding='cp1252' (--encoding cp1252) "
             "for what programs on Windows write in western Europe"
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def without_preamble(text: str, dialect: Dialect) -> tuple[str, Dialect]:
@@ -105,7 +105,8 @@ def without_preamble(text: str, dialect: Dialect) -> tuple[str, Dialect]:
     if dialect.comment is not None:
         pattern = rf"^[ \t]*{re.escape(dialect.comment)}.*$"
         return re.sub(pattern, "", text, flags=re.MULTILINE), dialect
-    if any(f"\n{mark}" in text or text.startswith(mark) for mark in _COMMENTS):
+    seen = [mark for mark in _COMMENTS if mark in text]  # one character is found far faster than two
+    if any(f"\n{mark}" in text or text.startswith(mark) for mark in seen):
         text = _without_comments(text, dialect.delimiter)
     return text, dialect
 
