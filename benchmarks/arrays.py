@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 SIZES, BATCH = (784, 256, 128, 10), 32
-STEPS, ROWS = 100, 10_000
+STEPS, ROWS = 30, 10_000
 COLUMNS, BLOCKS = 10, 16
 
 
