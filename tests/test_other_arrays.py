@@ -104,6 +104,30 @@ def test_a_table_is_looked_up_and_a_wrong_index_gives_no_number(convert):
     assert np.isnan(float(step(convert(step.theta), convert(np.array([0.0, 3.0])))[0]))
 
 
+@pytest.mark.parametrize("name", sorted(autobp.ops.TABLE))
+def test_every_operation_is_computed_or_refused_by_name(name):
+    """On PyTorch's arrays, cost and gradient, of one operand or two."""
+    convert = library("torch")
+    function = getattr(autobp, name, None)
+    if function is None:
+        pytest.skip("an operator of Python")
+    w = autobp.Value(0.75, label="w")
+    x = np.array([[0.3, 1.7], [0.62, 0.4], [0.999, 2.6], [1e-9, 3e-12], [0.5, 0.5]])
+    for n in (1, 2):
+        try:
+            step = autobp.compile(lambda x, n=n: function(w * x[0], *x[1:n]), [w], example=(x[0],))
+            wanted = step(step.theta, x)
+        except (TypeError, ValueError):
+            continue  # takes another number of operands
+        try:
+            found = step(convert(step.theta), convert(x))
+        except TypeError as error:
+            if not re.search(r"is computed by Python code|does not have", str(error)):
+                raise
+            continue
+        np.testing.assert_allclose(flat(found), flat(wanted), rtol=1e-12)
+
+
 def test_float32_is_computed_in_float32(convert):
     """docs/other-arrays.md: of the largest entry, within 64 units of float32 for a network of this size."""
     step = compiled()

@@ -35,7 +35,7 @@ _ONE, _ZERO, _NAN = np.array(1.0), np.array(0.0), np.array(np.nan)
 _WRITTEN = {
     "rint": Template("xp.round({})"),
     "exp2": Template("2.0**{0}", POWER_OF, (ATOM,)),
-    "cbrt": Template("xp.sign({0}) * xp.abs({0})**(1.0 / 3.0)", PRODUCT, (0, 0)),
+    "cbrt": Template("xp.sign({0}) * xp.abs({0})**(1.0 / 3.0)", PRODUCT, (0,)),
 }
 
 #: Functions that texts bring along, by name; ``NAN`` stands for the constant.

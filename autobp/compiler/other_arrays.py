@@ -167,4 +167,7 @@ def _special(name: str, place: Place) -> Callable[..., Any]:
 
         found = getattr(cupyx.scipy.special, name)
         return found
+    if hasattr(place.xp, name):
+        found = getattr(place.xp, name)
+        return found
     raise TypeError(f"this program calls {name}, which {place.library} does not have")

@@ -322,6 +322,11 @@ class Step(Derivatives, Generic[R]):
         return True
 
     @property
+    def executable(self) -> Executable:
+        """What the last trace became: programs and what they take. Raises ValueError before the trace."""
+        return self._executable()
+
+    @property
     def program(self) -> Program:
         """The arrays that cost and gradient (or outputs) are computed by; ``str`` shows them, one a line.
 
