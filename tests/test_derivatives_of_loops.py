@@ -226,6 +226,20 @@ def test_random_outputs(case: Case, kind: str, by: int) -> None:
     check_of_outputs(recorded(case, False), case, kind, by)
 
 
+def test_an_output_has_no_derivative_by_what_it_does_not_depend_on() -> None:
+    """Neither the infinite slope of another output, at 0, nor another's rows reach what depends on none."""
+    p = Value(1.0)
+
+    def outputs(x: Any) -> Any:
+        return [3.0 * p + maximum(p, 0.5), 2.0 * x[0] * p, maximum(x[0], p) * x[0], x[0].sqrt()]
+
+    graph, _ = record_function(outputs, [p], [np.ones(1)])
+    by_x = walked.jacobian(graph, 1, 1, np.ones(1), [np.array([[0.0], [4.0]])])
+    np.testing.assert_array_equal(by_x[:, 4:], [[0.0, 2.0, 1.0, np.inf], [0.0, 2.0, 8.0, 0.25]])
+    by_p = walked.jacobian(graph, 0, 1, np.ones(1), [np.array([[0.0], [4.0]])])
+    np.testing.assert_array_equal(by_p[:, 4:], [[4.0, 0.0, 0.0, 0.0], [4.0, 8.0, 0.0, 0.0]])
+
+
 # ------------------------------------------------------------------------------------------ steps of a user
 
 

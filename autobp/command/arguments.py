@@ -48,7 +48,10 @@ def names(text: str) -> list[str]:
 
 def columns(text: str) -> list[str]:
     """Columns with commas between them; one whose name has a comma stands in quotes."""
-    return next(csv.reader([text], skipinitialspace=True), [text])
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [text])
+    except csv.Error:  # of line ends, or a NUL on Python 3.10: no column is called so
+        return [text]
 
 
 def size(text: str) -> int:

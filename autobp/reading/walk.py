@@ -97,16 +97,23 @@ def values_of(graph: Graph, leaf: Callable[[int], Any], rounding: Rounding | Non
 def adjoints_of(
     graph: Graph, output: int, values: Sequence[Any], rounding: Rounding | None = None
 ) -> list[Any]:
-    """∂output/∂node for each node, where ``values`` is what the nodes are: all floats, or vectors of rows."""
+    """∂output/∂node for each node, where ``values`` is what the nodes are: all floats, or vectors of rows.
+
+    Nodes that the output does not depend on have 0, whatever their own derivatives are.
+    """
     partials_of = _on_floats if isinstance(values[output], float) else _on_rows
     adjoints: list[Any] = [0.0] * len(values)
     adjoints[output] = 1.0
     operations, parents, constants = graph.operations, graph.parents, graph.constants
+    reached = bytearray(len(values))
+    reached[output] = True
     with np.errstate(all="ignore"):
         for i in range(output, -1, -1):
             operation = operations[i]
-            if operation is None:
+            if operation is None or not reached[i]:
                 continue
+            for p in parents[i]:
+                reached[p] = True
             flow = adjoints[i]
             if rounding is None and operation is MULTIPLY:  # most nodes are products and sums
                 x, y = parents[i]
