@@ -20,7 +20,7 @@ from whole_programs import EDGES, Maker, Program
 
 import autobp
 from autobp import MLP, Value, costs, functional, ir, machine
-from autobp.compiler.derivatives import forward, made, methods, proof, sparse, sparsity
+from autobp.compiler.derivatives import forward, made, methods, proof, sparse, sparsity, symmetric
 from autobp.compiler.derivatives import several as several_module
 from autobp.compiler.derivatives.formulas import NoDerivative
 from autobp.compiler.derivatives.wanted import Wanted
@@ -205,6 +205,26 @@ def test_the_hessian_is_symmetric_and_the_differences_of_the_gradient() -> None:
     assert np.allclose(hessian, hessian.T, rtol=0.0, atol=1e-15)
     expected = differences(lambda t: step(t, x, y)[1], theta)
     assert np.allclose(hessian, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_of_layers_each_pair_has_second_derivatives_once() -> None:
+    """Against one direction after another; only the first layer's own go through its part of the gradient."""
+    step, theta, x, y = network_step(3, 8, 5, 1)
+    found = step.hessian(theta, x, y)
+    columns = np.stack([step.hvp(theta, v, x, y) for v in np.eye(len(theta))])
+    np.testing.assert_allclose(found, columns, rtol=0, atol=1e-13 * np.abs(columns).max())
+    np.testing.assert_allclose(found, found.T, rtol=0, atol=1e-13 * np.abs(found).max())
+    program = made.made_of(step._executable(), Wanted("hessian")).program
+    names = {name: array for array, name in program.names.items()}
+    assert names["delta2_dot"].shape == (8 * 4 + 5 * 9, 5)
+    order = np.arange(len(theta))
+    gradient = step.program.results[1]
+    half = symmetric.half_of(gradient, order)
+    assert half is not None
+    (weights,) = [x for x in gradient.pieces if x.shape == (8, 3)]  # the first layer's
+    assert half.needed[weights] <= set(range(8 * 4))
+    assert (half.computed | half.computed.T).all()
+    assert half.computed.sum() < 0.7 * half.computed.size
 
 
 def test_of_many_parameters_some_columns_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from autobp.compiler.derivatives.tangents import (
     Tangent,
     added,
     filled,
+    only,
     picked,
     ranked,
     reshaped,
@@ -32,15 +33,18 @@ from autobp.compiler.derivatives.through_steps import Stepped, through_steps
 from autobp.compiler.differentiate import partials_of_map
 from autobp.compiler.names import Distinct
 from autobp.compiler.substituting import of_operands
-from autobp.ir.expression import Expression, slots, substitute, used_slots
+from autobp.ir.expression import Expression, slots, substitute, times, used_slots
 from autobp.ops import WHERE
 
 
 def push(
-    results: Sequence[ir.Array], seeds: Mapping[ir.Array, Known], taken: Set[str] = frozenset()
+    results: Sequence[ir.Array],
+    seeds: Mapping[ir.Array, Known],
+    taken: Set[str] = frozenset(),
+    needed: Mapping[ir.Array, Set[int]] | None = None,
 ) -> Forward:
     """Forward mode over all arrays that results depend on; arguments as for :class:`Forward`."""
-    return Forward(seeds, taken).run(results)
+    return Forward(seeds, taken, needed).run(results)
 
 
 class Forward:
@@ -52,17 +56,25 @@ class Forward:
         seeds: the tangents of arguments; either all in a single direction, or none. An error stands for one
             that there is no rule for.
         taken: names that nothing in a loop may get.
+        needed: the directions in which tangents are needed, of arrays of which not all are.
 
     Attributes:
         made: what each array became.
         tangents: of what became of arrays so far, where they have one; in place of one that there is no rule
             for, the error.
         loops: what became of loops, by the loop.
+        parts: of tangents, some directions, by the array and these.
     """
 
-    def __init__(self, seeds: Mapping[ir.Array, Known], taken: Set[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        seeds: Mapping[ir.Array, Known],
+        taken: Set[str] = frozenset(),
+        needed: Mapping[ir.Array, Set[int]] | None = None,
+    ) -> None:
         self.tangents: dict[ir.Array, Known] = dict(seeds)
-        self.taken = taken
+        self.taken, self.needed = taken, needed
+        self.parts: dict[tuple[ir.Array, tuple[int, ...]], Tangent] = {}
         self.made: dict[ir.Array, ir.Array] = {}
         self.loops: dict[ir.Array, Stepped] = {}
 
@@ -87,7 +99,26 @@ class Forward:
             self.loops[array] = stepped = through_steps(self, new)
             self.made[array] = stepped.loop
             return
-        self.differentiate(new)
+        needed = self.needed.get(array) if self.needed is not None else None
+        if needed is None:
+            self.differentiate(new)
+            return
+        some = Forward({x: t for x in new.operands if (t := self.part(x, needed)) is not None})
+        some.visit(new)
+        if new in some.tangents:
+            self.tangents[new] = some.tangents[new]
+
+    def part(self, array: ir.Array, needed: Set[int]) -> Known | None:
+        """An array's tangent in those directions that are needed."""
+        t = self.tangents.get(array)
+        if not isinstance(t, Tangent) or t.directions is None:
+            return t
+        kept = tuple([i for i in t.directions if i in needed])
+        if not kept or kept == t.directions:
+            return t if kept else None
+        if (array, kept) not in self.parts:
+            self.parts[array, kept] = only(t, kept)
+        return self.parts[array, kept]
 
     def differentiate(self, array: ir.Array) -> None:
         """Find an array's tangent by the rule for its kind."""
@@ -289,6 +320,8 @@ class Forward:
         operands = list(arrays)
         changes: dict[int, Any] = {}
         lead = self.of(arrays[which[0]]).lead
+        if lead > (1,) and (found := self._by_slopes(array, arrays, which, derivative)) is not None:
+            return found
         for i in which:
             t = self.of(arrays[i])
             number = _same_number(t)
@@ -309,6 +342,37 @@ class Forward:
             missing = len(lead) + rank - len(made.shape)
             made = reshaped(made, (*[1] * missing, *made.shape))
         return made
+
+    def _by_slopes(
+        self,
+        array: ir.Array,
+        arrays: Sequence[ir.Array],
+        which: Sequence[int],
+        derivative: Callable[[dict[int, Any]], Any],
+    ) -> ir.Array | None:
+        """The tangent as a sum of operands' tangents, each times its slope, which all directions share.
+
+        None where a choice is made: what was not taken may be infinite, and adds nothing.
+        """
+        operands: list[ir.Array] = []
+        total: Any = None
+        for i in which:
+            slope = derivative({i: 1.0})
+            if slope is None or (not isinstance(slope, Expression) and slope == 0.0):
+                continue
+            term = Expression("slot", len(operands))
+            operands.append(ranked(self.of(arrays[i]), len(array.shape)))
+            if isinstance(slope, Expression):
+                if _chooses(slope) or not used_slots(slope):
+                    return None
+                term = times(term, Expression("slot", len(operands)))
+                operands.append(_elementwise(arrays, slope))
+            else:
+                term = times(slope, term)
+            total = term if total is None else Expression("+", total, term)
+        if total is None or any(isinstance(x, ir.Constant) for x in operands):
+            return None
+        return elementwise(operands, total)
 
     # ------------------------------------------------------------------------- products and reductions
 
@@ -358,6 +422,12 @@ class Forward:
         if array.samples and not t.array.batched:  # the same for each sample
             made = _elementwise([made], Expression("*", Expression("slot", 0), Expression("m")))
         return replace(t, array=reshaped(made, (*t.lead, *array.shape)))
+
+
+def _chooses(expression: Expression) -> bool:
+    """Whether some part of an expression is one of several, by a condition."""
+    parts = [x for x in expression.arguments if isinstance(x, Expression)]
+    return expression.name in ("where", "choose") or any(map(_chooses, parts))
 
 
 def _size(t: Tangent) -> int:

@@ -79,7 +79,8 @@ class Made(Functions):
         self.walks: Walks = executable.other(("walks", wanted.by), lambda: Walks(graph, signature, wanted.by))
         work = self.work[name]
         each = max(1, work.n_bytes(2) - work.n_bytes(1))
-        self.at_once = max(16, _MEMORY // each)
+        whatever_the_rows = max(0, work.n_bytes(1) - each)
+        self.at_once = max(16, max(_MEMORY, 2 * whatever_the_rows) // each)
         self.executable = executable
         self.n_data = len(signature.samples) + wanted.weighted
 
@@ -105,15 +106,19 @@ class Made(Functions):
             return found
         parts = []
         weights = []
-        for first in range(0, m, self.at_once):
-            rows = slice(first, min(m, first + self.at_once))
+        size = -(-m // -(-m // self.at_once))  # as many rows in each part, but for the last
+        for first in range(0, m, size):
+            rows = slice(first, min(m, first + size))
             parts.append(self.run(name, theta, self.taken(arrays, rows)))
             weights.append((rows.stop - first) / m)
         firsts, derivatives = zip(*parts, strict=True)
         if self.which.over_rows:
             with np.errstate(all="ignore"):
                 cost = sum(weight * x for weight, x in zip(weights, firsts, strict=True))
-                return cost, np.tensordot(weights, np.array(derivatives), 1)
+                total = derivatives[0] * weights[0]
+                for weight, derivative in zip(weights[1:], derivatives[1:], strict=True):
+                    total += weight * derivative
+                return cost, total
         return np.concatenate(firsts), np.concatenate(derivatives)
 
     def n_rows(self, arrays: Sequence[Floats]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from autobp import ir
 from autobp.compiler.adjoint import Adjoint
 from autobp.compiler.derivatives.forward import Forward, push
 from autobp.compiler.derivatives.pruning import pruned
+from autobp.compiler.derivatives.symmetric import half_of
 from autobp.compiler.derivatives.tangents import Tangent, filled, picked, reshaped, spread_over, turned
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.differentiate import Reverse
@@ -59,8 +60,14 @@ class _Maker:
     def hessian(self) -> ir.Program:
         base = self.gradient_program()
         order = _by_first_use(self.target, base.results[1])
-        pushed, forward = self.push(base, _unit_directions(order))
-        return self.program(pushed, self.matrix(forward, pushed.results[1], len(order), order), forward)
+        half = half_of(base.results[1], order)
+        pushed, forward = self.push(base, _unit_directions(order), half.needed if half else None)
+        gradient = pushed.results[1]
+        if half is None:
+            matrix = self.matrix(forward, gradient, len(order), order)
+        else:
+            matrix = half.mirrored(self.matrix(forward, gradient, len(order)), order)
+        return self.program(pushed, matrix, forward)
 
     def hvp(self) -> ir.Program:
         return self.in_directions(self.gradient_program())
@@ -122,9 +129,11 @@ class _Maker:
         names = {made.get(x, x): name for x, name in {**base.names, **reverse.names}.items()}
         return replace(base, results=tuple([made[x] for x in results]), names=names)
 
-    def push(self, base: ir.Program, seed: Tangent) -> tuple[ir.Program, Forward]:
+    def push(
+        self, base: ir.Program, seed: Tangent, needed: Mapping[ir.Array, Set[int]] | None = None
+    ) -> tuple[ir.Program, Forward]:
         """Forward mode over a program; what it became by it."""
-        forward = push(base.results, {self.target: seed}, set(base.names.values()))
+        forward = push(base.results, {self.target: seed}, set(base.names.values()), needed)
         names = {forward.made.get(x, x): name for x, name in base.names.items()}
         return replace(base, results=tuple([forward.made[x] for x in base.results]), names=names), forward
 

@@ -6,6 +6,7 @@ be other than 0, so that what one layer's parameters do not reach is not compute
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,6 +65,20 @@ def spread_over(tangent: Tangent, directions: tuple[int, ...], like: ir.Array) -
         return tangent.array
     whole = (len(directions), *like.shape)
     return assemble([(_place(tangent, directions, like), _adjoint(tangent, like))], ir.Absent(whole, False))
+
+
+def only(tangent: Tangent, directions: tuple[int, ...]) -> Tangent:
+    """The tangent in some of its directions."""
+    assert tangent.directions is not None
+    array, rest = tangent.array, tangent.array.shape[1:]
+    at = np.searchsorted(tangent.directions, directions).astype(np.int64)
+    size = math.prod(rest)
+    if (np.diff(at) == 1).all():
+        place = view(array, int(at[0]) * size, (len(at), *rest), row_strides(array.shape))
+    else:
+        positions = np.arange(size, dtype=np.int64).reshape(rest)
+        place = ir.Gather(array, at.reshape(-1, *[1] * len(rest)) * size + positions)
+    return Tangent(picked(array, place), directions)
 
 
 def added(tangents: Sequence[Tangent], like: ir.Array) -> Tangent:
