@@ -28,7 +28,7 @@ __all__ = ["BodyNode", "Own", "Recurrence", "accumulators", "letters_of", "recur
 _FOLDS = (ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM)
 
 
-def recurrence_in(graph: Graph, least: int) -> Recurrence | None:
+def recurrence_in(graph: Graph, least: int = 8) -> Recurrence | None:
     """The largest recurrence of a graph, of at least so many steps; None where there is none.
 
     Numbers that are only added up or multiplied, each computed by itself, are none.

@@ -7,7 +7,7 @@ Source of the operators: the ONNX operator specification, version 20 of the defa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
@@ -64,6 +64,18 @@ class Rows:
         return self.xp.as_array(other) / self
 
 
+def _infix(
+    operator: str, *, turned: bool = False, dtype: Any = None
+) -> Callable[[OnnxArray, Any], OnnxArray]:
+    """A method for an operator between an array and what stands on its right; turned, on its left."""
+
+    def method(self: OnnxArray, other: Any) -> OnnxArray:
+        operands = (other, self) if turned else (self, other)
+        return self.xp.elementwise(operator, *operands, dtype=dtype)
+
+    return method
+
+
 class OnnxArray:
     """The name of a result in a graph, with what is known of it.
 
@@ -79,29 +91,17 @@ class OnnxArray:
     def __init__(self, xp: OnnxNamespace, name: str, shape: Sequence[Any], dtype: Any) -> None:
         self.xp, self.name, self.shape, self.dtype = xp, name, tuple(shape), np.dtype(dtype)
 
-    def __add__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Add", self, other)
-
-    def __radd__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Add", other, self)
-
-    def __sub__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Sub", self, other)
-
-    def __rsub__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Sub", other, self)
-
-    def __mul__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Mul", self, other)
-
-    def __rmul__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Mul", other, self)
-
-    def __truediv__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Div", self, other)
-
-    def __rtruediv__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Div", other, self)
+    __add__, __radd__ = _infix("Add"), _infix("Add", turned=True)
+    __sub__, __rsub__ = _infix("Sub"), _infix("Sub", turned=True)
+    __mul__, __rmul__ = _infix("Mul"), _infix("Mul", turned=True)
+    __truediv__, __rtruediv__ = _infix("Div"), _infix("Div", turned=True)
+    __and__ = _infix("And")
+    __or__ = _infix("Or")
+    __lt__ = _infix("Less", dtype=bool)
+    __le__ = _infix("LessOrEqual", dtype=bool)
+    __gt__ = _infix("Greater", dtype=bool)
+    __ge__ = _infix("GreaterOrEqual", dtype=bool)
+    __eq__ = _infix("Equal", dtype=bool)  # type: ignore[assignment]
 
     def __pow__(self, other: Any) -> OnnxArray:
         if isinstance(other, int) and other == 2:
@@ -114,31 +114,10 @@ class OnnxArray:
     def __neg__(self) -> OnnxArray:
         return self.xp.elementwise("Neg", self)
 
-    def __lt__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Less", self, other, dtype=bool)
-
-    def __le__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("LessOrEqual", self, other, dtype=bool)
-
-    def __gt__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Greater", self, other, dtype=bool)
-
-    def __ge__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("GreaterOrEqual", self, other, dtype=bool)
-
-    def __eq__(self, other: Any) -> OnnxArray:  # type: ignore[override]
-        return self.xp.elementwise("Equal", self, other, dtype=bool)
-
     def __ne__(self, other: Any) -> OnnxArray:  # type: ignore[override]
         return self.xp.elementwise("Not", self == other)
 
     __hash__ = None  # type: ignore[assignment]
-
-    def __and__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("And", self, other)
-
-    def __or__(self, other: Any) -> OnnxArray:
-        return self.xp.elementwise("Or", self, other)
 
     def __invert__(self) -> OnnxArray:
         return self.xp.elementwise("Not", self)

@@ -91,18 +91,14 @@ class FloatFunction:
 
 def entries_of(tables: Tables) -> list[Entry]:
     """The operations of tables, in order."""
-    with no_garbage_collection():
-        return _entries_of(tables)
-
-
-def _entries_of(tables: Tables) -> list[Entry]:
     starts, operands = tables.starts.tolist(), tables.operands.tolist()
     found: list[Entry] = []
-    for kind, count in tables.runs.tolist():
-        form = tables.forms[kind]
-        for _ in range(count):
-            k = len(found)
-            found.append(_entry(form, operands[starts[k] : starts[k + 1]]))
+    with no_garbage_collection():
+        for kind, count in tables.runs.tolist():
+            form = tables.forms[kind]
+            for _ in range(count):
+                k = len(found)
+                found.append(_entry(form, operands[starts[k] : starts[k + 1]]))
     return found
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
-from autobp.compiler.irregular import by_level, forms_by_level
+from autobp.compiler.irregular import Bound, by_level
 from autobp.compiler.layout import affine, arrange, drop_repeated_axes, grid_of
 from autobp.compiler.levels import leading_to_numbers, levels_of
 from autobp.ir import (
@@ -50,8 +50,6 @@ from autobp.reading.graph import PARAMETER
 _CONSTANT = -1
 _THETA = 0
 _MOST_PARTS = 16  # of a sum in one statement
-_FEW = 200  # arrays that any graph may have
-_ALIKE = 16  # nodes of one array, on the average, that make matrices of any graph
 _MOST_IN_ORDER = 8  # numbers from which on NumPy adds up in an order of its own
 
 #: A kind of term: its sign, the colour of one operand, and of the other (None where there is none).
@@ -72,13 +70,12 @@ def group(
     """
     arguments = arguments_of(n_parameters, samples)
     builder = Builder(canonical, arguments)
-    forms, most, n_nodes = forms_by_level(canonical), _FEW, 0
-    for nodes, at_level in zip(_levels(canonical), forms, strict=True):
+    bound, n_nodes = Bound(canonical), 0
+    for number, nodes in enumerate(_levels(canonical)):
         builder.build_level(nodes)
-        most += 2 * len(at_level) + 2
         n_nodes += len(nodes)
-        if most < len(builder.arrays) and n_nodes < _ALIKE * len(builder.arrays):
-            return by_level(canonical, arguments, forms)
+        if bound.is_exceeded(number, n_nodes, len(builder.arrays)):
+            return by_level(canonical, arguments, bound.forms)
     output = builder.collect(canonical.outputs)
     return Program(arguments, (output,), {}), builder.scalars
 

@@ -10,6 +10,8 @@ times operations, and no zeros pad anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +36,9 @@ from autobp.ir import (
     View,
 )
 from autobp.ops import MAXIMUM, MULTIPLY, STOP_GRADIENT, TAKE, Operation
+
+_FEW = 200  # arrays that any graph may have
+_ALIKE = 16  # nodes of one array, on the average, that make matrices of any graph
 
 
 class Form(NamedTuple):
@@ -72,6 +77,32 @@ def forms_by_level(graph: Canonical) -> list[dict[Form, list[int]]]:
             form = form_of(graph, node, node not in reached)
             levels[height[node] - 1].setdefault(form, []).append(node)
     return levels
+
+
+class Bound:
+    """How many arrays of colours a graph may have, before levels and forms make fewer of it.
+
+    Attributes:
+        forms: as :func:`forms_by_level` has them, which most graphs never need.
+    """
+
+    def __init__(self, graph: Canonical) -> None:
+        self.graph = graph
+
+    @cached_property
+    def forms(self) -> list[dict[Form, list[int]]]:
+        return forms_by_level(self.graph)
+
+    @cached_property
+    def _statements(self) -> list[int]:
+        """About how many statements the levels take, up to each."""
+        return list(accumulate([2 * len(at_level) + 2 for at_level in self.forms]))
+
+    def is_exceeded(self, number: int, n_nodes: int, n_arrays: int) -> bool:
+        """Whether there are too many arrays, for few nodes each, up to the level of a number from 0."""
+        if n_arrays <= _FEW or n_nodes >= _ALIKE * n_arrays:
+            return False
+        return n_arrays > _FEW + self._statements[number]
 
 
 def by_level(

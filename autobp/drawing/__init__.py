@@ -27,7 +27,6 @@ from autobp.reading.graph import record
 from autobp.reading.neurons import find_neurons
 from autobp.recurrences import recurrence_in
 
-_FEWEST_STEPS = 8  # of a recurrence whose step is drawn once
 _MOST_BOXES = 100  # of such a picture
 
 
@@ -52,9 +51,8 @@ def draw(
     A graph of more than ``max_nodes`` nodes, or with arrows that no layout could place in time, is
     summarised: nodes computed in the same way become one, and the picture says how many each stands for; the
     step of a recurrence is drawn once, in a panel that says how often it is run, with dashed arrows to the
-    next. A
-    leaf that is used far from its box is drawn again there, dashed; a layer is one box where the picture
-    would else fill more than two square metres. A network's wide layers are shortened.
+    next. A leaf that is used far from its box is drawn again there, dashed; a layer is one box where the
+    picture would else fill more than two square metres. A network's wide layers are shortened.
 
     Args:
         what: a Value, whose whole graph is drawn; an MLP, a Layer or a Neuron; or what compile() returned,
@@ -136,7 +134,7 @@ def _draw_graph(
     elif Reach(graph, shown).passed > HARD:
         why = "each alone, the arrows would reach too far"
     if why and depth is None and not highlighted and not find_neurons(graph, trace).neurons:
-        loop = recurrence_in(graph, _FEWEST_STEPS)
+        loop = recurrence_in(graph)
         if loop is not None and 2 * loop.steps * len(loop.body) > len(graph):
             found = draw_recurrence(graph, loop, style, min(max_nodes, _MOST_BOXES))
             if found is not None:

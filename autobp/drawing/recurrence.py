@@ -17,7 +17,7 @@ from autobp.drawing.scalars import (
 )
 from autobp.drawing.style import Style, counted, escape_html, largest_of, legend, printable
 from autobp.reading.graph import Graph
-from autobp.reading.labels import element
+from autobp.reading.labels import element, superscript
 from autobp.recurrences import Own, Recurrence, letters_of
 
 
@@ -65,7 +65,7 @@ class _Drawn:
         with picture.subgraph(name="cluster_step") as box:
             panel(box, f"{times}, t = 1, …, {steps:,}", style)
             for k, lag in self.states:
-                name = f"{self.letters[k]}⁽ᵗ⁻{str(lag).translate(_SUPERSCRIPTS)}⁾"
+                name = self.letters[k] + superscript(f"(t-{lag})")
                 box.node(
                     f"s{k}_{lag}", self._label(self._before(k, lag), name, dashed=True), id=f"s{k}_{lag}"
                 )
@@ -144,5 +144,3 @@ class _Drawn:
         shape = ' style="dashed"' if dashed else "" if values[-1].is_leaf else ' style="rounded"'
         return box_of(rows, style.tint(self._strength(nodes), self.largest), style, lit=False, shape=shape)
 
-
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -16,7 +16,6 @@ from autobp.recurrences import recurrence_in
 
 _MOST_PATHS: Final = 6  # as many are written out; where there are more, derivatives of nodes are named
 _LONGEST_PATHS: Final = 40  # edges in all of them together
-_FEWEST_STEPS: Final = 8  # of a recurrence that is told as one
 _MOST_COMPARED: Final = 2000  # nodes whose dependence on each other is worked out
 _NOT_SELECTED: Final = "what an operation did not select counts 0, even of an infinite derivative"
 
@@ -27,7 +26,7 @@ def by_nodes(sheet: Sheet, target: int) -> tuple[Name, list[Section]]:
     on_path = [i for i, yes in enumerate(depends) if yes]
     paths = _few_paths(sheet, target, depends)
     root, names = sheet.graph.root, sheet.names
-    loop = recurrence_in(sheet.graph, _FEWEST_STEPS) if paths is None else None
+    loop = recurrence_in(sheet.graph) if paths is None else None
     steps = None
     if loop is not None and any(depends[int(member.nodes[-1])] for member in loop.body):
         steps = Steps(sheet, loop)

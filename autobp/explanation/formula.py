@@ -27,6 +27,7 @@ from autobp.ops import (
     SUM,
     Operation,
 )
+from autobp.reading.labels import superscript
 
 #: An operation applied to operands and constants.
 Apply: TypeAlias = Callable[[Operation, Sequence[Any], Sequence[float]], Any]
@@ -384,7 +385,7 @@ class Power(Formula):
         if writing.latex:
             return f"{{{written}}}^{{{exponent}}}"
         if exponent.isdigit():
-            return written + exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+            return written + superscript(exponent)
         return f"{written}**({exponent})" if exponent.startswith("-") else f"{written}**{exponent}"
 
     @property

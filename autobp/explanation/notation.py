@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from autobp.arguments import unknown
+from autobp.reading.labels import superscript
 
 #: A name in text and in LaTeX.
 Name: TypeAlias = tuple[str, str]
@@ -28,7 +29,6 @@ _GREEK: Final = {
     r"\Psi": "Ψ",
     r"\Delta": "Δ",
 }
-_RAISED: Final = str.maketrans("0123456789()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾")
 _LOWERED: Final = str.maketrans("0123456789kj", "₀₁₂₃₄₅₆₇₈₉ₖⱼ")
 
 
@@ -100,7 +100,7 @@ class Notation:
                 f"[{','.join(map(str, indices))}]" if indices else ""
             ) + of_sample, latex
         if above:
-            text += f"^{above}" if "[" in above else above.translate(_RAISED)
+            text += f"^{above}" if "[" in above else superscript(above)
         if all(len(str(i)) == 1 for i in indices):
             return text + "".join(map(str, indices)).translate(_LOWERED) + of_sample, latex
         return f"{text}[{','.join(map(str, indices))}]{of_sample}", latex
@@ -153,7 +153,7 @@ class Notation:
         text, latex = _GREEK.get(self.activation, self.activation), self.activation
         if not self.node_output:  # a function for each layer
             number = self.layer.format(self.number(layer))
-            text, latex = text + number.translate(_RAISED), f"{latex}^{{{number}}}"
+            text, latex = text + superscript(number), f"{latex}^{{{number}}}"
         return f"{text}({z[0]})", f"{latex}({z[1]})"
 
     def slope(
@@ -166,7 +166,7 @@ class Notation:
             return f"{text}(1 - {text})", f"{latex}(1 - {latex})"
         if self.derivative == "psi":
             number = self.layer.format(self.number(layer))
-            return f"Ψ{number.translate(_RAISED)}({z[0]})", rf"\Psi^{{{number}}}({z[1]})"
+            return f"Ψ{superscript(number)}({z[0]})", rf"\Psi^{{{number}}}({z[1]})"
         if function is not None:
             return (
                 f"{function}'({z[0]})",

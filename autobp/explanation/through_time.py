@@ -14,14 +14,13 @@ from autobp.explanation.names import label_name, name_of
 from autobp.explanation.notation import Name
 from autobp.explanation.sheet import Sheet
 from autobp.explanation.writing import Writing
-from autobp.reading.labels import element
+from autobp.reading.labels import element, superscript
 from autobp.recurrences import Recurrence, letters_of
 
 _LONGEST: Final = 8  # operations of a step that are one formula
 _MOST: Final = 60  # and all that an equation may have in it
 _FARTHEST: Final = 4  # steps from t that are written as t - 4 to t + 4
 _WIDE: Final = Writing(longest=1000)
-_SUPERSCRIPTS: Final = str.maketrans("0123456789-+t", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵗ")
 
 
 class Steps:
@@ -127,7 +126,7 @@ class Steps:
 
 def in_step(letter: Name, t: str) -> Name:
     """A name with a step: h⁽³⁾, or h⁽ᵗ⁻¹⁾."""
-    return f"{letter[0]}⁽{t.translate(_SUPERSCRIPTS)}⁾", rf"{letter[1]}^{{({t})}}"
+    return letter[0] + superscript(f"({t})"), rf"{letter[1]}^{{({t})}}"
 
 
 def _states(sheet: Sheet, loop: Recurrence) -> list[int]:

@@ -26,6 +26,13 @@ _BIAS: Final = re.compile(rf"({'|'.join(_BIASES)}){_LAYER}(?:[\[({{](\d+)[\])}}]
 _ARRAY: Final = re.compile(rf"({'|'.join(_WEIGHTS + _BIASES)})(\d+)")
 _ELEMENT: Final = re.compile(r"(.*?)\[(\d+(?:,\s*\d+)*)\]")
 
+_RAISED: Final = str.maketrans("0123456789()+-t", "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻ᵗ")
+
+
+def superscript(text: str) -> str:
+    """Digits, brackets, signs and the letter t as superscripts, as of h⁽ᵗ⁻¹⁾; all else as it is."""
+    return text.translate(_RAISED)
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -52,11 +52,16 @@ def tangent_of(expression: Any, tangents: Mapping[int, Any]) -> Any:
     return total(zip(partials, changes, strict=True))
 
 
+def is_zero(expression: Any) -> bool:
+    """Whether an expression is the number 0."""
+    return not isinstance(expression, Expression) and bool(expression == 0.0)
+
+
 def total(pairs: Iterable[tuple[Any, Any]]) -> Any:
     """Σ partial·tangent over pairs of them; None where nothing is left."""
     found: Any = None
     for partial, tangent in pairs:
-        if tangent is None or (not isinstance(partial, Expression) and partial == 0.0):
+        if tangent is None or is_zero(partial):
             continue
         term = times(tangent, partial)
         if found is None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint, assemble, elementwise
-from autobp.compiler.derivatives.formulas import NoDerivative, chosen, tangent_of, total
+from autobp.compiler.derivatives.formulas import NoDerivative, chosen, is_zero, tangent_of, total
 from autobp.compiler.derivatives.products import matmul, product, rowdot
 from autobp.compiler.derivatives.tangents import (
     Known,
@@ -331,7 +331,7 @@ class Forward:
             changes[i] = Expression("slot", len(operands))
             operands.append(ranked(t, rank))
         expression = derivative(changes)
-        if expression is None or (not isinstance(expression, Expression) and expression == 0.0):
+        if expression is None or is_zero(expression):
             return None
         if not isinstance(expression, Expression):
             return ir.Constant(np.full((*lead, *[1] * rank), expression))
@@ -358,7 +358,7 @@ class Forward:
         total: Any = None
         for i in which:
             slope = derivative({i: 1.0})
-            if slope is None or (not isinstance(slope, Expression) and slope == 0.0):
+            if slope is None or is_zero(slope):
                 continue
             term = Expression("slot", len(operands))
             operands.append(ranked(self.of(arrays[i]), len(array.shape)))

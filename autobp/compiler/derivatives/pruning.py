@@ -31,7 +31,7 @@ def _pruned(results: Sequence[ir.Array]) -> dict[ir.Array, ir.Array]:
             continue
         if isinstance(array, ir.Loop):
             kept[array] = _Kept(array, numbers[array])
-            needed.update(kept[array].operands)
+            needed.update(kept[array].loop.operands)
             continue
         needed.update(array.operands)
         if isinstance(array, ir.Result):
@@ -96,7 +96,3 @@ class _Kept:
             sequences=tuple([x for x, _ in sequences]),
             invariants=tuple([x for x, _ in invariants]),
         )
-
-    @property
-    def operands(self) -> tuple[ir.Array, ...]:
-        return self.loop.operands
