@@ -36,6 +36,9 @@ from autobp.compiler.substituting import of_operands
 from autobp.ir.expression import Expression, slots, substitute, times, used_slots
 from autobp.ops import WHERE
 
+#: An expression for what changes where slots have these tangents; it is linear in them.
+Derivative = Callable[[dict[int, Any]], Any]
+
 
 def push(
     results: Sequence[ir.Array],
@@ -279,16 +282,12 @@ class Forward:
         return self.by_elements(array, array.arrays, lambda changes: tangent_of(array.expression, changes))
 
     def by_elements(
-        self,
-        array: ir.Array,
-        arrays: Sequence[ir.Array],
-        derivative: Callable[[dict[int, Any]], Any],
+        self, array: ir.Array, arrays: Sequence[ir.Array], derivative: Derivative
     ) -> Tangent | None:
         """The tangent of an array that goes by elements.
 
         Args:
             arrays: what the slots of the derivative stand for.
-            derivative: by the tangents of slots, an expression; linear in these tangents.
         """
         by: dict[tuple[int, ...] | None, list[int]] = {}
         broken: list[int] = []
@@ -309,11 +308,7 @@ class Forward:
         return added(parts, array) if parts else None
 
     def _in_directions(
-        self,
-        array: ir.Array,
-        arrays: Sequence[ir.Array],
-        which: Sequence[int],
-        derivative: Callable[[dict[int, Any]], Any],
+        self, array: ir.Array, arrays: Sequence[ir.Array], which: Sequence[int], derivative: Derivative
     ) -> ir.Array | None:
         """The tangent in directions that are the same for some operands."""
         rank = len(array.shape)
@@ -344,11 +339,7 @@ class Forward:
         return made
 
     def _by_slopes(
-        self,
-        array: ir.Array,
-        arrays: Sequence[ir.Array],
-        which: Sequence[int],
-        derivative: Callable[[dict[int, Any]], Any],
+        self, array: ir.Array, arrays: Sequence[ir.Array], which: Sequence[int], derivative: Derivative
     ) -> ir.Array | None:
         """The tangent as a sum of operands' tangents, each times its slope, which all directions share.
 
