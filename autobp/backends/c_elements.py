@@ -32,7 +32,7 @@ AXES = "ijlnopqr"  # loop variables of an array's axes; k is what is summed over
 
 #: Names that a nest has for itself, and macros, of math.h among them.
 _OWN = re.compile(
-    r"(e|pick)\d+|sum|best|[A-Z]+_\w+|\w+_part\d+|BLOCK|PART|NAN|INFINITY|OVERFLOW|UNDERFLOW|DOMAIN|SING|[TP]LOSS"
+    r"(e|pick)\d+|sums?|part|best|[A-Z]+_\w+|\w+_part\d+|BLOCK|PART|NAN|INFINITY|OVERFLOW|UNDERFLOW|DOMAIN|SING|[TP]LOSS"
 )
 
 
@@ -100,6 +100,11 @@ class Elements(Printer):
 
     def flat_element(self, array: ir.Array, position: Position) -> Text:
         """The same by its position among the elements of one sample."""
+        if array not in self.locals and array not in self.inlined:
+            if array in self.kept:
+                return Text(self.at(self.kept[array], position), ATOM)
+            if isinstance(array, ir.Reshape):
+                return self.flat_element(array.source, position)
         return self.element(array, unflat(array.shape, position))
 
     def filling(self, array: ir.Array, index: Index) -> Text:

@@ -18,6 +18,9 @@ from autobp.backends.printer import Text, expression_of
 from autobp.ir.expression import Expression
 from autobp.ops import ATOM, PRODUCT, SIGN
 
+_SUMS = 32  # that are added up at once: as many as the registers of common processors hold
+_FEW = 8
+
 
 class Statements(Elements):
     """Writes what computes each array.
@@ -154,15 +157,14 @@ class Statements(Elements):
         rows, columns = array.rows, array.columns
         self.keep(array)
         has_p = len(rows.shape) == len(columns.shape)
-        loops, index = self.axes(array.shape, array.batched)
+        loops, index = self.axes_of_sums(array.shape, array.batched)
         n = rows.shape[-1]
         k = loop_variable("k", n)
         stack = index[:-2] if has_p else index[:-1]
         left = self.element(rows, [*index[:-1], k])
         if array.batched and not columns.batched and columns.shape[-2] > 1 and self.packs:
-            self.clear(array)
             right = self.packed(columns, index, stack, k)
-            self.add_nest([("k", n), *loops], [f"{self.target(array, index)} += {self.times(left, right)};"])
+            self.add_sums(loops, [("k", n)], self.target(array, index), self.times(left, right))
             return
         right = self.element(columns, [*stack, index[-1], k])
         self.add_sum(loops, [("k", n)], self.target(array, index), self.times(left, right))
@@ -183,35 +185,66 @@ class Statements(Elements):
         """A product."""
         return f"{self.formulas.wrap(left, PRODUCT)} * {self.formulas.wrap(right, SIGN)}"
 
-    def add_sum(self, loops: Loops, over: Loops, target: str, text: str) -> None:
-        """Write a nest that sums into each element."""
+    def add_sum(self, loops: Loops, over: Loops, target: str, text: str, add_up: bool = False) -> None:
+        """Write a nest that sums into each element, ``add_up``: from what it is on."""
         summed = nested(over, [f"sum += {text};"])
-        self.add_nest(loops, ["double sum = 0.0;", *summed, f"{target} = sum;"])
+        begun = target if add_up else "0.0"
+        self.add_nest(loops, [f"double sum = {begun};", *summed, f"{target} = sum;"])
+
+    def axes_of_sums(self, shape: ir.Shape, batched: bool) -> tuple[Loops, Index]:
+        """As ``axes``, the last axis in pieces of which registers hold the sums."""
+        loops, index = self.axes(shape, batched)
+        name, n = loops[-1]
+        assert isinstance(n, int)
+        width = next(x for x in range(min(n, _SUMS), 0, -1) if n % x == 0)
+        if n <= _SUMS or width < _FEW:
+            return loops, index
+        parts = [(width, loop_variable("part", n // width)), (1, loop_variable(name, width))]
+        return [*loops[:-1], ("part", n // width), (name, width)], [*index[:-1], combined(0, parts)]
+
+    def add_sums(self, loops: Loops, over: Loops, target: str, text: str, add_up: bool = False) -> None:
+        """Write a nest that sums into neighbours at once, for which the compiler has registers.
+
+        Args:
+            loops: the last of them goes through neighbours.
+            add_up: whether the sums go on from what the elements are.
+        """
+        (name, n), loops = loops[-1], loops[:-1]
+        if n == 1 or not over:
+            self.add_sum([*loops, (name, n)], over, target, text, add_up)
+            return
+        begun = nested([(name, n)], [f"sums[{name}] = {target};"]) if add_up else []
+        lines = [f"double sums[{n}]{'' if add_up else ' = {0.0}'};", *begun]
+        lines += nested([*over, (name, n)], [f"sums[{name}] += {text};"])
+        self.add_nest(loops, [*lines, *nested([(name, n)], [f"{target} = sums[{name}];"])])
 
     def product(self, array: ir.Product) -> None:
         delta, other = array.delta, array.other
         self.keep(array)
-        self.clear(array)
         batched = delta.batched or other.batched
         if array.spec == "rows":
-            loops, index = self.axes(array.shape, batched)
+            loops, index = self.axes_of_sums(array.shape, batched)
             has_p = len(delta.shape) == len(other.shape)
             stack = index[:-2] if has_p else index[:-1]
             o = loop_variable("k", delta.shape[-1])
             text = self.times(
                 self.element(delta, [*index[:-1], o]), self.element(other, [*stack, o, index[-1]])
             )
-            inner: Loops = [("k", delta.shape[-1]), *loops]
+            over: Loops = [("k", delta.shape[-1])]
         else:
-            loops, index = self.axes(array.shape, batched)
+            loops, index = self.axes_of_sums(array.shape, batched)
             has_p = len(delta.shape) == len(array.shape)
             p = [loop_variable("k", delta.shape[-2])] if has_p else []
             stack = index[:-2]
             text = self.times(
                 self.element(delta, [*stack, *p, index[-2]]), self.element(other, [*stack, *p, index[-1]])
             )
-            inner = [*loops[:-2], *([("k", delta.shape[-2])] if has_p else []), *loops[-2:]]
-        self.add_nest(inner, [f"{self.target(array, index)} += {text};"])
+            over = [("k", delta.shape[-2])] if has_p else []
+        add_up = batched and not array.batched
+        if add_up:
+            self.clear(array)
+            loops, over = loops[1:], [*loops[:1], *over]
+        self.add_sums(loops, over, self.target(array, index), text, add_up)
 
     def rowdot(self, array: ir.RowDot) -> None:
         self.keep(array)

@@ -39,7 +39,7 @@ FLAGS = (
 )
 
 
-_LONG = 1000  # lines, without tables, beyond which compilers would take too long to make the best of it
+_LONG = 2000  # lines, without tables, beyond which compilers would take too long to make the best of it
 
 
 def flags(source: str) -> tuple[str, ...]:
