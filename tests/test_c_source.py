@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_program import EXAMPLES, B, Y, program, recurrence, step_of
+from test_program import EXAMPLES, THETA, B, Y, program, recurrence, step_of
 
 import autobp
 from autobp import MLP, Value, ir
@@ -150,6 +150,17 @@ def test_a_function_in_parts_gives_what_the_whole_one_gives(
         np.testing.assert_array_equal(whole, parts)
     assert sum(map(len, found[0])) > 500
     assert all(np.isfinite(numbers).all() for numbers in found[0])
+
+
+def test_a_small_number_in_a_part_keeps_its_exponent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a program without a sum over the samples too, which has outputs and no cost."""
+    outputs = ir.Elementwise((Y,), _slot(0) * 1.5e-29 + 2.5e-7)
+    shown = ir.Program((THETA, Y), (outputs,), {THETA: "theta", Y: "y"}, (3,))
+    in_parts(monkeypatch)
+    source = c_source({"value": shown}, "A test.")
+    assert source.functions[0].parts
+    assert "1.5e-29" in source.text
+    built(source, tmp_path)
 
 
 def results(run: Any, function: CFunction) -> list[float]:

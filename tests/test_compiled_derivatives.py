@@ -227,6 +227,48 @@ def test_of_layers_each_pair_has_second_derivatives_once() -> None:
     assert half.computed.sum() < 0.7 * half.computed.size
 
 
+def scaled_on_its_way_back(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, ...]:
+    """Partials of x·y that are no gradient: ∂/∂x of the second is not ∂/∂y of the first."""
+    return y, 2.0 * x * y
+
+
+@pytest.mark.parametrize("n", [2, 6])
+def test_second_derivatives_of_partials_that_are_no_gradient(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row i has the derivatives of what the rules give by the i-th, as the engine has; by 8 and by 72."""
+    name = "scaled_for_this_test"
+    autobp.operation(name, lambda xp, x, y: x * y, scaled_on_its_way_back, arity=2)
+    try:
+        theta = 0.4 * np.random.default_rng(1).normal(size=2 * n * n)
+        w = [Value(x) for x in theta]
+
+        def loss(w: Any, x: Any) -> Any:
+            first = [autobp.dot(w[n * i : n * i + n], x).tanh() for i in range(n)]
+            second = [autobp.dot(w[n * (n + i) : n * (n + i + 1)], first) for i in range(n)]
+            return sum(getattr(autobp, name)(a, b) for a, b in zip(first, second, strict=True)) ** 2
+
+        x = np.random.default_rng(2).normal(size=(3, n))
+        step = autobp.compile(lambda x: loss(w, x), w)
+        rows = [autobp.hessian(lambda w, row=row: loss(w, row))(theta.tolist()) for row in x.tolist()]
+        expected = np.mean(rows, axis=0)
+        assert np.abs(expected - expected.T).max() > 0.1 * np.abs(expected).max()
+        near = {"rtol": 1e-11, "atol": 1e-13 * np.abs(expected).max()}
+        assert np.allclose(step.hessian(theta, x), expected, **near)
+        products = [step.hvp(theta, e, x) for e in np.eye(len(w))]
+        assert np.allclose(np.stack(products, axis=1), expected, **near)
+        of_rows = np.einsum("mij,m->ij", rows, [1.0, 0.0, 2.0]) / 3
+        assert np.allclose(step.hessian(theta, x, weights=[1.0, 0.0, 2.0]), of_rows, **near)
+        by_x = [autobp.hessian(lambda row: loss(theta.tolist(), row))(row) for row in x.tolist()]
+        assert np.allclose(step.hessian(theta, x, wrt="x"), by_x, rtol=1e-11, atol=1e-13)
+        monkeypatch.setattr(methods, "_WHOLE", 1)
+        monkeypatch.setattr(methods, "_COLUMNS", 3)
+        assert np.allclose(step.hessian(theta, x), expected, **near)
+        assert np.allclose(step.hessian(theta, x, wrt="x"), by_x, rtol=1e-11, atol=1e-13)
+    finally:
+        del autobp.ops.TABLE[name]
+
+
 def test_of_many_parameters_some_columns_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     step, theta, x, y = network_step(3, 4, 2)
     whole = step.hessian(theta, x, y)

@@ -241,7 +241,7 @@ class _Function(Statements):
 
     def in_parts(self, sections: Mapping[Section, Sequence[str]]) -> tuple[list[str], list[str]]:
         """The same with parts that are called; all that is kept from one to another is in memory."""
-        sums = re.compile(rf"^double (?=sum_)|\b({'|'.join(self.sums) or '-'})\b")
+        sums = re.compile(rf"^double (?=sum_)|\b({'|'.join(self.sums) or '(?!)'})\b")
 
         def kept(line: str) -> str:
             return sums.sub(lambda found: f"{found[1]}[0]" if found[1] else "", line)

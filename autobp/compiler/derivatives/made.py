@@ -11,6 +11,7 @@ from autobp.compiler import machine_code
 from autobp.compiler.careful import mean_with_care, rows_with_care
 from autobp.compiler.derivatives.programs import program_of
 from autobp.compiler.derivatives.proof import prove
+from autobp.compiler.derivatives.symmetric import is_symmetric
 from autobp.compiler.derivatives.walked import Walks, jacobian, numbers
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.functions import Functions
@@ -67,7 +68,7 @@ class Made(Functions):
     def __init__(self, executable: Origin, wanted: Wanted) -> None:
         graph, signature = executable.graph, executable.signature
         outputs: Outputs = executable.other("outputs", lambda: outputs_of(graph, signature))
-        program = program_of(wanted, outputs)
+        program = program_of(wanted, outputs, is_symmetric(graph))
         target = ["theta", *signature.arguments][wanted.by]
         cost = "The mean cost over the rows" if wanted.over_rows else "Each row's cost"
         cost += ", times its weight" if wanted.weighted else ""

@@ -73,13 +73,13 @@ class Derivatives:
             found = made_of(executable, Wanted("hessian", by, weighted=weighted))(vector, arrays)[1]
             return found
         made = made_of(executable, Wanted("hvp", by, _COLUMNS, weighted))
-        columns = []
+        whole: Floats = np.empty((*((samples,) if by else ()), n, n))
         for first in range(0, n, _COLUMNS):
             directions = np.eye(_COLUMNS, n, first)
             if by:
                 directions = np.broadcast_to(directions, (samples, _COLUMNS, n))
-            columns.append(made(vector, [*arrays, directions])[1])
-        whole: Floats = np.concatenate(columns, axis=-2)[..., :n, :]
+            columns = np.swapaxes(made(vector, [*arrays, directions])[1], -1, -2)
+            whole[..., first : first + _COLUMNS] = columns[..., : n - first]
         return whole
 
     def hvp(

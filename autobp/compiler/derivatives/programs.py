@@ -22,11 +22,12 @@ from autobp.ir.reserved import is_free
 from autobp.ops import MULTIPLY
 
 
-def program_of(wanted: Wanted, forward: Outputs) -> ir.Program:
+def program_of(wanted: Wanted, forward: Outputs, symmetric: bool) -> ir.Program:
     """The program of a derivative.
 
     Args:
         forward: the program of the outputs, or of each row's cost.
+        symmetric: whether its second derivatives are the same in either order.
 
     Returns:
         a program with two results: cost or outputs, and the derivative; for each row, where it is each row's
@@ -34,14 +35,14 @@ def program_of(wanted: Wanted, forward: Outputs) -> ir.Program:
 
     Raises NoDerivative where an operation cannot be differentiated again.
     """
-    return _Maker(wanted, forward).made()
+    return _Maker(wanted, forward, symmetric).made()
 
 
 class _Maker:
     """Makes one program."""
 
-    def __init__(self, wanted: Wanted, forward: Outputs) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Wanted, forward: Outputs, symmetric: bool) -> None:
+        self.wanted, self.symmetric = wanted, symmetric
         self.forward = _weighted(forward) if wanted.weighted else forward
         self.outputs = self.forward.outputs
         self.target: ir.Argument = self.outputs.arguments[wanted.by]
@@ -60,11 +61,12 @@ class _Maker:
     def hessian(self) -> ir.Program:
         base = self.gradient_program()
         order = _by_first_use(self.target, base.results[1])
-        half = half_of(base.results[1], order)
+        half = half_of(base.results[1], order) if self.symmetric else None
         pushed, forward = self.push(base, _unit_directions(order), half.needed if half else None)
         gradient = pushed.results[1]
         if half is None:
             matrix = self.matrix(forward, gradient, len(order), order)
+            matrix = matrix if self.symmetric else turned(matrix, (1, 0))
         else:
             matrix = half.mirrored(self.matrix(forward, gradient, len(order)), order)
         return self.program(pushed, matrix, forward)

@@ -1,8 +1,8 @@
 """Second derivatives once for each pair of parameters, where they come in few matrices.
 
-The Hessian is symmetric: of two layers' parameters it is enough to push the directions of one through the
-derivative by the other. What is needed last in the reverse pass, the derivative by the first layer, is the
-dearest to push through, and gets the first layer's own directions alone.
+The Hessian is symmetric, where what rules give is a gradient: of two layers' parameters it is enough to push
+the directions of one through the derivative by the other. What is needed last in the reverse pass, the
+derivative by the first layer, is the dearest to push through, and gets the first layer's own directions alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 
 from autobp import ir
 from autobp.compiler.derivatives.tangents import picked
+from autobp.ops import BUILT_IN
+from autobp.reading.graph import Graph
 
 _FEWEST = 64  # parameters, for which it pays
 _MOST_PIECES = 16  # that a gradient is put together from
@@ -43,6 +45,17 @@ class Half:
         there = self.computed[direction[rows], columns]
         positions = np.where(there, direction[rows] * n + columns, direction[columns] * n + rows)
         return picked(matrix, ir.Gather(matrix, positions.reshape(n, n).astype(np.int64)))
+
+
+def is_symmetric(graph: Graph) -> bool:
+    """Whether second derivatives are the same in either order.
+
+    The table's own rules give gradients, and with one operand any rule does. Those of an operation of the
+    user's may be no gradient, as a slope that is scaled on its way back; then the matrix is that of the
+    derivatives of what the rules give, (∂/∂x_j of the i-th, in row i), and not symmetric.
+    """
+    operations = {operation for operation in graph.operations if operation is not None}
+    return all(x.arity == 1 or BUILT_IN.get(x.name) is x for x in operations)
 
 
 def half_of(gradient: ir.Array, order: ir.Indices) -> Half | None:
