@@ -174,6 +174,8 @@ def _triangular(matrix: Matrix, right: list[list[Value]], name: str, last: bool 
     """
     m, n = len(matrix), len(matrix[0])
     columns = [list(column) for column in zip(*matrix, strict=True)]
+    # what is left of a column is held against all of it; reflections keep its length, so that of A's will do
+    sizes = [_dot(column, column) for column in columns] if is_traced() else []
     for k in range(n):
         column = columns[k]
         if k < m - 1:
@@ -189,19 +191,12 @@ def _triangular(matrix: Matrix, right: list[list[Value]], name: str, last: bool 
                 part = _dot(v, other[k:]) / scale
                 other[k:] = [y - part * v_i for y, v_i in zip(other[k:], v, strict=True)]
         if last or k < n - 1:
-            column[k] = _independent(column[: k + 1], max(m, n), name, k)
+            few = max(m, n) * _EPSILON
+            if sizes:
+                column[k] = where(greater(column[k] * column[k], few**2 * sizes[k]), column[k], math.nan)
+            elif not abs(column[k].data) > few * math.hypot(*[entry.data for entry in column[: k + 1]]):
+                raise _singular(name, k)
     return [[columns[j][i] if j >= i else Value(0.0) for j in range(n)] for i in range(n)]
-
-
-def _independent(column: list[Value], n: int, name: str, k: int) -> Value:
-    """The diagonal entry of a column of R, where it is more than rounding has left."""
-    left = column[-1]
-    if is_traced():
-        size = sum_of([entry * entry for entry in column])
-        return where(greater(left * left, (n * _EPSILON) ** 2 * size), left, math.nan)
-    if not abs(left.data) > n * _EPSILON * math.hypot(*[entry.data for entry in column]):
-        raise _singular(name, k)
-    return left
 
 
 def _singular(name: str, k: int) -> LinAlgError:

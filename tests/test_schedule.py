@@ -567,6 +567,26 @@ def test_loops(falling):
     np.testing.assert_allclose(gradient[:2], expected[1])
 
 
+def test_a_number_times_a_constant_is_an_array_where_one_is_read():
+    """s ← sin(s/2 + s), of one number; s/2 is put among zeros too, which takes an array of one element."""
+    theta, x = Theta(1), Input(0, (1,))
+    s = Local((1,), False)
+    half = Map((Constant(np.array([0.5])), s), (1,), TABLE["multiply"])
+    following = Map((Sum((half, s), (1,), (1.0, 1.0)),), (1,), TABLE["sin"])
+    left = Spread(half, np.array([1]), (2,))
+    loop = Loop(3, Program((s,), (following, left), {}), (View(theta, 0, (1,), (0,)),))
+    results = [Result(loop, 0), Result(loop, 1)]
+    terms = tuple([Term(1.0 + i, 0, y) for i, y in enumerate([*results, x])])
+    gradient = Assemble((results[0],), (View(theta, 0, (1,), (0,)),), (False,), False, (1,), False)
+    made = Program((theta, x), (Total(terms), gradient), {x: "x"})
+    cost, after = run(made, np.array([0.7]), np.ones((1, 1)))
+    states = [0.7]
+    for _ in range(3):
+        states.append(np.sin(1.5 * states[-1]))
+    assert after == pytest.approx(states[-1:])
+    assert cost == pytest.approx(states[-1] + sum(states[:-1]) + 3.0)
+
+
 def test_loops_in_loops():
     theta, x = Theta(2), Input(0, (2,))
     h, w = Local((2,), True), Local((2,), False)

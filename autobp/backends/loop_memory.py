@@ -56,9 +56,10 @@ def _can_be_number(array: ir.Array, formulas: Mapping[ir.Array, Any], same: Same
 
 
 def _has_an_array(array: ir.Array, numbers: set[ir.Array]) -> bool:
-    """Whether an operand gives what is computed element by element its shape."""
+    """Whether an operand gives what is computed element by element its shape: a single constant does not."""
     kind = array.batched, array.shape
-    return any((x.batched, x.shape) == kind and x not in numbers for x in array.operands)
+    arrays = [x for x in array.operands if not (x in numbers or (isinstance(x, ir.Constant) and x.size == 1))]
+    return any((x.batched, x.shape) == kind for x in arrays)
 
 
 def left_in(

@@ -2,7 +2,7 @@
 
 The Hessian is symmetric, where what rules give is a gradient: of two layers' parameters it is enough to push
 the directions of one through the derivative by the other. What is needed last in the reverse pass, the
-derivative by the first layer, is the dearest to push through, and gets the first layer's own directions alone.
+derivative by the first layer, is the dearest to push through, and gets that layer's own directions alone.
 """
 
 from __future__ import annotations
