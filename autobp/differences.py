@@ -20,7 +20,6 @@ _COMPLEX_STEP = 1e-20  # of x: no difference is taken, so nothing cancels howeve
 _STEPS = 44  # each a quarter of the one before: from 0.1 to 1e-27
 
 
-
 @dataclass(frozen=True)
 class Estimate:
     """A slope from differences over a step; how far off it may be by itself, and by what the sides say."""
@@ -34,6 +33,10 @@ class Estimate:
     @property
     def error(self) -> float:
         return self.central_error + self.side_error
+
+    def confirms(self, derivative: float) -> bool:
+        """Whether it says the same, and is sure of a thousandth."""
+        return abs(self.slope - derivative) <= 10.0 * self.error <= 1e-3 * abs(derivative)
 
     @property
     def relative(self) -> float:
@@ -76,6 +79,10 @@ class Differences:
             first and second and abs(e.slope - d.slope) <= 1e-2 * abs(e.slope)
             for first, second, d, e in zip(other, other[1:], self.estimates, self.estimates[1:], strict=False)
         )
+
+    def confirm_nearer(self, derivative: float) -> bool:
+        """Whether a step confirms a derivative that is shorter than the best one's, which jumps over it."""
+        return any(e.confirms(derivative) for e in self.estimates if e.step < self.best.step)
 
     def steepest_within(self, step: float) -> float:
         """The steepest mean slope between x and a point that is no further away."""
@@ -130,7 +137,7 @@ def differences(
         estimate = Estimate(slope, abs(slope - before) + rounding, h * abs(bent - bend_before), shown, h)
         if math.isfinite(estimate.error):
             estimates.append(estimate)
-            if sharper is not None and abs(slope - sharper) <= 10.0 * estimate.error <= 1e-3 * abs(sharper):
+            if sharper is not None and estimate.confirms(sharper):
                 break
             least = min([e.relative for e in estimates if e.resolved], default=math.inf)
             if rounding > max(1e3 * least, 1e-12) * abs(slope) > 0.0 or rounding > steepest > 0.0:

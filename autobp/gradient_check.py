@@ -195,7 +195,8 @@ def _component(name: str, place: _Place, claimed: float, rtol: float, atol: floa
     floor = max(tolerance, 1e-6 * found.steepest_within(math.inf), 1e-9 * min(1.0, abs(y)))
     if sharper is not None:
         bound = 10.0 * best.error + rtol * abs(best.slope)
-        if abs(sharper - best.slope) <= bound and best.error <= 1e-2 * abs(sharper) + floor:
+        near = abs(sharper - best.slope) <= bound and best.error <= 1e-2 * abs(sharper) + floor
+        if near or found.confirm_nearer(sharper):
             method, expected, uncertainty = "complex step", sharper, 10.0 * EPSILON * abs(sharper)
             contradicted = False
         elif abs(sharper - best.slope) > bound + tolerance:

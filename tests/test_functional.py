@@ -637,6 +637,33 @@ def test_check_grad_finds_the_scale_of_the_function(f, x):
         assert [c.name for c in caught.wrong] == ["x"]
 
 
+SHAPES = {
+    "wave": lambda u, v: u.sin() + 0.0 * v,
+    "level and wave": lambda u, v: 1e3 + u.sin() + 0.0 * v,
+    "decay of a wave": lambda u, v: (-u).exp() * v.cos(),
+    "wave on a slope": lambda u, v: u.cos() + u * v,
+    "resonance": lambda u, v: 1.0 / (1.0 + u**2) + v**3,
+    "radiation": lambda u, v: u**3 / u.expm1() + v.log1p(),
+    "not analytic": lambda u, v: u.relu() ** 2 + v.norm_cdf(),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_check_grad_of_arguments_of_any_size(name):
+    """Units from 1e-13 to 1e13, another for each argument: the first steps jump over whole waves."""
+    rng = random.Random(name)
+    for _ in range(30):
+        units = [10.0 ** rng.uniform(-13, 13) for _ in range(2)]
+        x = [unit * rng.uniform(0.1, 3.0) for unit in units]
+        f = lambda x, units=units: SHAPES[name](x[0] / units[0], x[1] / units[1])  # noqa: E731
+        report = check_grad(f, x)
+        assert report.ok, (units, x, str(report))
+        right = [component.gradient for component in report.components]
+        wrong = check_grad(f, x, [1.001 * right[0], right[1]])
+        assert [component.name for component in wrong.wrong] == ["x[0]"], (units, x, str(wrong))
+        assert not wrong.unclear
+
+
 def test_check_grad_knows_a_constant_however_large_it_is():
     f = lambda x: 1e15 + (x - 5.0).relu()  # noqa: E731
     assert check_grad(f, 1e-3)

@@ -22,12 +22,12 @@ from autobp.ir.reserved import is_free
 from autobp.ops import MULTIPLY
 
 
-def program_of(wanted: Wanted, forward: Outputs, symmetric: bool) -> ir.Program:
+def program_of(wanted: Wanted, forward: Outputs, symmetric: bool = False) -> ir.Program:
     """The program of a derivative.
 
     Args:
         forward: the program of the outputs, or of each row's cost.
-        symmetric: whether its second derivatives are the same in either order.
+        symmetric: whether its second derivatives are known to be the same in either order.
 
     Returns:
         a program with two results: cost or outputs, and the derivative; for each row, where it is each row's
