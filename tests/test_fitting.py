@@ -296,6 +296,11 @@ def test_flat_directions_are_named():
     assert "FLAT" in str(fit)
     with pytest.raises(ValueError, match="a has no finite standard error"):
         fit.profile("a")
+    # whatever the units of a and b, both are named
+    start = {"a": 1e-9, "b": 2e9, "c": 0.0}
+    far = fit_model(lambda p, x: p.a * p.b * x + p.c, X, 6.0 * X + Y, start)
+    assert "a" in far.flat[0]
+    assert "b" in far.flat[0]
 
 
 def test_a_slope_of_0_is_no_optimum_where_a_step_leads_down():

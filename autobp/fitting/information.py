@@ -47,7 +47,7 @@ class Information:
         scaled = self.directions[known] / self.singular[known, None]
         inverse = (scaled.T @ scaled) / np.outer(self.lengths, self.lengths)
         for direction in self.directions[~known]:
-            touched = np.abs(direction) > 1e-6
+            touched = _touched(direction)
             inverse[touched, :] = inverse[:, touched] = math.nan
             inverse[touched, touched] = math.inf
         return np.asarray(inverse)
@@ -63,10 +63,17 @@ class Information:
             step = direction / self.lengths
             step = step / step[np.argmax(np.abs(step))]
             terms = [
-                f"{part:+.4g}·{name}" for part, name in zip(step, names, strict=True) if abs(part) > 1e-6
+                f"{part:+.4g}·{name}"
+                for part, name, touched in zip(step, names, _touched(direction), strict=True)
+                if touched
             ]
             found.append(" ".join(terms).lstrip("+"))
         return tuple(found)
+
+
+def _touched(direction: Array) -> NDArray[np.bool_]:
+    """Which parameters have a part in a direction, whatever units they are in: columns have the length 1."""
+    return np.asarray(np.abs(direction) > 1e-6)
 
 
 def information(root: Array) -> Information:
