@@ -67,6 +67,8 @@ class Forward:
             for, the error.
         loops: what became of loops, by the loop.
         parts: of tangents, some directions, by the array and these.
+        merged: of tangents that were put together from several, by their arrays, these: what they are added
+            to is put together anew, and not copied.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Forward:
         self.tangents: dict[ir.Array, Known] = dict(seeds)
         self.taken, self.needed = taken, needed
         self.parts: dict[tuple[ir.Array, tuple[int, ...]], Tangent] = {}
+        self.merged: dict[ir.Array, Sequence[Tangent]] = {}
         self.made: dict[ir.Array, ir.Array] = {}
         self.loops: dict[ir.Array, Stepped] = {}
 
@@ -107,6 +110,7 @@ class Forward:
             self.differentiate(new)
             return
         some = Forward({x: t for x in new.operands if (t := self.part(x, needed)) is not None})
+        some.merged = self.merged
         some.visit(new)
         if new in some.tangents:
             self.tangents[new] = some.tangents[new]
@@ -268,8 +272,9 @@ class Forward:
         rank = len(array.shape)
         for sign, x in zip(array.signs, array.arrays, strict=True):
             if x in self.tangents:
-                t = self.of(x)
-                by.setdefault(t.directions, []).append((sign, ranked(t, rank)))
+                whole = self.of(x)
+                for t in self.merged.get(whole.array, [whole]):
+                    by.setdefault(t.directions, []).append((sign, ranked(t, rank)))
         parts = []
         for directions, terms in by.items():
             signs, arrays = zip(*terms, strict=True)
@@ -385,7 +390,10 @@ class Forward:
         if y in self.tangents:
             t = self.of(y)
             parts.append(replace(t, array=rule(array, None, t)))
-        return added(parts, array)
+        found = added(parts, array)
+        if len(parts) > 1 and found.directions not in [t.directions for t in parts]:
+            self.merged[found.array] = parts
+        return found
 
     def reduce(self, array: ir.Reduce) -> Tangent:
         if array.ufunc != "add":
