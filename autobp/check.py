@@ -125,17 +125,18 @@ class Report(Agreements[Row]):
 
     def __str__(self) -> str:
         width = max([9, *(len(row.quantity) for row in self.rows)])
+        first = max([9, *(len(row.equation) for row in self.rows)])
         lines = [
             self._title(),
             "",
-            f"{'equation':9} {'quantity':{width}} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
+            f"{'equation':{first}} {'quantity':{width}} {'shape':>10} {'largest entry':>14} {'absolute':>10} "
             f"{'relative':>10}",
         ]
         for row in self.rows:
             equation, quantity, shape, largest, *differences = row.cells
             absolute, relative, mark = differences
             lines.append(
-                f"{equation:9} {quantity:{width}} {shape:>10} {largest:>14} "
+                f"{equation:{first}} {quantity:{width}} {shape:>10} {largest:>14} "
                 f"{absolute:>10} {relative:>10}  {mark}"
             )
         return "\n".join([*lines, "", *self._verdict()])

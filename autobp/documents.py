@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,31 @@ from autobp import costs, matrix
 from autobp.explanation.notation import Notation
 
 Array: TypeAlias = NDArray[np.float64]
+
+#: Where a document whose equations have neither number nor name displays them, counted as in docs/ledger.md:
+#: "a - y" is BP1 of a sigmoid under cross-entropy.
+_DISPLAYED: Final[Mapping[str, Mapping[str, str]]] = {
+    "induction": {
+        "cost": "display 1",
+        "z": "text",
+        "a": "text",
+        "a - y": "display 39",
+        "BP2": "display 40",
+        "BP4": "display 44",
+    },
+    "slides": {
+        "cost": "text",
+        "z": "display 3",
+        "a": "display 5",
+        "BP1": "display 41",
+        "a - y": "display 48",
+        "BP2": "display 34",
+        "BP3": "display 35",
+        "BP4": "display 36",
+    },
+}
+#: What stands for an equation that such a document does not have: a bias, or another cost.
+_NOWHERE: Final = "—"
 
 
 @dataclass(frozen=True)
@@ -129,17 +154,34 @@ def _by_nodes(s: Setting, n: Notation) -> Iterator[Side]:
 def _by_vectors(s: Setting, n: Notation) -> Iterator[Side]:
     found = matrix.backprop(s.W, s.b, s.X, s.Y, activations=s.activations, cost=s.cost, l2=s.l2)
     graph, cost = s.graph, n.cost_name()[0]
-    yield Side("cost", cost, graph["cost"], np.array(found.cost))
+    place = _places(s, n)
+    yield Side(place["cost"], cost, graph["cost"], np.array(found.cost))
     for l in range(1, s.depth + 1):
-        yield Side("forward", n.input_to_neuron(l)[0], graph["z"][l], found.z[l])
-        yield Side("forward", n.output(l)[0], graph["a"][l], found.a[l])
+        yield Side(place["z"], n.input_to_neuron(l)[0], graph["z"][l], found.z[l])
+        yield Side(place["a"], n.output(l)[0], graph["a"][l], found.a[l])
     for l in range(s.depth, 0, -1):
         rule = "BP1" if l == s.depth else "BP2"
-        yield Side(n.equation(rule) or rule, n.error(l)[0], graph["delta"][l], found.delta[l])
+        yield Side(place[rule], n.error(l)[0], graph["delta"][l], found.delta[l])
     for l in range(s.depth, 0, -1):
         db = found.db[l - 1]
         if db is not None:
             bias = f"∂{cost}/∂{n.bias_vector(l)[0]}"
-            yield Side(n.equation("BP3") or "BP3", bias, graph["db"][l - 1], db, s.terms(l))
+            yield Side(place["BP3"], bias, graph["db"][l - 1], db, s.terms(l))
         of = f"∂{cost}/∂{n.weight_name(l)[0]}"
-        yield Side(n.equation("BP4") or "BP4", of, graph["dW"][l - 1], found.dW[l - 1], s.terms(l))
+        yield Side(place["BP4"], of, graph["dW"][l - 1], found.dW[l - 1], s.terms(l))
+
+
+def _places(s: Setting, n: Notation) -> dict[str, str]:
+    """What the document calls each equation, or where it displays it."""
+    rules = ("cost", "z", "a", "BP1", "BP2", "BP3", "BP4")
+    if n.name not in _DISPLAYED:
+        return {rule: n.equation(rule) for rule in rules} | {"z": "forward", "a": "forward"}
+    displayed = _DISPLAYED[n.name]
+    place = {rule: displayed.get(rule, _NOWHERE) for rule in rules}
+    of_sigmoids = s.cost == costs.suiting("sigmoid").name
+    last = s.activations if isinstance(s.activations, str) else s.activations[-1]
+    if of_sigmoids and last == "sigmoid":
+        place["BP1"] = displayed["a - y"]
+    if n.name == "induction" and not of_sigmoids:
+        place["cost"] = _NOWHERE
+    return place

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autobp
-from autobp import MLP, check, costs, gradient_check, matrix, predict
+from autobp import MLP, check, costs, documents, gradient_check, matrix, predict
 from autobp.nn import ACTIVATIONS
 
 rng = np.random.default_rng(1)
@@ -366,6 +366,10 @@ def test_a_document_compares_by_its_own_equations_and_names(notation):
         assert equations == {"(1)", "Step 2", "Step 3", "Step 4", "Step 5", "D"}
     if notation == "Brawer":
         assert equations == {"(18)", "(5)", "(3)", "(42)", "(43)", "(48)", "(44)", "(46)"}
+    if notation == "slides":
+        assert equations == {"text", *(f"display {n}" for n in (3, 5, 34, 35, 36, 48))}
+    if notation == "induction":
+        assert equations == {"text", "—"} | {f"display {n}" for n in (1, 39, 40, 44)}
 
 
 @pytest.mark.parametrize("notation", IN_NOTATION)
@@ -375,8 +379,52 @@ def test_a_wrong_rule_is_placed_in_the_documents_equation(notation, monkeypatch)
     monkeypatch.setattr(tanh, "partials", lambda xp, y, x: (1.0 + y * y,))
     report = check.compare(net, X, ONE_HOT, cost="binary_cross_entropy", notation=notation)
     assert not report.ok
-    wanted = {"ML15": "Step 4", "Brawer": "(43)"}.get(notation, "BP2")
+    wanted = {"ML15": "Step 4", "Brawer": "(43)", "induction": "display 40", "slides": "display 34"}
+    wanted = wanted.get(notation, "BP2")
     assert report.first_failure.equation == wanted
+
+
+#: Of the documents that number nothing: the place, what it displays there in the ledger, its left side.
+PLACES = [
+    ("induction", "display 1", "induction-01", r"J(\theta)"),
+    ("induction", "display 39", "induction-48", r"\delta^{(3)}"),
+    ("induction", "display 40", "induction-49", r"\delta^{(2)}"),
+    ("induction", "display 44", "induction-58", r"\dfrac{\partial J}{\partial \theta"),
+    ("slides", "display 3", "slides-03", "z^{[l]}"),
+    ("slides", "display 5", "slides-05", "A^{[l]}"),
+    ("slides", "display 34", "slides-37", r"\delta^l"),
+    ("slides", "display 35", "slides-38", r"\dfrac{\partial C}{\partial b^l}"),
+    ("slides", "display 36", "slides-39", r"\dfrac{\partial C}{\partial \omega^l}"),
+    ("slides", "display 41", "slides-46", r"\delta^L"),
+]
+
+
+@pytest.mark.parametrize(("notation", "place", "entry", "left"), PLACES)
+def test_a_place_is_where_the_ledger_has_that_equation(notation, place, entry, left):
+    from test_ledger import ENTRIES
+
+    assert place in documents._DISPLAYED[notation].values()
+    (found,) = [of for of in ENTRIES if of.id == entry]
+    assert found.where.partition(",")[0] == place
+    assert found.equation.startswith(f"$`{left}")
+
+
+@pytest.mark.parametrize(
+    ("notation", "cost", "activation", "of_the_cost", "of_the_error"),
+    [("slides", "quadratic", "sigmoid", "text", "display 41"),
+     ("slides", "binary_cross_entropy", "tanh", "text", "display 41"),
+     ("slides", "binary_cross_entropy", "sigmoid", "text", "display 48"),
+     ("induction", "quadratic", "sigmoid", "—", "—"),
+     ("induction", "binary_cross_entropy", "sigmoid", "display 1", "display 39")],
+)  # fmt: skip
+def test_a_document_is_not_credited_with_what_it_has_not(
+    notation, cost, activation, of_the_cost, of_the_error
+):
+    net = MLP(2, [3, 1], activation, seed=1)
+    shown = check.compare(net, [[0.3, -0.2]], [[1.0]], cost=cost, notation=notation)
+    by = {row.quantity: row.equation for row in shown.rows}
+    assert shown.rows[0].equation == of_the_cost
+    assert by["δ^[3]" if notation == "slides" else "δ⁽³⁾"] == of_the_error
 
 
 def test_what_a_document_has_not_is_told():

@@ -65,7 +65,9 @@ def at(formula, **numbers):
 
 
 #: Entries whose mended form is no equation of its own.
-MENDED_IN_PART = {"induction-40", "brawer-42", "brawer-44", "brawer-46"}
+MENDED_IN_PART = {"induction-40", "brawer-20", "brawer-42", "brawer-44", "brawer-46"}
+#: Entries of which one letter is mended: (printed, mended).
+MENDED_LETTERS = {"slides-15": ("K", "k"), "slides-16": ("z_j^l =", r"\delta_j^l =")}
 #: A sum over one sample, class or neuron, the mean over one sample, and the factor that is 1 for p > 0.
 ONE_TERM = (
     r"\\dfrac\{1\}\{m\}(?=\\sum)"
@@ -81,7 +83,8 @@ def sides(entry, one, **numbers):
     mended, the printed form has the rest.
     """
     printed, *mended = EQUATIONS[entry].split("<br> mended: ")
-    equation = printed if entry in MENDED_IN_PART else mended[0] if mended else printed
+    by_letters = printed.replace(*MENDED_LETTERS.get(entry, ("", "")))
+    equation = by_letters if entry in {*MENDED_IN_PART, *MENDED_LETTERS} else mended[0] if mended else printed
     formula = re.search(r"\$`(.+?)`\$", equation)[1]
     formula = re.sub(
         r"\^\{\((i|l)\)(T?)\}",
@@ -97,7 +100,7 @@ def sides(entry, one, **numbers):
 def in_one_layer(side, one):
     """The side with y for the only output's target, and for the slides' y^L."""
     side = re.sub(r"y_(\d)\^\d", r"y_\1", side).replace("A", "a")
-    return side.replace("y_1", "y") if one else side
+    return re.sub(r"_1(?=\^[3L])", "", side.replace("y_1", "y")) if one else side
 
 
 def printed(found, one):
@@ -143,8 +146,10 @@ CASES = [
     (NOTE, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 16 25 26 27"),
     (NOTE, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 20 21"),
     (NOTE, (2, 3, 1), "W2[1,2]", QUADRATIC, {"l": 3, "j": 1, "k": 2, "L": 3}, "11 24 26 27"),
-    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "13 17 22 23 25"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "13 15 16 17 22 23"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "20 25"),
     (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 1, "k": 1, "i": 2, "L": 3}, "09 10 28 31"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 1, "L": 3}, "44 45 53"),
     (SLIDES, (2, 3, 1), "W2[1,2]", QUADRATIC, {"l": 3, "j": 1, "i": 2, "L": 3}, "07"),
     (SLIDES, (2, 3, 1), "b2[1]", QUADRATIC, {"l": 3, "j": 1, "L": 3}, "08"),
     (SLIDES, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "33"),
@@ -154,7 +159,7 @@ CASES = [
     (BRAWER, (2, 2, 1), "b1[2]", {}, {"l": 1, "p": 2, "L": 3}, "46"),
     (BRAWER, (2, 2, 1), "b2[1]", {}, {"l": 2, "p": 1, "L": 3}, "27 46"),
     (BRAWER, (2, 2, 2, 1), "W1[2,1]", {}, {"l": 3, "j": 1, "k": 1, "L": 4}, "31"),
-    (BRAWER, (2, 1), "W1[1,2]", {}, {"l": 1, "p": 1, "q": 2, "L": 2}, "28 42 44"),
+    (BRAWER, (2, 1), "W1[1,2]", {}, {"l": 1, "p": 1, "q": 2, "L": 2}, "20 28 42 44"),
 ]
 PREFIX = {INDUCTION: "induction", ML15: "ml15", NOTE: "bp", BRAWER: "brawer", SLIDES: "slides"}
 
@@ -174,6 +179,39 @@ def test_a_ledgers_equation_that_is_not_derived_is_missed():
     lines = printed(derivation(ML15, (2, 2, 2, 1), "W1[2,1]"), True)
     assert plain(r"(\tilde\Theta^{(3)})^T \delta^{(4)} \odot g'(z^{(3)})") in lines
     assert plain(r"(\Theta^{(3)})^T \delta^{(4)} \odot g'(z^{(3)})") not in lines
+
+
+#: Displayed equations that are no line of a derivation, by the reason: their own tests hold what they say.
+NO_LINE = {
+    "the cost, which stands at the end of Forward with its numbers": """
+        induction-03 ml15-25 ml15-26 ml15-27 brawer-18""",
+    "what is asked for, by itself": "ml15-03",
+    "a vector or a matrix: a line has one entry, and the heading the whole": """
+        induction-19 induction-44 induction-46 induction-48 induction-49 bp-12 brawer-47 slides-03 slides-05
+        slides-26 slides-32 slides-35 slides-36 slides-37 slides-38 slides-39 slides-46""",
+    "shapes, or a node that computes nothing": """
+        ml15-04 brawer-8 brawer-8a-1 brawer-8a-2 brawer-45 slides-04""",
+    "a step on the way to a line, which has the same two ends": """
+        induction-07 induction-08 induction-09 induction-11 induction-12 induction-29 induction-30
+        induction-31 induction-32 induction-33 induction-41 induction-42 induction-51 induction-52
+        induction-59 induction-60 ml15-24 bp-14 bp-19 brawer-29 slides-11 slides-12 slides-21 slides-24
+        slides-30 slides-34 slides-48 slides-49 slides-50 slides-51 slides-52 slides-54""",
+    "the sigmoid, by its definition": "brawer-2 brawer-3 brawer-15a",
+    "by a weight layers back at once: a derivation goes from error to error, by (43) and (44)": """
+        brawer-10 brawer-11 brawer-12 brawer-13 brawer-14 brawer-16-1 brawer-16-2 brawer-17 brawer-17a
+        brawer-19 brawer-21 brawer-22 brawer-23 brawer-24 brawer-25 brawer-26 brawer-29a-1 brawer-29a-2
+        brawer-29a-3 brawer-30 brawer-u3 brawer-32 brawer-33 brawer-33a brawer-35 brawer-36-1 brawer-36-2
+        brawer-37 brawer-39-1 brawer-39-2 brawer-40 brawer-41""",
+}
+
+
+def test_every_displayed_equation_is_a_line_or_has_its_reason():
+    lines = {f"{PREFIX[notation]}-{n}" for notation, *_, entries in CASES for n in entries.split()}
+    reasons = [entry for entries in NO_LINE.values() for entry in entries.split()]
+    assert len(reasons) == len(set(reasons))
+    assert lines.isdisjoint(reasons)
+    displayed = {entry.id for entry in ENTRIES if entry.is_displayed and entry.status != "definition"}
+    assert displayed - lines == set(reasons)
 
 
 # ---------------------------------------------------------------------------------- headings and their tags
