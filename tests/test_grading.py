@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from autobp import check, matrix
 from autobp.command import main
-from autobp.grading import READY, Task, grade, read_task
+from autobp.grading import READY, Task, grade, read_task, worker
 from autobp.grading.process import apart, ask, protection
 from autobp.grading.reports import grades_csv, page, table
 from autobp.grading.tasks import as_toml
@@ -150,6 +151,9 @@ class Value:
             for p, d in zip(v.parents, v.partials):
                 p.grad += d * v.grad
 """
+
+#: A call without arguments.
+NOTHING = {"arguments": [], "named": {}}
 
 RIGHT = {
     "backprop": BACKPROP, "delta_loop": DELTA_LOOP, "softmax": SOFTMAX, "batch_norm": BATCH_NORM,
@@ -311,6 +315,99 @@ def test_a_submission_is_asked_in_a_fresh_folder_and_sees_no_answers(tmp_path, m
 def test_what_it_is_kept_from_is_said():
     assert "no sandbox" in protection()
     assert ("no network" in protection()) == bool(apart())
+    assert ("can read and change files" in protection()) == (worker.fences() == 0)
+
+
+@pytest.mark.skipif(not worker.fences(), reason="no Landlock here")
+@pytest.mark.parametrize(
+    "act",
+    ["open({path!r}).read()", "open({path!r}, 'w')", "os.remove({path!r})", "os.rename({path!r}, 'mine')",
+     "os.truncate({path!r}, 0)", "os.listdir({folder!r})", "os.mkdir({folder!r} + '/new')",
+     "os.symlink('/', {folder!r} + '/link')",
+     "subprocess.run(['cat', {path!r}], check=True, stderr=subprocess.DEVNULL)"],
+)  # fmt: skip
+def test_others_files_are_neither_read_nor_changed(tmp_path, act):
+    other = submit(tmp_path / "s", bob=BACKPROP) / "bob.py"
+    text = f"import os, subprocess\ndef f(): {act.format(path=str(other), folder=str(tmp_path))}"
+    (line,) = ask(submit(tmp_path / "t", ada=text) / "ada.py", "call", "f", [NOTHING]).lines
+    assert re.match("PermissionError|OSError|CalledProcessError", line["raised"]), line
+    assert other.read_text() == BACKPROP
+    assert {path.name for path in tmp_path.iterdir()} == {"s", "t"}
+
+
+def test_its_own_folder_is_its_own(tmp_path):
+    text = (
+        "import os, tempfile, numpy.polynomial\n"
+        "def f():\n"
+        "    with tempfile.NamedTemporaryFile('w') as file: file.write('x')\n"
+        "    open('a', 'w').write('1'); os.mkdir('b'); os.rename('a', 'b/c'); return open('b/c').read()"
+    )
+    (line,) = ask(submit(tmp_path, ada=text) / "ada.py", "call", "f", [NOTHING]).lines
+    assert line["returned"] == "1"
+
+
+@pytest.mark.parametrize(
+    "way", ["from autobp import Value", "import autobp.engine\nValue = autobp.engine.Value"]
+)
+def test_it_cannot_hand_in_what_it_is_compared_with(tmp_path, way):
+    result = one(tmp_path, way, "value")
+    assert (result.status, result.score) == ("not loaded", 0)
+    assert "a submission has to do without autobp" in result.told
+    allowed = Task(**{**READY["value"].__dict__, "refused": ()})
+    assert one(tmp_path, "import json.decoder\n" + VALUE, allowed).score == 10
+    refused = Task(**{**READY["value"].__dict__, "refused": ("json",)})
+    assert "do without json" in one(tmp_path, "import json.tool\n" + VALUE, refused).told
+
+
+def test_nor_what_lies_beside_the_worker(tmp_path):
+    assert "No module named 'witnesses'" in one(tmp_path, "import witnesses", "rnn").told
+
+
+ODD_ANSWERS = {
+    "deep": "'[' * 200_000", "deep_dict": "'{\"returned\":' * 100_000",
+    "half": "'{\"raised\": \"\\\\ud800\"}'",
+    "number": "'{\"returned\": 5}'", "words": "'{\"raised\": 7}'", "list": "'[1]'", "nothing": "''",
+    "wide": "'{\"returned\": {\"array\": 1, \"dtype\": \"V2000000000\"}, \"after\": []}'",
+    "unknown": "'{\"returned\": {\"array\": 1, \"dtype\": \"no\"}, \"after\": []}'",
+    "huge": "'{\"returned\": {\"array\": 1' + '0' * 5000 + ', \"dtype\": \"int8\"}, \"after\": []}'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["backprop", "softmax", "value"])
+@pytest.mark.parametrize("answer", ODD_ANSWERS)
+def test_answers_that_it_writes_itself_earn_nothing_and_harm_nobody(tmp_path, task, answer):
+    name = READY[task].name
+    write = f"open('answers.jsonl', 'w').write(({ODD_ANSWERS[answer]} + '\\n') * 40)"
+    text = f"import os\n{write}\nos._exit(0)"
+    folder = submit(tmp_path / "s", ada=text, bob=f"def {name}(*_, **__): raise ValueError('\\ud800')")
+    results = grade(folder, task, out=tmp_path / "out")
+    assert [result.score for result in results] == [0, 0]
+    assert (tmp_path / "out" / "ada.html").exists()
+    table(results).encode()
+
+
+def test_odd_files_harm_nobody(tmp_path):
+    folder = submit(tmp_path / "s", **{"ada": VALUE, "<b>x": "", "a,b": "", "._ada": "", "x\x1b[2J": "1/0"})
+    (folder / "folder.py").mkdir()
+    (folder / "latin.py").write_bytes(b"# \xe9\xff")
+    (folder / "nul.py").write_bytes(b"\0\1")
+    (folder / "gone.py").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe.py")
+    results = {result.student: result for result in grade(folder, "value", out=tmp_path / "out")}
+    assert set(results) == {"ada", "<b>x", "a,b", "x\x1b[2J", "latin", "nul", "gone", "pipe"}
+    assert {name for name, result in results.items() if result.score} == {"ada"}
+    assert results["gone"].told == results["pipe"].told == "the file cannot be read: it is no file"
+    assert "<b>x" not in (tmp_path / "out" / "<b>x.html").read_text()
+    assert "\x1b" not in table(list(results.values()))
+    rows = list(csv.reader(io.StringIO(grades_csv(list(results.values())))))
+    assert {len(row) for row in rows} == {5}
+
+
+@pytest.mark.parametrize("array", ["np.ones(3, complex)", "np.array([1, None])", "np.array(['a'])"])
+def test_an_array_of_no_real_numbers_is_a_wrong_return(tmp_path, array):
+    text = f"import numpy as np\ndef backprop(*a, **k): return [{array}] * 3, [{array}] * 3"
+    result = one(tmp_path, text, "backprop")
+    assert result.status == "wrong return", result.told
 
 
 @pytest.mark.skipif(not apart(), reason="no namespaces here")

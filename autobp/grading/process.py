@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,10 @@ from autobp.grading import worker
 #: New user, network and process namespaces, where Linux gives them to everybody: no network, and no process
 #: outlives the submission.
 _APART: Final = ("unshare", "-r", "-n", "-p", "-f", "--kill-child")
+
+
+#: Halves of characters as JSON writes them: with another half a character, alone none that can be written.
+_SURROGATE: Final = re.compile(r"(\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|\\u[dD][89a-fA-F]\w\w")
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,24 @@ def protection() -> str:
     """What a submission is kept from here, in a sentence."""
     has_limits = hasattr(os, "fork")
     held = "a process, a fresh folder and a limit of time" + (" and of memory" if has_limits else "")
-    if apart():
-        return f"Each submission has {held}, and no network; it can read files: this is no sandbox."
-    return f"Each submission has {held}; it has the network and can read files: this is no sandbox."
+    network = "has no network" if apart() else "has the network"
+    files = (
+        "neither reads nor changes files but Python's, the system's and its own"
+        if worker.fences()
+        else "can read and change files"
+    )
+    return f"Each submission has {held}. It {network} and {files}. This is no sandbox."
 
 
 def ask(
-    file: Path, how: str, name: str, probes: Sequence[Any], *, seconds: int = 10, megabytes: int = 1024
+    file: Path,
+    how: str,
+    name: str,
+    probes: Sequence[Any],
+    *,
+    seconds: int = 10,
+    megabytes: int = 1024,
+    refused: Sequence[str] = (),
 ) -> Answers:
     """Ask a submission for its answers; it never raises and never hangs, whatever the file does.
 
@@ -72,12 +88,13 @@ def ask(
         name: of the function, or the class.
         probes: what to ask, as JSON.
         seconds, megabytes: what it may take, altogether.
+        refused: packages that it cannot import.
     """
     with tempfile.TemporaryDirectory(prefix="autobp-", ignore_cleanup_errors=True) as made:
-        folder = Path(made)
+        folder = Path(made).resolve()
         shutil.copyfile(file, folder / "submission.py")
         request = {"file": str(folder / "submission.py"), "how": how, "name": name, "probes": list(probes),
-                   "seconds": seconds, "megabytes": megabytes}  # fmt: skip
+                   "seconds": seconds, "megabytes": megabytes, "refused": list(refused)}  # fmt: skip
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         status, told = _run(folder, seconds)
         with contextlib.suppress(OSError):
@@ -121,8 +138,8 @@ def _read(path: Path, status: str, told: str, printed: str, n: int) -> Answers:
     lines: list[dict[str, Any]] = []
     with contextlib.suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                answer = json.loads(line)
+            with contextlib.suppress(ValueError, RecursionError):
+                answer = json.loads(_SURROGATE.sub(_kept, line))
                 if isinstance(answer, dict):
                     lines.append(answer)
     if lines and "import" in lines[0]:
@@ -130,3 +147,7 @@ def _read(path: Path, status: str, told: str, printed: str, n: int) -> Answers:
     if status == "ok" and len(lines) < n:
         status, told = "crashed", "the process ended before all was answered"
     return Answers(status, told, tuple(lines), printed)
+
+
+def _kept(found: re.Match[str]) -> str:
+    return found[1] or r"\ufffd"

@@ -36,8 +36,13 @@ def table(results: Sequence[Result]) -> str:
             what = "no usual mistake gives these numbers"
         if result.status != "judged":
             what = f"{result.status}: {result.told}"
-        lines.append("  ".join([f"{result.student:{width}}", *parts, total, what]))
+        lines.append(_on_one_line("  ".join([f"{result.student:{width}}", *parts, total, what])))
     return "\n".join(lines)
+
+
+def _on_one_line(text: str) -> str:
+    """Without line ends and what else a terminal obeys, which a submission may have put there."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _points(got: float, most: float) -> str:
@@ -51,9 +56,8 @@ def grades_csv(results: Sequence[Result]) -> str:
     writer.writerow(["student", "grade", "maximum", "percent", "status"])
     for result in results:
         percent = 100.0 * result.score / result.maximum if result.maximum else 0.0
-        name = (
-            f"'{result.student}" if result.student[:1] in "=+-@" else result.student
-        )  # no formula of a sheet
+        formula = result.student.startswith(("=", "+", "-", "@", "\t", "\r"))  # to a spreadsheet
+        name = f"'{result.student}" if formula else result.student
         writer.writerow([name, f"{result.score:g}", f"{result.maximum:g}", f"{percent:.1f}", result.status])
     return out.getvalue()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from autobp.grading.process import ask
 from autobp.grading.reports import page
 from autobp.grading.tasks import Task, read_task
 
-_VERSION = 1  # of the judgement: earlier results of another are not taken up
+_VERSION = 2  # of the judgement: earlier results of another are not taken up
 
 
 def grade(
@@ -29,7 +30,8 @@ def grade(
     """Grade every ``.py`` file of a folder, or one file.
 
     Args:
-        submissions: the folder, or the file; a student's name is the file's, without its ending.
+        submissions: the folder, or the file; a student's name is the file's, without its ending. Files whose
+            names begin with a dot, which archives and editors leave, are nobody's.
         task: a task, its ``.toml`` or ``.json`` file, or the name of one that is ready made.
         out: where each student's JSON and HTML go as soon as they are known. A result that is there already,
             of the same file and task, is taken as it is.
@@ -44,7 +46,7 @@ def grade(
     if chosen.kind not in KINDS:
         raise ValueError(f"unknown kind of task {chosen.kind!r}; known are {', '.join(KINDS)}")
     folder = Path(submissions)
-    files = [folder] if folder.is_file() else sorted(folder.glob("*.py"))
+    files = [folder] if folder.is_file() else sorted(filter(_is_somebodys, folder.glob("*.py")))
     if not files:
         raise ValueError(f"there are no .py files in {folder}")
     if jobs < 1:
@@ -62,12 +64,20 @@ def grade(
         return list(workers.map(one, files))
 
 
+def _is_somebodys(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.is_dir()
+
+
 def _graded(file: Path, task: Task, out: Path | None) -> Result:
-    key = _key(file, task)
-    known = None if out is None else _earlier(out / f"{file.stem}.json", key)
-    if known is not None:
-        return known
-    result = judge(file, task, key)
+    try:
+        key = _key(file, task)
+    except OSError as error:
+        result = _failed(file, task, "not loaded", f"the file cannot be read: {error.strerror}")
+    else:
+        known = None if out is None else _earlier(out / f"{file.stem}.json", key)
+        if known is not None:
+            return known
+        result = judge(file, task, key)
     if out is not None:
         _write(out / f"{file.stem}.html", page(result, task))
         _write(out / f"{file.stem}.json", json.dumps(result.as_json(), ensure_ascii=False, indent=1))
@@ -78,12 +88,12 @@ def judge(file: Path, task: Task, key: str = "") -> Result:
     """One submission, asked and judged."""
     kind = KINDS[task.kind]
     answers = ask(
-        file, kind.how, task.name, kind.probes(task), seconds=task.seconds, megabytes=task.megabytes
-    )
-    none = {equation: (0.0, float(most)) for equation, most in task.points.items()}
+        file, kind.how, task.name, kind.probes(task), seconds=task.seconds, megabytes=task.megabytes,
+        refused=task.refused,
+    )  # fmt: skip
 
     def failed(status: str, why: str) -> Result:
-        return Result(file.stem, status, why, points=none, printed=answers.printed, key=key)
+        return _failed(file, task, status, why, answers.printed, key)
 
     if answers.status != "ok":
         return failed(answers.status, answers.told)
@@ -97,11 +107,23 @@ def judge(file: Path, task: Task, key: str = "") -> Result:
     points = points_of(items, task.points)
     if any("which it was given" in cause for cause in causes):  # an argument was changed
         points = {equation: (got / 2, most) for equation, (got, most) in points.items()}
-    return Result(file.stem, "judged", "", items, causes, points, answers.printed, key)
+    return Result(_student(file), "judged", "", items, causes, points, answers.printed, key)
+
+
+def _failed(file: Path, task: Task, status: str, why: str, printed: str = "", key: str = "") -> Result:
+    none = {equation: (0.0, float(most)) for equation, most in task.points.items()}
+    return Result(_student(file), status, why, points=none, printed=printed, key=key)
+
+
+def _student(file: Path) -> str:
+    """The file's name without its ending, as text that can be written whatever its bytes are."""
+    return os.fsencode(file.stem).decode("utf-8", "replace")
 
 
 def _key(file: Path, task: Task) -> str:
     """What a result depends on: the file, the task, and how it is judged."""
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, "it is no file")
     made = hashlib.sha256(file.read_bytes())
     made.update(repr((_VERSION, task)).encode())
     return made.hexdigest()

@@ -26,6 +26,7 @@ class Task:
         asks: what it takes and returns, in words.
         notation: in which equations are shown: a document's, as `explain` has them.
         seconds, megabytes: what a submission may take.
+        refused: packages that it cannot import, as the one that it is compared with.
         sizes, activations, cost, l2, samples, seed: of the network of kind "backprop" and "delta_loop".
     """
 
@@ -37,6 +38,7 @@ class Task:
     notation: str = "autobp"
     seconds: int = 10
     megabytes: int = 1024
+    refused: tuple[str, ...] = ("autobp",)
     sizes: tuple[int, ...] = (4, 5, 3, 3)
     activations: tuple[str, ...] = ("tanh", "sigmoid", "sigmoid")
     cost: str = "quadratic"
@@ -138,8 +140,10 @@ def _of(made: dict[str, Any], name: str) -> Task:
         whole = isinstance(number, int) or (key == "l2" and isinstance(number, float))
         if isinstance(number, bool) or not whole or number < 0:
             raise ValueError(f"{name}: {key} must be a number of at least 0; got {number!r}")
-    for key in ("sizes", "activations"):
+    for key in ("sizes", "activations", "refused"):
         if key in made:
+            if not isinstance(made[key], list):
+                raise ValueError(f"{name}: {key} must be a list; got {made[key]!r}")
             made[key] = tuple(made[key])
     points = made["points"]
     if not isinstance(points, dict) or not all(

@@ -6,16 +6,22 @@ for itself. It is told what to do by a JSON file, the first argument, and writes
 
 from __future__ import annotations
 
+import ctypes
+import importlib.abc
 import importlib.util
 import json
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+#: The kinds of NumPy's types that are real numbers.
+_REAL = "biuf"
 
 
 def limit(seconds: int, megabytes: int) -> None:
@@ -38,9 +44,75 @@ def limit(seconds: int, megabytes: int) -> None:
             continue
 
 
+# Linux's Landlock, https://docs.kernel.org/userspace-api/landlock.html: its calls, and rights to files.
+_CREATE, _ADD, _RESTRICT, _NO_NEW_PRIVILEGES = 444, 445, 446, 38
+_WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
+_CHANGE_FOLDER = sum(1 << bit for bit in range(4, 13))
+_REFER, _TRUNCATE = 1 << 13, 1 << 14  # since the second and the third version
+
+#: Where programs and libraries are, besides Python's own folders.
+_SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/nix", "/opt", "/proc", "/sbin", "/sys", "/usr")
+
+
+def fences() -> int:
+    """The version of Landlock that this system has, 0 where it has none."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    try:
+        return max(0, int(ctypes.CDLL(None).syscall(_CREATE, None, 0, 1)))
+    except (OSError, AttributeError):
+        return 0
+
+
+def fence(folder: Path) -> None:
+    """From now on this process writes in the folder alone, and reads there and what Python is made of."""
+    version = fences()
+    if not version:
+        return
+    call = ctypes.CDLL(None).syscall
+    write = _WRITE_FILE | _CHANGE_FOLDER | _REFER * (version > 1) | _TRUNCATE * (version > 2)
+    read = _READ_FILE | _READ_FOLDER
+    rules = call(_CREATE, ctypes.byref(ctypes.c_uint64(write | read)), ctypes.c_size_t(8), 0)
+    if rules < 0:
+        return
+    python = {os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix, sys.exec_prefix)}
+    _allow(rules, [folder], write | read)
+    _allow(rules, [*_SYSTEM, *python], read)
+    _allow(rules, ["/dev/null"], _WRITE_FILE | _READ_FILE)
+    if ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0:
+        call(_RESTRICT, rules, 0)
+    os.close(rules)
+
+
+def _allow(rules: int, paths: Iterable[str | Path], rights: int) -> None:
+    """Allow rights to files in folders, or to a file, where it is there."""
+    for path in paths:
+        try:
+            opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        allowed = rights if os.path.isdir(path) else rights & (_WRITE_FILE | _READ_FILE)
+        rule = allowed.to_bytes(8, sys.byteorder) + opened.to_bytes(4, sys.byteorder)
+        ctypes.CDLL(None).syscall(_ADD, rules, 1, rule, 0)
+        os.close(opened)
+
+
+class Refused(importlib.abc.MetaPathFinder):
+    """Packages that a submission has to do without."""
+
+    def __init__(self, packages: Sequence[str]) -> None:
+        self._packages = packages
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """Raise ImportError where it is one of them."""
+        package = name.partition(".")[0]
+        if package in self._packages:
+            raise ImportError(f"a submission has to do without {package}")
+
+
 def encoded(x: Any, depth: int = 0) -> Any:
     """Anything as JSON: arrays with their type, dicts, lists, numbers; what else there is by its repr."""
-    if isinstance(x, np.ndarray) and x.dtype != object:
+    if isinstance(x, np.ndarray) and x.dtype.kind in _REAL:
         return {"array": x.tolist(), "dtype": str(x.dtype)}
     if isinstance(x, (np.floating, np.integer)):
         return {"array": x.item(), "dtype": str(x.dtype)}
@@ -63,7 +135,10 @@ def decoded(x: Any) -> Any:
         return x
     ((kind, content), *_) = x.items()
     if kind == "array":
-        return np.array(content, dtype=x["dtype"])
+        kind_of = np.dtype(x["dtype"])
+        if kind_of.kind not in _REAL:
+            raise TypeError(f"arrays of {kind_of} are not asked for")
+        return np.array(content, dtype=kind_of)
     if kind == "dict":
         return {key: decoded(part) for key, part in content.items()}
     if kind == "other":
@@ -106,8 +181,12 @@ def main(request_file: str, answer_file: str) -> None:
     """Answer each probe in a line; what is raised is told instead."""
     request = json.loads(Path(request_file).read_text(encoding="utf-8"))
     ask = {"call": called, "value": derived}[request["how"]]
+    beside = str(Path(__file__).parent)  # of no use to a submission
+    sys.path[:] = [path for path in sys.path if path != beside]
+    sys.meta_path.insert(0, Refused(request["refused"]))
     with open(answer_file, "w", encoding="utf-8") as answers:
         limit(request["seconds"], request["megabytes"])
+        fence(Path(request["file"]).parent)
         try:
             module = load(Path(request["file"]))
             if not hasattr(module, request["name"]):
@@ -117,10 +196,10 @@ def main(request_file: str, answer_file: str) -> None:
             return
         for probe in request["probes"]:
             try:
-                answer = ask(module, request["name"], probe)
+                answer = json.dumps(ask(module, request["name"], probe))
             except BaseException as error:
-                answer = {"raised": told(error)}
-            answers.write(json.dumps(answer) + "\n")
+                answer = json.dumps({"raised": told(error)})
+            answers.write(answer + "\n")
             answers.flush()
 
 
