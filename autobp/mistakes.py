@@ -26,7 +26,7 @@ Mistake: TypeAlias = tuple[str, dict[str, Any]]
 #: As large a difference still counts as the same number: rounding, in whatever order sums were taken.
 _SAME = 1e-9
 #: Multiplications in all pairs of mistakes; where there would be more, only single ones are looked for.
-_MOST_WORK = 2e9
+_MOST_WORK = 4e9
 #: σ' as it is written of a = σ(z), which gives something else of z.
 _SLOPE_BY_A: dict[str, Callable[[Array], Array]] = {
     "sigmoid": lambda a: a * (1.0 - a),
@@ -76,8 +76,8 @@ class Way:
         every_target: whether each output meets the targets of all samples, as (m, 1) and (m,) broadcast.
         factor: of δ^L: 2 for a cost without its ½, 1/K for a mean over the outputs.
         error: δ^L by "BP1", with "no slope", as the "difference" a - y, or of the Jacobian's "diagonal".
-        slope_at_a: whether σ' is taken at a, and not at z.
-        swapped: activations whose σ' is written of a, and taken at z.
+        slope_at_a: layers whose σ' is taken at a, and not at z.
+        swapped: layers whose σ' is written of a, and taken at z.
         without_slope: hidden layers whose δ lacks σ'.
         untransposed: layers whose W is not transposed in BP2.
         step: how far W had moved along its gradient before δ went through it.
@@ -94,8 +94,8 @@ class Way:
     every_target: str = ""
     factor: float = 1.0
     error: str = "BP1"
-    slope_at_a: bool = False
-    swapped: frozenset[str] = frozenset()
+    slope_at_a: frozenset[int] = frozenset()
+    swapped: frozenset[int] = frozenset()
     without_slope: frozenset[int] = frozenset()
     untransposed: frozenset[int] = frozenset()
     step: float = 0.0
@@ -135,10 +135,9 @@ def forward(p: Problem, way: Way = RIGHT) -> tuple[list[Array], list[Array]]:
 
 def _slope(p: Problem, way: Way, layer: int, z: Array, a: Array) -> Array:
     """σ' of a layer, counted from 1."""
-    name = p.names[layer - 1]
-    if name in way.swapped:
-        return _SLOPE_BY_A[name](z)
-    derived: Array = p.sigma[layer - 1][1](a if way.slope_at_a else z)
+    if layer in way.swapped:
+        return _SLOPE_BY_A[p.names[layer - 1]](z)
+    derived: Array = p.sigma[layer - 1][1](a if layer in way.slope_at_a else z)
     return derived
 
 
@@ -217,12 +216,15 @@ def _in_errors(p: Problem) -> Iterator[Mistake]:
         yield f"BP2 multiplies by {names}, not by its transpose", {"untransposed": frozenset(layers)}
     under = "a softmax under this cost" if p.softmax else "this output and cost"
     yield f"δ is a - y in the last layer, which it is not for {under}", {"error": "difference"}
-    yield "σ' is taken at a, σ'(a), and not at z, σ'(z)", {"slope_at_a": True}
+    for where, layers in _parts(range(1, depth + 1), depth):
+        yield f"σ' is taken at a, σ'(a), and not at z, σ'(z){where}", {"slope_at_a": frozenset(layers)}
     by_a = {"sigmoid": "sigmoid's a(1 - a)", "tanh": "tanh's 1 - a²"}
     known = [name for name in dict.fromkeys(p.names) if name in by_a]
     for these in _one_or_all(known):
         which = " and ".join(by_a[name] for name in these)
-        yield f"σ' is written of a, {which}, and given z", {"swapped": frozenset(these)}
+        own = [layer for layer, name in enumerate(p.names, start=1) if name in these]
+        for where, layers in _parts(own, depth):
+            yield f"σ' is written of a, {which}, and given z{where}", {"swapped": frozenset(layers)}
     yield (
         "δ of the last layer is twice what it should be: ∂C/∂a is a - y for ½(a - y)², not 2(a - y)",
         {"factor": 2.0},
@@ -234,6 +236,15 @@ def _in_errors(p: Problem) -> Iterator[Mistake]:
 def _one_or_all(parts: Sequence[Any]) -> list[list[Any]]:
     """Each by itself, and all of several."""
     return [[part] for part in parts] + ([list(parts)] if len(parts) > 1 else [])
+
+
+def _parts(layers: Sequence[int], depth: int) -> list[tuple[str, list[int]]]:
+    """All of these layers, and the last and the hidden ones by themselves, each with where that is."""
+    hidden = [layer for layer in layers if layer < depth]
+    parts = [("", list(layers))]
+    if hidden and depth in layers:
+        parts += [(", in BP2", hidden), (", in BP1", [depth])]
+    return parts
 
 
 def _over_samples(p: Problem) -> Iterator[Mistake]:

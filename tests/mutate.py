@@ -69,7 +69,7 @@ KINDS = {
     r"axis=«-\|\+»1[,)]": "costs are of rows, whose last axis is axis 1",
     r"\(z >«\|=» 0, z, |^_sigmoid: .*z >«=\|» 0": "at 0 both sides are the same",
     r" np\.expm1\(np\.minimum\(z, «0\|1»\.0\)\)": "where z is above 0, z itself is taken",
-    r" cannot_be_computed\(.*«[@*/|]+»": "shapes that do not fit do not fit for any operator",
+    r" cannot_be_computed\(.*«[@*/+|]+»": "shapes that do not fit do not fit for any operator",
 }
 #: Single ones, as they are printed, and why.
 EQUIVALENT: dict[str, str] = {
@@ -120,15 +120,17 @@ SWAPPED = {
     ast.MatMult: ast.Mult, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+#: What a mutant may have besides: where the other factor is 1, a quotient is no change, and a sum is.
+ALSO = {ast.Mult: ast.Add}
 
 
 def mutants(source: str) -> Iterator[tuple[str, str, str]]:
     """(in which function, the statement with «before|after» in it, the changed source) of each mutant."""
     tree = ast.parse(source)
     for owner, statement, node in list(_walk(tree, "", None)):
-        if _changeable(node):
-            before, kept = _first_line(statement), dict(vars(node))
-            _change(node)
+        before, kept = _first_line(statement), dict(vars(node))
+        for changed in _changes(node):
+            vars(node).update(changed)
             yield owner, _marked(before, _first_line(statement)), ast.unparse(tree)
             vars(node).update(kept)
 
@@ -150,25 +152,20 @@ def _walk(node: ast.AST, owner: str, statement: ast.stmt | None) -> Iterator[tup
                 yield from _walk(child, of, within)
 
 
-def _changeable(node: ast.AST) -> bool:
-    if isinstance(node, ast.BinOp):
-        return type(node.op) in SWAPPED
-    if isinstance(node, (ast.Compare, ast.BoolOp)):
-        return type(node.ops[0] if isinstance(node, ast.Compare) else node.op) in SWAPPED
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, (ast.USub, ast.Not))
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-
-
-def _change(node: ast.AST) -> None:
+def _changes(node: ast.AST) -> Iterator[dict[str, Any]]:
+    """What may stand in a node instead of what is there."""
     if isinstance(node, (ast.BinOp, ast.BoolOp)):
-        node.op = SWAPPED[type(node.op)]()
+        for swaps in (SWAPPED, ALSO):
+            if type(node.op) in swaps:
+                yield {"op": swaps[type(node.op)]()}
     elif isinstance(node, ast.Compare):
-        node.ops = [SWAPPED[type(node.ops[0])](), *node.ops[1:]]
+        if type(node.ops[0]) in SWAPPED:
+            yield {"ops": [SWAPPED[type(node.ops[0])](), *node.ops[1:]]}
     elif isinstance(node, ast.UnaryOp):
-        node.op = ast.UAdd()
-    elif isinstance(node, ast.Constant):
-        node.value = node.value + 1
+        if isinstance(node.op, (ast.USub, ast.Not)):
+            yield {"op": ast.UAdd()}
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield {"value": node.value + 1}
 
 
 def _first_line(statement: ast.stmt) -> str:

@@ -475,7 +475,9 @@ def test_the_table_the_csv_and_the_page(tmp_path):
     assert "δ⁴ = ∂C/∂a⁴ ⊙ σ&#x27;(z⁴)" in made  # in the document's notation
     assert "delta3 is δ⁴, and δ⁴" in made  # where layers count from the input's
     assert "wrong, but right given what came before it" in made
-    assert "nothing to mend here: it is right for the delta3 that it was given" in made
+    for quantity, given in [("delta2", "delta3"), ("delta1", "delta2"), ("db3", "delta3"), ("dW1", "delta1")]:
+        (row,) = re.findall(rf"<td>{quantity}</td>.*?</tr>", made)
+        assert f"nothing to mend here: it is right for the {given} that it was given" in row
     assert json.loads(json.dumps(results[1].as_json()))["score"] == 8
 
 

@@ -55,7 +55,7 @@ class Student:
                     through = through - dtype(0.3) * self.mean_so_far(W, b, X, Y, activations, cost, layer)
                 if layer > 1:
                     back = through.T @ delta
-                    delta = back * self.slope(activations[layer - 2], z[layer - 1], a[layer - 1])
+                    delta = back * self.slope(activations[layer - 2], z[layer - 1], a[layer - 1], "BP2")
             for layer in range(1, depth + 1):
                 inputs = {True: a[layer], False: a[layer - 1]}["own a" in made]
                 error = deltas[min(layer, depth - 1)][i] if "δ above" in made else deltas[layer - 1][i]
@@ -74,9 +74,11 @@ class Student:
             a.append(softmax(z[-1]) if name == "softmax" else FUNCTIONS[name](z[-1]))
         return z, a
 
-    def slope(self, name, z, a):
-        if "σ'(a)" in self.made:
+    def slope(self, name, z, a, equation):
+        if {"σ'(a)", f"σ'(a) in {equation}"} & set(self.made):
             return SLOPES[name](a)
+        if f"a(1 - a) by z in {equation}" in self.made and name == "sigmoid":
+            return z * (1 - z)
         if "tanh' by z" in self.made and name == "tanh":
             return 1 - z**2
         return SLOPES[name](z)
@@ -97,7 +99,7 @@ class Student:
         if name == "softmax":
             jacobian = np.diag(a) - np.outer(a, a)
             return nabla * np.diag(jacobian) if "diagonal" in made else jacobian @ nabla
-        return nabla * self.slope(name, z, a)
+        return nabla * self.slope(name, z, a, "BP1")
 
     def mean_so_far(self, W, b, X, Y, activations, cost, layer):
         """∂C/∂W of a layer, as an update before the errors go on would have it, without mistakes."""
@@ -117,6 +119,9 @@ def BIASES():
 
 USUAL = {
     "σ'(a)": "σ' is taken at a",
+    "σ'(a) in BP2": "σ'(a), and not at z, σ'(z), in BP2",
+    "σ'(a) in BP1": "σ'(a), and not at z, σ'(z), in BP1",
+    "a(1 - a) by z in BP2": "sigmoid's a(1 - a), and given z, in BP2",
     "tanh' by z": "tanh's 1 - a², and given z",
     "2(a - y)": "not 2(a - y)",
     "mean over outputs": "sum over the 3 outputs",
@@ -185,7 +190,8 @@ MANY = itertools.combinations(["σ'(a)", "2(a - y)", "dW sum", "no bias"], 2)
 
 @pytest.mark.parametrize(
     "two",
-    [*MANY, ("mean over outputs", "db sum"), ("-δ", "db sum"), ("tanh' by z", "2(a - y)")],
+    [*MANY, ("mean over outputs", "db sum"), ("-δ", "db sum"), ("tanh' by z", "2(a - y)"),
+     ("σ'(a) in BP2", "db sum")],
     ids=" and ".join,
 )
 def test_two_mistakes_together_are_named_both(two):

@@ -93,7 +93,6 @@ def _overwrite(now: Any, after: Any) -> None:
 def _items_of(report: Report, task: Task, depth: int) -> Iterator[Item]:
     notation = named(task.notation)
     cause = report.causes[0] if report.causes else ""
-    first = report.first_failure
     equations = {row.equation for row in report.rows}
     for row in report.rows:
         layer = int(row.quantity.lstrip("deltaWb"))
@@ -101,8 +100,9 @@ def _items_of(report: Report, task: Task, depth: int) -> Iterator[Item]:
         where = () if row.ok else row.where
         equation = _equation(row.quantity, notation, row.equation)
         hints = (f"look at {row.equation}, {row.quantity}", equation, cause)
-        if row.follows and first is not None:
-            hints = (f"nothing to mend here: it is right for the {first.quantity} that it was given", "", "")
+        if row.follows:
+            given = f"delta{layer + (row.equation == 'BP2')}"
+            hints = (f"nothing to mend here: it is right for the {given} that it was given", "", "")
         yield Item(
             row.equation, row.quantity, verdict, where, *_entries(row.witness, row.graph, where), hints
         )
