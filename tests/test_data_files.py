@@ -61,6 +61,12 @@ TWINS = {
     "days": (["day,births", *rows(lambda i: f"1959-01-{i + 1:02}", number)], {}, ("day[days]",)),
     "months": (["month,passengers", *rows(lambda i: f"{1949 + i // 12}-{i % 12 + 1:02}", number)], {},
                ("month[days]",)),
+    "months of numbered years": (
+        ["month,sales", *rows(lambda i: f"{1 + i // 12}-{i % 12 + 1:02}", number)], {}, ("month[days]",)),
+    "days as numbers": (
+        ["day,births", *rows(lambda i: str(19590120 + i + 80 * (i > 11)), number)], {}, ("day",)),
+    "days in other ways": (
+        ["day,a,births", *rows(lambda i: f"{i + 1}-Sep-03", number, number)], {}, ("a",)),
     "times": (["pickup,fare", *rows(lambda i: f"2019-03-23 20:{i:02}:09", number)], {}, ("pickup[days]",)),
     "quoted words with commas": (
         ["group,size,y", *rows(['"old, small"', '"new"'], number, number)], {},
@@ -99,6 +105,8 @@ TWINS = {
     "xz": (lzma.compress("\n".join(["a,b,y", *rows(number, number, [0, 1])]).encode()), {}, ("a", "b")),
     "pandas' index": ([",a,y", *rows(str, number, [0, 1])], {}, ("a",)),
     "R's names of rows": (['"a","y"', *rows(lambda i: f'"car {i}"', number, [0, 1])], {}, ("a",)),
+    "R's write.table": (
+        ['"a" "kind"', *[f'"car {i}" {number(i)} "{KINDS[i % 3]}"' for i in range(M)]], {}, ("a",)),
     "a comma at each end": (
         ["a,b,y,", *[f"{line}," for line in rows(number, number, [0, 1])]], {}, ("a", "b")),
     "a name in each row": (["name,a,y", *rows(lambda i: f"rabbit {i}", number, [0, 1])], {}, ("a",)),
@@ -111,6 +119,16 @@ TWINS = {
     "empty cells among words": (
         ["sex,b,y", *rows(lambda i: "" if i == 3 else "MF"[i % 2], number, [0, 1])], {"missing": "category"},
         ("sex=F", "sex=M", "sex=missing", "b")),
+    "nan among words, no header": (
+        rows(["x", "b", "s"], lambda i: "nan" if i == 3 else "nt"[i % 2], ["p", "e"]),
+        {"missing": "category"},
+        ("x1=b", "x1=s", "x1=x", "x2=missing", "x2=n", "x2=t")),
+    "a question mark in the first line, no header": (
+        rows(lambda i: "?" if i < 2 else number(i), ["gas", "oil"], KINDS), {"missing": "mean"},
+        ("x1", "x2=gas", "x2=oil")),
+    "years for names": (
+        ["land,1990,1991,1992", *rows(["Peru", "Mali"], number, number, number)], {"header": True},
+        ("land=Mali", "land=Peru", "1990", "1991")),
     "NA among the targets": (
         ["a,b,y", *rows(number, number, lambda i: "NA" if i == 3 else KINDS[i % 3])], {"missing": "drop"},
         ("a", "b")),
@@ -122,6 +140,7 @@ TWINS = {
     "a footer": (["a,b", *rows(number, number), "", "Source: somewhere"], {}, "cells, but"),
     "thousands that may be decimals": (["a;y", *[f"1,{i:03};{i}" for i in range(M)]], {}, "say decimal=','"),
     "currency": (["a,b,y", *[f"${i},1,{number(i)}" for i in range(M)]], {}, "is left out"),
+    "units below the names": (["a,b,y", "cm,kg,", *rows(number, number, number)], {}, "leave it out"),
     "an unnamed column inside": (["a,,y", *rows(number, number, [0, 1])], {}, "has no name"),
 }  # fmt: skip
 
@@ -152,9 +171,10 @@ def test_a_twin_loads_or_is_told_what_to_do(quirk, tmp_path):
     assert len(data.X) == M - lost
     assert np.isfinite(data.X).all()
     assert np.isfinite(data.Y).all()
-    if any(option in options for option in ("missing", "encoding")):
-        unsaid = {name: each for name, each in options.items() if name not in ("missing", "encoding")}
-        option = next(f"{name}='" for name in options if name in ("missing", "encoding"))
+    asked = ("missing", "encoding", "header")
+    if any(option in options for option in asked):
+        unsaid = {name: each for name, each in options.items() if name not in asked}
+        option = next(f"{name}=" for name in options if name in asked)
         with pytest.raises(ValueError, match=option):
             load(path, **unsaid)
 
@@ -227,6 +247,43 @@ def test_days_are_those_of_the_calendar():
         assert days_of(cell) is None
 
 
+def test_a_month_of_a_numbered_year_is_one_only_where_months_follow_each_other(tmp_path):
+    assert days_of("0001-01") == days_of("1-01")
+    assert days_of("12-11") == days_of("0012-11")
+    assert days_of("1-13") is None
+    assert days_of("1-1") is None
+    lines = ["month,sales", *rows(lambda i: f"{1 + i // 12}-{i % 12 + 1:02}", number)]
+    data = load(write(tmp_path, lines), test_size=0, scaled=False)
+    steps = np.diff(np.sort(data.X[:, 0]))
+    assert steps[0] == 31
+    assert set(steps) == {28, 30, 31}
+    assert read_inputs(write(tmp_path, ["month", "3-01"]), data.names)[0, 0] == days_of("0003-01")
+    ages = ["age,sales", *rows(["1-04", "5-09", "10-12"], number)]
+    assert load(write(tmp_path, ages)).names == ("age=1-04", "age=10-12", "age=5-09")
+
+
+def test_a_missing_word_in_the_first_line_makes_no_name_of_the_others(tmp_path):
+    for quirk in ("nan among words, no header", "a question mark in the first line, no header"):
+        lines, options, _ = TWINS[quirk]
+        assert len(load(write(tmp_path, lines), test_size=0, **options).X) == M
+    sodium = ["RI,Na,Mg,kind", *rows(number, number, number, KINDS)]
+    assert load(write(tmp_path, sodium)).names == ("RI", "Na", "Mg")
+
+
+def test_a_question_mark_in_the_first_line_is_not_told_to_be_a_name(tmp_path):
+    lines = rows(lambda i: "?" if i == 0 else number(i), number, KINDS)
+    with pytest.raises(ValueError, match=r"line 1, column 1 \(x1\): '\?' is not .*missing='drop'") as caught:
+        load(write(tmp_path, lines))
+    assert "header" not in str(caught.value)
+
+
+def test_a_word_above_numbers_is_told_before_what_is_missing_below(tmp_path):
+    lines = ["5,land,y", *rows(lambda i: "" if i == 2 else number(i), number, number)]
+    with pytest.raises(ValueError, match=r"line 1, column 2 \(x2\): 'land' is not .*header=True"):
+        load(write(tmp_path, lines))
+    assert load(write(tmp_path, lines), header=True, missing="drop").names == ("5", "land")
+
+
 def test_decimal_commas_are_the_numbers_that_were_written(tmp_path):
     lines = ["a;b;y", "1,5;1.234,25;0,5", "-2,25;7;1,75", "0;1.000.000;3"]
     data = load(write(tmp_path, lines), test_size=0, scaled=False, task="regression")
@@ -290,7 +347,7 @@ def test_na_is_never_silently_a_class(tmp_path):
     with pytest.raises(ValueError, match=r"line 3, column 2 \(kind\): the target is missing: 'NA'"):
         load(path)
     assert load(path, missing="drop").classes == ("ash", "oak")
-    assert load(path, missing="category").classes == ("NA", "ash", "oak")
+    assert load(path, missing="category").classes == ("ash", "missing", "oak")
     with pytest.raises(ValueError, match="the target is missing"):
         load(path, missing="mean")
 
@@ -328,6 +385,8 @@ def test_what_is_missing_everywhere_names_the_column(tmp_path):
         (["share,a,y", *rows(["12%", "15%"], number, [0, 1])], "numbers with signs, '12%'"),
         (["cost,a,y", *rows(["$1", "$2.50"], number, [0, 1])], "numbers with signs, '$1'"),
         ([",a,y", *rows(str, number, [0, 1])], "column 1 has no name, and another value in every row"),
+        (["day,a,y", *rows(lambda i: str(20190301 + i), number, number)], "have days, 20190301, …, which"),
+        (["day,a,y", *rows(lambda i: f"3/{i + 1}/2019", number, number)], "read if written as 2019-03-23"),
     ],
 )
 def test_what_can_hardly_be_meant_is_said(lines, said, tmp_path):
@@ -335,10 +394,11 @@ def test_what_can_hardly_be_meant_is_said(lines, said, tmp_path):
         load(write(tmp_path, lines))
 
 
-def test_nothing_is_said_of_what_is_plain(tmp_path):
+@pytest.mark.parametrize("first", [1990, 20190320, 20190101.5])
+def test_nothing_is_said_of_what_is_plain(first, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(write(tmp_path, ["year,a,y", *rows(lambda i: str(1990 + i), number, [0, 1])]))
+        load(write(tmp_path, ["year,a,y", *rows(lambda i: str(first + i), number, [0, 1])]))
 
 
 def test_targets_that_may_be_thousands_or_decimals_are_no_classes(tmp_path):

@@ -21,12 +21,14 @@ from autobp.datasets.dialect import (
     without_preamble,
 )
 from autobp.datasets.encoding import encodings_of
-from autobp.datasets.numerals import Numerals, is_number, numerals_of
+from autobp.datasets.numerals import Numerals, finite, is_number, numerals_of
 from autobp.datasets.sheet import Sheet, without
 
 Array = NDArray[np.float64]
 
 _UNASKED = Dialect()
+#: What says that a cell is missing, and is no column's name: "Na" may be sodium.
+_NO_NAMES = ("?", "<NA>", "N/A")
 
 
 def sheet_of_file(path: Path, dialect: Dialect, header: bool | None) -> Sheet:
@@ -45,7 +47,7 @@ def _sheet_of_text(where: str, text: str, dialect: Dialect, header: bool | None)
     guessed = header is None
     if header is None:
         numerals = _numerals(lines, dialect)
-        header = not any(map(numerals.is_number, first))
+        header = not any(numerals.is_number(cell) or cell in _NO_NAMES for cell in first)
         if header and _like_sample([cells for _, cells in lines], numerals):
             header = False
     names = first if header else [f"x{i + 1}" for i in range(len(first))]
@@ -81,16 +83,22 @@ def _check_width(where: str, lines: Sequence[Line], width: int, wanted: str) -> 
     """Raise ValueError where a line does not have as many cells as it should."""
     for number, cells in lines:
         if len(cells) != width:
-            raise ValueError(f"{where}, line {number}: {len(cells)} cells, but {wanted}")
+            raise ValueError(
+                f"{where}, line {number}: {len(cells)} cells, but {wanted}; mend the line that is wrong or "
+                "leave it out, or say delimiter=… (--delimiter) if something else parts the cells"
+            )
 
 
 def _like_sample(rows: Sequence[Sequence[str]], numerals: Numerals) -> bool:
-    """Whether a first line of words is a sample: below it are words too, and each of its own comes again."""
+    """Whether a first line of words is a sample: below it are words too, and each of its own comes again.
+
+    "nan" is no number here: it says that a word is missing as well as that a number is.
+    """
     first, others = rows[0], rows[1:]
     columns = list(zip(*others, strict=False))
     return (
         len(columns) == len(first)
-        and not any(numerals.is_number(cell) for column in columns for cell in column)
+        and not any(finite(numerals.value(cell)) for column in columns for cell in column)
         and all(cell in column for cell, column in zip(first, columns, strict=True))
     )
 

@@ -143,7 +143,7 @@ def _bare_cells(line: str, delimiter: str) -> list[str]:
 
 def delimiters(first: str) -> list[str]:
     """What may part the cells of a file with this first line, the likeliest first."""
-    bare = _QUOTED.sub("", first)
+    bare = _QUOTED.sub("quoted", first)
     found = [delimiter for delimiter in _DELIMITERS if delimiter in bare]
     if found in ([], ["\t"]) and len(bare.split()) > 1:
         found.append(WHITESPACE)

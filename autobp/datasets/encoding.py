@@ -24,6 +24,7 @@ from autobp.datasets.numerals import (
     MISSING_TEXT,
     NO_AND_YES,
     Numerals,
+    are_days,
     days_of,
     finite,
     like_comma,
@@ -134,7 +135,7 @@ def kind_of(sheet: Sheet, i: int, numerals: Numerals, categorical: bool) -> str:
         return "number"
     if len(text) == len(cells) and {cell.lower() for cell in text} in [set(pair) for pair in NO_AND_YES]:
         return "yes"
-    if all(days_of(cell) is not None for cell in text):
+    if are_days(text):
         return "days"
     return "names" if len(set(text)) > min(MOST_CATEGORIES, len(text) / 2) else "categories"
 
@@ -227,18 +228,21 @@ def bad_number(sheet: Sheet, row: int, i: int) -> str:
     if not cell:
         return f"{where}: the cell is empty; {_WHAT_TO_DO}"
     hint = ""
-    if row == 0 and sheet.first:
-        hint = "; if line 1 holds the columns' names, say header=True (--header)"
-    elif cell.lower() in MISSING_NUMBER:
+    if cell.lower() in MISSING_NUMBER:
         hint = f"; {_WHAT_TO_DO}"
+    elif row == 0 and sheet.first:
+        hint = "; if line 1 holds the columns' names, say header=True (--header)"
     elif like_thousands(cell):
         hint = f"; if the comma is the decimal point, write {cell.replace(',', '.')}; if it parts thousands, "
         hint += f"write {cell.replace(',', '')}; or say decimal=',' or thousands=',' (--decimal, --thousands)"
     elif like_comma(cell):
         hint = f"; write {cell.replace(',', '.', 1)}, or say decimal=',' (--decimal ,)"
+    elif row == 0 and sheet.names_at and all(map(finite, map(_python_number, sheet.cells(i)[1:]))):
+        hint = f"; if {sheet.rows[0]} belongs to the names above it, leave it out"
     elif not finite(_python_number(cell)):
         name = sheet.names[i]
         hint = f"; if its values are categories, say categories=[{name!r}] (--categories {name})"
+        hint += f"; if they only name the rows, drop=[{name!r}] (--drop {name})"
     return f"{where}: {cell!r} is not a finite number{hint}"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 #: How a missing number is written, in small letters.
 MISSING_NUMBER = ("", "na", "n/a", "nan", "null", "none", "?", "-", ".", "nat", "<na>", "missing")
@@ -21,6 +22,7 @@ _US = re.compile(r"[+-]?[1-9]\d{0,2}((,\d{3})+\.\d*|(,\d{3}){2,})")
 _EU = re.compile(r"[+-]?[1-9]\d{0,2}((\.\d{3})+,\d*|(\.\d{3}){2,})")
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _EITHER_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+_SHORT_MONTH = re.compile(r"\d{1,3}-(0[1-9]|1[0-2])")
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -101,8 +103,11 @@ def numerals_of(decimal: str | None, thousands: str | None, cells: Iterable[str]
 def days_of(cell: str) -> float | None:
     """Days since 1970 of a day or a time in ISO 8601, "2019-03-23", "2019-03", "2019-03-23 20:21:09".
 
-    None where it is none of these, or has an offset from UTC.
+    A month may have a year of fewer digits: "3-01" is January of the year 3. None where it is none of these,
+    or has an offset from UTC.
     """
+    if _SHORT_MONTH.fullmatch(cell):
+        cell = cell.zfill(len("0003-01"))
     if not re.match(r"\d{4}-\d\d(-\d\d|$)", cell):
         return None
     try:
@@ -110,6 +115,16 @@ def days_of(cell: str) -> float | None:
     except ValueError:
         return None
     return None if time.tzinfo is not None else (time - _EPOCH).total_seconds() / 86400
+
+
+def are_days(cells: Sequence[str]) -> bool:
+    """Whether all are days or times. "3-01" may be much else, but not where each is the next month."""
+    if any(days_of(cell) is None for cell in cells):
+        return False
+    if not any(map(_SHORT_MONTH.fullmatch, cells)):
+        return True
+    months = [12 * int(year) + int(month) for year, _, month in (cell.partition("-") for cell in cells)]
+    return len(months) > 2 and all(after == month + 1 for month, after in pairwise(months))
 
 
 def finite(number: float | None) -> bool:

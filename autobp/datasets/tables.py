@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobp.datasets.dataset import Table
-from autobp.datasets.encoding import Encoding, encoding_of, gaps, kind_of
-from autobp.datasets.numerals import Numerals, numerals_of
+from autobp.datasets.encoding import Encoding, bad_number, encoding_of, gaps, kind_of
+from autobp.datasets.numerals import MISSING_NUMBER, Numerals, numerals_of
 from autobp.datasets.sheet import Sheet
 from autobp.datasets.targets import TASKS, like_names, quantities_of, target_gaps, targets_of
 
@@ -21,6 +21,10 @@ Column = str | int
 MISSING_CHOICES = ("drop", "mean", "category")
 #: "$1,200", "12 %".
 _WITH_A_SIGN = re.compile(r"[$€£¥]?\s*[+-]?\d[\d.,]*\s*[%$€£¥]?")
+#: "19-Sep-03", "3/23/2019".
+_LIKE_A_DAY = re.compile(r"(\d{1,4}|[A-Za-z]{3,9})[-/. ](\d{1,2}|[A-Za-z]{3,9})([-/., ]+\d{2,4}.*)?")
+#: So much of a line a message shows.
+_LONGEST = 80
 #: In fewer rows a column that counts them, or a class a row, may be chance.
 _FEWEST_ROWS = 10
 
@@ -57,10 +61,11 @@ def table_of(name: str, sheet: Sheet, choice: Choice) -> Table:
     numerals = numerals_of(choice.decimal, choice.thousands, _texts(sheet, [*inputs, *targets]))
     if sheet.head and like_names(sheet.head, sheet.cells(targets[0]), targets[0]):
         raise ValueError(
-            f"{sheet.where}, {sheet.names_at}: {','.join(sheet.head)!r} may be the columns' names or a "
-            "sample; say header=True or header=False (--header or --no-header)"
+            f"{sheet.where}, {sheet.names_at}: {_shortened(','.join(sheet.head))!r} may be the columns' "
+            "names or a sample; say header=True or header=False (--header or --no-header)"
         )
     categorical = {sheet.index(column) for column in choice.categories}
+    _check_first(sheet, [i for i in [*inputs, *targets] if i not in categorical], numerals)
     kinds = {i: kind_of(sheet, i, numerals, i in categorical) for i in inputs}
     notes += _notes_on_inputs(sheet, kinds)
     kinds = {i: kind for i, kind in kinds.items() if kind != "names"}
@@ -75,6 +80,22 @@ def table_of(name: str, sheet: Sheet, choice: Choice) -> Table:
     names = tuple(name for encoding in encodings.values() for name in encoding.inputs)
     target = ", ".join(sheet.names[i] for i in targets)
     return Table(name, X, labels, names, classes, target, notes=tuple(notes))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _check_first(sheet: Sheet, columns: Sequence[int], numerals: Numerals) -> None:
+    """Raise ValueError where the first row has a word above numbers, and may be the columns' names.
+
+    What is missing below it would hide that.
+    """
+    for i in columns if sheet.head else ():
+        if not numerals.is_number(sheet.head[i]) and sheet.head[i].lower() not in MISSING_NUMBER:
+            known = [cell for cell in sheet.cells(i)[1:] if cell.lower() not in MISSING_NUMBER]
+            if known and all(map(numerals.is_number, known)):
+                raise ValueError(bad_number(sheet, 0, i))
 
 
 def _texts(sheet: Sheet, columns: Sequence[int]) -> list[str]:
@@ -131,7 +152,10 @@ def _check_names(sheet: Sheet, dropped: set[int]) -> None:
                 f"{i + 1}, if it only numbers the lines"
             )
         if name in sheet.names[:i]:
-            raise ValueError(f"{where}: a second column called {name!r}")
+            raise ValueError(
+                f"{where}: a second column called {name!r}; give it another name, or leave one out, "
+                f"drop=[{i + 1}] or --drop {i + 1}"
+            )
 
 
 def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
@@ -141,10 +165,12 @@ def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
         name = sheet.names[i]
         if kind == "names":
             cells = sheet.cells(i)
+            days = all(map(_LIKE_A_DAY.fullmatch, filter(None, cells)))
             notes.append(
                 f"{sheet.column(i)} has {len(set(cells))} different texts in {len(cells)} rows, "
                 f"{cells[0]!r}, …: it is left out, as by drop=[{name!r}] (--drop {name}); "
-                f"categories=[{name!r}] (--categories {name}) takes it all the same"
+                + ("days are read if written as 2019-03-23; " if days else "")
+                + f"categories=[{name!r}] (--categories {name}) takes it all the same"
             )
         elif kind == "categories" and all(map(_WITH_A_SIGN.fullmatch, sheet.cells(i))):
             notes.append(
@@ -156,17 +182,38 @@ def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
                 f"{sheet.column(i)} counts the rows, which says nothing of new ones; drop=[{name!r}] (--drop "
                 f"{name}) leaves it out"
             )
+        elif kind == "number" and len(sheet.rows) >= _FEWEST_ROWS and _has_days(sheet, i):
+            notes.append(
+                f"{sheet.column(i)} seems to have days, {sheet.cells(i)[0]}, …, which are taken for numbers: "
+                "from one month to the next these leap; write them as 2019-03-23"
+            )
     return notes
+
+
+def _plain_numbers(sheet: Sheet, i: int) -> Array | None:
+    """A column of numbers as an array; None where a cell is none, or is written in another way."""
+    column = sheet.numbers(i)
+    if column is not None:
+        return column
+    read = [Numerals().value(cell) for cell in sheet.cells(i)]
+    return None if any(number is None for number in read) else np.array(read, dtype=np.float64)
+
+
+def _has_days(sheet: Sheet, i: int) -> bool:
+    """Whether each number is a day of a calendar, as 20190323 is."""
+    column = _plain_numbers(sheet, i)
+    if column is None or not 17000101 <= column[0] <= 21991231 or not (column == np.floor(column)).all():
+        return False
+    year, month, day = column // 10000, column // 100 % 100, column % 100
+    inside = (year >= 1700) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    return bool(inside.all())
 
 
 def _counts_rows(sheet: Sheet, i: int) -> bool:
     """Whether a column of numbers counts from 0 or 1, or is called an id and has another whole one a row."""
-    column = sheet.numbers(i)
+    column = _plain_numbers(sheet, i)
     if column is None:
-        read = [Numerals().value(cell) for cell in sheet.cells(i)]
-        if any(number is None for number in read):
-            return False
-        column = np.array(read, dtype=np.float64)
+        return False
     if column[0] in (0.0, 1.0) and column[1] - column[0] == 1 and (np.diff(column) == 1).all():
         return True
     words = sheet.names[i].lower().replace("_", " ").replace("-", " ").split()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autobp.datasets.encoding import bad_number
-from autobp.datasets.numerals import MISSING_NUMBER, MISSING_TEXT, Numerals, finite, like_comma
+from autobp.datasets.encoding import MISSING, bad_number
+from autobp.datasets.numerals import MISSING_NUMBER, MISSING_TEXT, Numerals, finite, is_number, like_comma
 from autobp.datasets.sheet import Sheet
 
 Array = NDArray[np.float64]
 
 #: Whole numbers are taken for classes up to so many different ones, and for quantities beyond.
 MOST_CLASSES = 20
+
+_YEAR = re.compile(r"(1[5-9]|2[01])\d\d")
 
 TASKS = ("classification", "regression")
 
@@ -48,6 +52,7 @@ def targets_of(
     named = [not number for number, gap in zip(numeric, gone, strict=True) if not gap]
     if gone.any() and not (missing == "category" and task != "regression" and any(named)):
         raise ValueError(_missing(sheet, int(gone.argmax()), i, any(named)))
+    cells = [MISSING if gap else cell for cell, gap in zip(cells, gone, strict=True)]
     if task is None and any(numeric) and not all(numeric):
         odd = numeric.index(numeric.count(True) * 2 < len(numeric))
         raise ValueError(
@@ -112,11 +117,17 @@ def _like_classes(cells: Sequence[str], numerals: Numerals) -> bool:
 def like_names(head: Sequence[str], target: Sequence[str], i: int) -> bool:
     """Whether a first line with numbers in it looks like names all the same.
 
-    It does where it counts the columns from 0, as pandas names them, and where its target, the i-th cell, is
-    the only one that comes once among labels.
+    It does where it counts the columns from 0, as pandas names them, where its numbers are years in a row,
+    and where its target, the i-th cell, is the only one that comes once among labels.
     """
     if len(head) > 2 and list(head) == [str(k) for k in range(len(head))]:
         return True
+    numbers = [cell for cell in head if is_number(cell)]
+    if len(numbers) > 2 and all(map(_YEAR.fullmatch, numbers)):
+        years = [int(number) for number in numbers]
+        steps = {after - year for year, after in pairwise(years)}
+        if len(steps) == 1 and steps != {0}:
+            return True
     counts = Counter(target)
     alone = [label for label, count in counts.items() if count == 1]
-    return alone == [head[i]] and len(counts) > 2 and not any(map(Numerals().is_number, counts))
+    return alone == [head[i]] and len(counts) > 2 and not any(map(is_number, counts))
