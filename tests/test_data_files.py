@@ -20,6 +20,7 @@ from autobp.datasets.csv_files import read_inputs, sheet_of_file, sheet_of_numbe
 from autobp.datasets.dialect import Dialect
 from autobp.datasets.numerals import Numerals, days_of, numerals_of
 from autobp.datasets.tables import Choice, table_of
+from autobp.datasets.whole_numbers import whole_numbers
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
 
@@ -469,6 +470,39 @@ def test_the_fast_way_reads_what_the_other_reads(tmp_path):
         assert found.labels.tolist() == expected.labels.tolist()
         assert found.classes == expected.classes
     assert fast > 100
+
+
+@pytest.mark.parametrize("digits", [1, 3, 4, 5, 9])
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 16])
+def test_whole_numbers_are_read_all_at_once(digits, chunk):
+    random = np.random.default_rng(digits)
+    wanted = random.integers(0, 10 ** random.integers(1, digits + 1, (40, 5)))
+    wanted[7, 3] = 10**digits - 1
+    cells = [[str(number).zfill(int(random.integers(1, digits + 1))) for number in row] for row in wanted]
+    content = "".join(",".join(row) + "\n" for row in cells).encode()
+    found = whole_numbers(content, ",", 5, chunk)
+    assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1,2\n3,x\n", "1,2\n3,-4\n", "1,2\n3,4.5\n", "1,2\n3, 4\n", "1,2\n3,\n", "1,2\n,3\n", ",2\n3,4\n",
+     "1,2\n\n3,4\n", "1,2\n3\n4,5,6\n", "1,2,3,4\n", "1\n2,3,4\n", "1,2\n3,1234567890\n", "1;2\n3;4\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("chunk", [1, 1 << 16])
+def test_what_is_not_whole_numbers_alone_is_left_to_other_ways(text, chunk):
+    assert whole_numbers(text.encode(), ",", 2, chunk) is None
+
+
+def test_a_file_of_pixels_is_what_its_cells_say(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 30)) * (np.arange(30) % 3 > 0)
+    names = ",".join(["label", *(f"{i}x{i}" for i in range(30))])
+    lines = [names, "", *(f"{i % 4}," + ",".join(map(str, row)) for i, row in enumerate(pixels.tolist()))]
+    data = load(write(tmp_path, lines), target="label", test_size=0, scaled=False)
+    assert sorted(data.X.tolist()) == sorted(pixels.tolist())
+    assert data.classes == ("0", "1", "2", "3")
+    pictures = {tuple(row): i % 4 for i, row in enumerate(pixels.tolist())}
+    assert [pictures[tuple(row)] for row in data.X.tolist()] == data.Y.argmax(axis=1).tolist()
 
 
 def test_standard_input_is_a_file_too(monkeypatch):

@@ -74,6 +74,20 @@ def test_quantities_are_scaled_by_the_samples_to_train_on_alone(name):
     assert (raw.scale == 1).all()
 
 
+@pytest.mark.parametrize("m", [5000, 60000])
+def test_large_sets_are_scaled_some_rows_at_a_time_to_the_same_numbers(m, tmp_path):
+    X = np.random.default_rng(0).normal([1e6, 0, -3], [1, 1e-6, 40], (m, 3))
+    path = tmp_path / "large.csv"
+    np.savetxt(path, np.hstack([X, X[:, :1]]), delimiter=",", fmt="%.17g")
+    data, raw = load(path, header=False), load(path, header=False, scaled=False)
+    offset = raw.X.mean(axis=0)
+    scale = np.sqrt(((raw.X - offset) ** 2).mean(axis=0))
+    np.testing.assert_array_equal(data.offset, offset)
+    np.testing.assert_array_equal(data.scale, scale)
+    np.testing.assert_array_equal(data.X, (raw.X - offset) / scale)
+    np.testing.assert_array_equal(data.X_test, (raw.X_test - offset) / scale)
+
+
 def test_a_number_to_predict_is_scaled_too_and_can_be_scaled_back():
     pytest.importorskip("sklearn")
     data, raw = load("diabetes"), load("diabetes", scaled=False)

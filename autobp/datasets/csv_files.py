@@ -23,6 +23,7 @@ from autobp.datasets.dialect import (
 from autobp.datasets.encoding import encodings_of
 from autobp.datasets.numerals import Numerals, finite, is_number, numerals_of
 from autobp.datasets.sheet import Sheet, without
+from autobp.datasets.whole_numbers import whole_numbers
 
 Array = NDArray[np.float64]
 
@@ -126,14 +127,8 @@ def sheet_of_numbers(where: str, text: str, dialect: Dialect, header: bool | Non
     if header is None:
         header = not any(map(is_number, head))
     body = lines[1:] if header else lines
-    allowed = f"0123456789.eE+- {delimiter}"
-    if len(head) < 2 or not body or "".join(body).encode().translate(None, allowed.encode()):
-        return None
-    try:
-        table = np.loadtxt(body, delimiter=delimiter, ndmin=2, comments=None)
-    except ValueError:  # the other way says what is wrong, and where
-        return None
-    if table.shape != (len(body), len(head)) or not np.isfinite(table).all():
+    table = _table_of_numbers(body, delimiter, len(head)) if len(head) > 1 and body else None
+    if table is None or table.shape != (len(body), len(head)) or not np.isfinite(table).all():
         return None
 
     def cells(i: int) -> list[str]:
@@ -152,6 +147,18 @@ def sheet_of_numbers(where: str, text: str, dialect: Dialect, header: bool | Non
         first=not header and numbers[0] == 1,
         head=tuple(head) if guessed and not header else (),
     )
+
+
+def _table_of_numbers(lines: Sequence[str], delimiter: str, width: int) -> Array | None:
+    """The numbers in these lines; None where something else is in them, or not as many in each."""
+    content = ("\n".join(lines) + "\n").encode()
+    table = whole_numbers(content, delimiter, width)
+    if table is not None or content.translate(None, f"0123456789.eE+- \n{delimiter}".encode()):
+        return table
+    try:
+        return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None)
+    except ValueError:  # the way for all files says what is wrong, and where
+        return None
 
 
 def read_inputs(path: Path, names: Sequence[str], dialect: Dialect = _UNASKED) -> Array:
