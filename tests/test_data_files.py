@@ -16,8 +16,9 @@ import autobp
 from autobp import MLP, datasets, fit
 from autobp.command import main
 from autobp.datasets import load
-from autobp.datasets.csv_files import read_inputs, sheet_of_file, sheet_of_numbers
+from autobp.datasets.csv_files import sheet_of_file, sheet_of_numbers
 from autobp.datasets.dialect import Dialect
+from autobp.datasets.new_rows import read_inputs
 from autobp.datasets.numerals import Numerals, days_of, numerals_of
 from autobp.datasets.tables import Choice, table_of
 from autobp.datasets.whole_numbers import whole_numbers
@@ -564,6 +565,56 @@ def test_new_rows_are_encoded_as_those_of_the_training(tmp_path):
         with pytest.raises(ValueError) as caught:  # noqa: PT011
             read_inputs(no_names, data.names)
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("quirk", [
+    "numbers without a header", "class names, no header", "all columns words, no header", "single quotes",
+    "nan among words, no header", "a question mark in the first line, no header", "spaces",
+])  # fmt: skip
+def test_a_file_without_names_is_answered_as_it_was_trained_on(quirk, tmp_path):
+    lines, options, _ = TWINS[quirk]
+    path = write(tmp_path, lines)
+    data = load(path, test_size=0, scaled=False, **options)
+    width = data.target[1:]
+    with pytest.warns(UserWarning, match=f" of {width}, and {data.target} is left out"):
+        X = read_inputs(path, data.names, target=data.target, missing="mean")
+    X = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+    np.testing.assert_allclose(sorted(X.tolist()), sorted(data.X.tolist()), rtol=1e-14)
+
+
+def test_columns_are_taken_from_their_places_only_where_the_training_had_them_there(tmp_path):
+    path = write(tmp_path, ["9,1,2,7"])
+    for names, target, taken in [("x2 x3", "x4", [1, 2]), ("x1 x4", "x2", [9, 7]), ("x2", "x3, x4", [1])]:
+        with pytest.warns(UserWarning, match=f" of 4, and {target} is left out"):
+            assert read_inputs(path, names.split(), target=target).tolist() == [taken]
+    for names, target in [("x1, x2", "x3"), ("x2, x3", "y"), ("a, x3", "x4"), ("x2, x5", "x4")]:
+        with pytest.raises(ValueError, match=f"line 1: 4 cells, but the columns are {names}; name"):
+            read_inputs(path, names.split(", "), target=target)
+
+
+def test_a_line_of_unknown_words_is_no_sample(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no column 'sex'; the columns are x, n"):
+        read_inputs(write(tmp_path, ["x,n", "m,yes"]), ["sex=f", "sex=m", "smoker=yes"])
+    assert read_inputs(write(tmp_path, ["m,no", "f,yes"]), ["sex=f", "sex=m", "smoker=yes"]).tolist() == [
+        [0, 1, 0], [1, 0, 1]
+    ]  # fmt: skip
+
+
+def test_what_is_missing_in_new_rows_is_refused_until_the_mean_is_chosen(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows_with = [*(f"{i % 7},{i % 5 / 2},{i % 7 + i % 5}.5" for i in range(40)), ",1,4.5"]
+    Path("t.csv").write_text("\n".join(["a,b,y", *rows_with]), encoding="utf-8")
+    options = ["--missing", "mean", "--epochs", "40", "--hidden", "3", "--quiet", "--out", "out"]
+    assert main(["train", "t.csv", *options, "--test-size", "0"]) == 0
+    Path("new.csv").write_text("a,b\n,1\n", encoding="utf-8")
+    Path("same.csv").write_text(f"a,b\n{sum(i % 7 for i in range(40)) / 40},1\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["predict", "out/network.npz", "new.csv"]) == 2
+    assert "say missing='mean' (--missing mean) for the mean of the training" in capsys.readouterr().err
+    assert main(["predict", "out/network.npz", "new.csv", "--missing", "mean"]) == 0
+    filled = capsys.readouterr().out.split()
+    assert main(["predict", "out/network.npz", "same.csv"]) == 0
+    assert float(capsys.readouterr().out.split()[1]) == pytest.approx(float(filled[1]), rel=1e-12)
 
 
 def test_the_command_trains_and_answers_with_words_and_gaps(tmp_path, capsys, monkeypatch):

@@ -20,14 +20,16 @@ from autobp.datasets.dialect import (
     text_of,
     without_preamble,
 )
-from autobp.datasets.encoding import encodings_of
 from autobp.datasets.numerals import Numerals, finite, is_number, numerals_of
-from autobp.datasets.sheet import Sheet, without
+from autobp.datasets.sheet import Sheet
 from autobp.datasets.whole_numbers import whole_numbers
 
 Array = NDArray[np.float64]
 
-_UNASKED = Dialect()
+_WIDTH = (
+    "mend the line that is wrong or leave it out, or say delimiter=… (--delimiter) if something else parts "
+    "the cells"
+)
 #: What says that a cell is missing, and is no column's name: "Na" may be sodium.
 _NO_NAMES = ("?", "<NA>", "N/A")
 
@@ -47,7 +49,7 @@ def _sheet_of_text(where: str, text: str, dialect: Dialect, header: bool | None)
     number, first = lines[0]
     guessed = header is None
     if header is None:
-        numerals = _numerals(lines, dialect)
+        numerals = numerals_in(lines, dialect)
         header = not any(numerals.is_number(cell) or cell in _NO_NAMES for cell in first)
         if header and _like_sample([cells for _, cells in lines], numerals):
             header = False
@@ -57,36 +59,37 @@ def _sheet_of_text(where: str, text: str, dialect: Dialect, header: bool | None)
         lines = lines[1:]
         if lines and all(len(cells) == len(first) + 1 for _, cells in lines):
             names = ["", *first]  # as R writes names of rows
-    _check_width(where, lines, len(names), said)
+    check_width(where, lines, len(names), said)
     if len(first) < 2:
         raise ValueError(
             f"{where}, line {number}: only one column; an input and a target are two. If something else than "
             "a comma, semicolon, tab, | or spaces parts the cells, say delimiter=… (--delimiter)"
         )
     return replace(
-        _sheet(where, names, lines),
+        sheet_of_lines(where, names, lines),
         names_at=f"line {number}",
         first=bool(lines) and lines[0][0] == 1,
         head=tuple(first) if guessed and not header else (),
     )
 
 
-def _sheet(where: str, names: Sequence[str], lines: Sequence[Line]) -> Sheet:
+def sheet_of_lines(where: str, names: Sequence[str], lines: Sequence[Line]) -> Sheet:
+    """Lines below their names as a sheet."""
     rows = [f"line {number}" for number, _ in lines]
     return Sheet(where, tuple(names), rows, lambda i: [cells[i] for _, cells in lines])
 
 
-def _numerals(lines: Sequence[Line], dialect: Dialect) -> Numerals:
+def numerals_in(lines: Sequence[Line], dialect: Dialect) -> Numerals:
+    """How these cells have their numbers."""
     return numerals_of(dialect.decimal, dialect.thousands, (cell for _, cells in lines for cell in cells))
 
 
-def _check_width(where: str, lines: Sequence[Line], width: int, wanted: str) -> None:
+def check_width(where: str, lines: Sequence[Line], width: int, wanted: str, advice: str = _WIDTH) -> None:
     """Raise ValueError where a line does not have as many cells as it should."""
     for number, cells in lines:
         if len(cells) != width:
             raise ValueError(
-                f"{where}, line {number}: {len(cells)} cells, but {wanted}; mend the line that is wrong or "
-                "leave it out, or say delimiter=… (--delimiter) if something else parts the cells"
+                f"{where}, line {number}: {len(cells)} cells, but {wanted}; {advice}"
             )
 
 
@@ -161,35 +164,3 @@ def _table_of_numbers(lines: Sequence[str], delimiter: str, width: int) -> Array
         return None
 
 
-def read_inputs(path: Path, names: Sequence[str], dialect: Dialect = _UNASKED) -> Array:
-    """The inputs of these names in a file, (m, n): from its columns, or from all where it names none.
-
-    What was encoded for the training, as :mod:`autobp.datasets.encoding` says, is encoded likewise. A
-    number is NaN where it is missing and an input says so.
-
-    Raises ValueError where a column is not there, or a cell is no finite number, or no known category.
-    """
-    text, dialect = without_preamble(text_of(path, dialect.encoding), dialect)
-    where = str(path)
-    lines = lines_of(where, text, dialect.delimiter)
-    number, first = lines[0]
-    encodings = encodings_of(names, first)
-    wanted = [encoding.column for encoding in encodings]
-    if set(wanted) <= set(first):
-        columns, lines = first, lines[1:]
-        chosen = [columns.index(name) for name in wanted]
-        for i, name in enumerate(columns):
-            if name in wanted and name in columns[:i]:
-                raise ValueError(f"{where}, line {number}, column {i + 1}: a second column called {name!r}")
-    else:
-        numerals = _numerals(lines, dialect)
-        encodings = encodings_of(names, ())
-        columns, chosen = [encoding.column for encoding in encodings], list(range(len(encodings)))
-        if not any(map(numerals.is_number, first)):
-            raise ValueError(without(where, first, next(name for name in columns if name not in first)))
-    if not lines:
-        raise ValueError(f"{where}: there are names, and no sample below them")
-    _check_width(where, lines, len(columns), f"the columns are {', '.join(columns)}")
-    numerals = _numerals([(n, [cells[i] for i in chosen]) for n, cells in lines], dialect)
-    sheet = _sheet(where, columns, lines)
-    return np.hstack([e.array(sheet, i, numerals) for e, i in zip(encodings, chosen, strict=True)])

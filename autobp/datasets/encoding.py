@@ -14,7 +14,7 @@ What an input is called says how it comes from its column, so that new rows can 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +37,6 @@ Array = NDArray[np.float64]
 #: More categories in a column than this name rows, or nearly.
 MOST_CATEGORIES = 100
 MISSING = "missing"
-
-_WHAT_TO_DO = (
-    "fill it, or leave the line or the column out (missing='drop' or --missing drop leaves out such lines; "
-    "mean and category are the other choices)"
-)
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,25 @@ class Encoding:
         marked = self.missing == "category"
         return np.stack([column, missing.astype(float)], axis=1) if marked else column[:, None]
 
+    def with_gaps(self) -> Encoding:
+        """The same, which leaves numbers NaN where they are missing."""
+        return replace(self, missing=self.missing or "mean") if self.kind in ("number", "days") else self
+
+    def fits(self, cell: str, numerals: Numerals) -> bool:
+        """Whether a cell may stand in this column, and something does in it."""
+        if self.kind == "categories":
+            return cell in self.categories or (MISSING in self.categories and cell.lower() in MISSING_TEXT)
+        if self.kind == "yes":
+            return cell.lower() in (self.categories[0].lower(), self._no)
+        if self.missing is not None and cell.lower() in MISSING_NUMBER:
+            return True
+        return finite(numerals.value(cell) if self.kind == "number" else days_of(cell))
+
+    @property
+    def _no(self) -> str:
+        """The counterpart of the word for yes."""
+        return next(no for no, word in NO_AND_YES if word == self.categories[0].lower())
+
     def _number(self, sheet: Sheet, row: int, i: int, cell: str, number: float | None) -> float:
         if number is not None and finite(number):
             return number
@@ -99,7 +113,7 @@ class Encoding:
 
     def _yes(self, sheet: Sheet, i: int) -> Array:
         yes = self.categories[0]
-        no = next(no for no, word in NO_AND_YES if word == yes.lower())
+        no = self._no
         words = [cell.lower() for cell in sheet.cells(i)]
         for row, word in enumerate(words):
             if word not in (no, yes.lower()):
@@ -226,10 +240,10 @@ def bad_number(sheet: Sheet, row: int, i: int) -> str:
     """The message that a cell is no number, and what to do about it."""
     cell, where = sheet.cells(i)[row], sheet.place(row, i)
     if not cell:
-        return f"{where}: the cell is empty; {_WHAT_TO_DO}"
+        return f"{where}: the cell is empty; {sheet.remedy}"
     hint = ""
     if cell.lower() in MISSING_NUMBER:
-        hint = f"; {_WHAT_TO_DO}"
+        hint = f"; {sheet.remedy}"
     elif row == 0 and sheet.first:
         hint = "; if line 1 holds the columns' names, say header=True (--header)"
     elif like_thousands(cell):

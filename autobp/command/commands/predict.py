@@ -22,18 +22,22 @@ def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("network", metavar="FILE.npz", help="a network that autobp train has saved")
     command.add_argument("data", type=Path, metavar="FILE.csv",
                          help="a line for each sample, unscaled, as in the training")  # fmt: skip
+    command.add_argument("--missing", choices=["mean"],
+                         help="fill in the mean of the training where a number is missing")  # fmt: skip
     add_dialect(command.add_argument_group("how the file is written"))
     command.add_argument("-o", "--output", type=Path, metavar="FILE.csv", help="(default: standard output)")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from autobp.datasets.csv_files import read_inputs
+    from autobp.datasets.new_rows import read_inputs
     from autobp.training import answers
 
     net = nn.MLP.load(options.network)
     if net.about is None or not net.about.names:
         raise ValueError(f"{options.network} does not say what it was trained on; autobp train does")
-    X = read_inputs(options.data, net.about.names, dialect_of(options))
+    X = read_inputs(
+        options.data, net.about.names, dialect_of(options), target=net.about.target, missing=options.missing
+    )
     told = answers(net, _filled(X, net.about, options.data))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -48,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _filled(X: NDArray[np.float64], about: About, data: Path) -> NDArray[np.float64]:
-    """The mean of the training where a number is missing, and the network has been taught that.
+    """The mean of the training where a number is missing.
 
     ValueError where it does not know the mean, since its inputs were not scaled.
     """
@@ -65,7 +69,8 @@ COMMAND = Command(
     "  autobp predict out/network.npz new.csv\n"
     "  autobp predict out/network.npz new.csv -o answers.csv\n\n"
     "Columns go by the names that they had in the training, in any order, and others are left out; a file\n"
-    "without names has just the inputs' columns, in their order.",
+    "without names has just the inputs' columns, in their order, or all columns of the training's file if\n"
+    "that had no names either.",
     _add_arguments,
     _run,
 )
