@@ -718,6 +718,43 @@ def test_a_frame_of_categories_as_seaborn_hands_out_is_what_its_file_is(tmp_path
     np.testing.assert_array_equal(handed.Y, written.Y)
 
 
+def test_sets_of_seaborn_come_from_its_cache(tmp_path, monkeypatch, capsys):
+    seaborn = pytest.importorskip("seaborn")
+    monkeypatch.setenv("SEABORN_DATA", str(tmp_path))
+    lines = ["total_bill,tip,sex,smoker,day,time,size", *rows(
+        number, number, ["Male", "Female"], ["No", "Yes"], ["Sun", "Sat"], ["Lunch", "Dinner"], [1, 2])]
+    (tmp_path / "tips.csv").write_text("\n".join(lines), encoding="utf-8")
+    named, handed = load("seaborn:tips", target="tip"), load(seaborn.load_dataset("tips"), target="tip")
+    assert named.name == "seaborn:tips"
+    assert named.names == handed.names == load(tmp_path / "tips.csv", target="tip").names
+    np.testing.assert_array_equal(named.X, handed.X)
+    options = ["--target", "tip", "--epochs", "2", "--quiet", "--out", str(tmp_path / "out")]
+    assert main(["train", "seaborn:tips", *options]) == 0
+    assert "seaborn:tips: 18 samples to train on" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="decimal cannot be chosen here: seaborn:tips is no text"):
+        load("seaborn:tips", decimal=",")
+
+    def no_net(name):
+        raise OSError("no route")
+
+    monkeypatch.setattr(seaborn, "load_dataset", no_net)
+    with pytest.raises(OSError, match=f"seaborn:flights is not in {tmp_path}, .*: no route"):
+        load("seaborn:flights")
+
+
+def test_without_seaborn_a_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "seaborn", None)
+    with pytest.raises(ImportError, match="pip install seaborn"):
+        load("seaborn:tips")
+
+
+def test_an_index_that_pandas_has_read_as_a_column_is_left_out():
+    pd = pytest.importorskip("pandas")
+    frame = pd.read_csv(io.StringIO("\n".join([",a,y", *rows(str, number, [0, 1])])))
+    with pytest.warns(UserWarning, match="column 1 has no name, and another value in every row"):
+        assert load(frame).names == ("a",)
+
+
 def test_what_a_frame_cannot_hold_is_told():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [[1], [2]], "y": [1.0, 2.0]})

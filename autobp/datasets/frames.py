@@ -37,7 +37,7 @@ def sheet_of_frame(frame: Any, where: str = "") -> Sheet:
     """
     where = where or f"the {type(frame).__module__.split('.')[0]} {type(frame).__name__}"
     columns = [_column(where, str(name), column) for name, column in _named_columns(frame)]
-    names = tuple(str(name) for name, _ in _named_columns(frame))
+    names = tuple(_name(i, str(name)) for i, (name, _) in enumerate(_named_columns(frame)))
     n_rows = len(columns[0]) if columns else 0
 
     def cells(i: int) -> Sequence[str]:
@@ -70,6 +70,33 @@ def sheet_of_binary(path: Path) -> Sheet:
     except Exception as error:  # each reader has exceptions of its own
         raise ValueError(f"{path} cannot be read as a {path.suffix} file: {error}") from error
     return sheet_of_frame(frame, str(path))
+
+
+def sheet_of_seaborn(name: str) -> Sheet:
+    """One of seaborn's sets, "tips", which it has in its cache or fetches.
+
+    Raises ImportError where seaborn is not installed, ValueError where it has no such set, and OSError where
+    it cannot fetch it.
+    """
+    try:
+        import seaborn
+    except ImportError as error:
+        raise ImportError(
+            f"seaborn:{name} comes with seaborn; install it with: pip install seaborn"
+        ) from error
+    try:
+        frame = seaborn.load_dataset(name)
+    except OSError as error:
+        raise OSError(
+            f"seaborn:{name} is not in {seaborn.get_data_home()}, where seaborn keeps its sets, and it "
+            f"cannot be fetched: {error}"
+        ) from error
+    return sheet_of_frame(frame, f"seaborn:{name}")
+
+
+def _name(i: int, name: str) -> str:
+    """The name of a column; "" where pandas has read an index as the first one."""
+    return "" if i == 0 and name == "Unnamed: 0" else name
 
 
 def _named_columns(frame: Any) -> list[tuple[Any, Any]]:

@@ -15,10 +15,12 @@ from autobp.arguments import closest
 from autobp.datasets.csv_files import sheet_of_file
 from autobp.datasets.dataset import Dataset, Table, dataset_of
 from autobp.datasets.dialect import Dialect
-from autobp.datasets.frames import READERS, is_frame, sheet_of_binary, sheet_of_frame
+from autobp.datasets.frames import READERS, is_frame, sheet_of_binary, sheet_of_frame, sheet_of_seaborn
 from autobp.datasets.named_sets import COLLECTED, MADE, collected, made
 from autobp.datasets.sheet import Sheet
 from autobp.datasets.tables import Choice, Column, table_of
+
+_SEABORN = "seaborn:"
 
 
 def load(
@@ -44,9 +46,9 @@ def load(
     """A data set by name, a CSV file, or a table of pandas, polars or PyArrow.
 
     Args:
-        source: a name in :func:`names`, in which spaces and hyphens count as underscores; a path, "-" for
-            standard input; or a DataFrame or a PyArrow Table. A name comes before a path: write ``./digits``
-            for a file called like a data set.
+        source: a name in :func:`names`, in which spaces and hyphens count as underscores; "seaborn:tips" for
+            a set of seaborn's; a path, "-" for standard input; or a DataFrame or a PyArrow Table. A name
+            comes before a path: write ``./digits`` for a file called like a data set.
         test_size: the part of the samples to hold out, from 0 to below 1; of each class as near to that part
             as its number of samples allows, at least one staying to train on.
         seed: for the split, and for the samples of made sets.
@@ -86,8 +88,8 @@ def load(
         ValueError: an unknown name, an option out of range or not for this source, or a file that does not
             hold such a table; the message gives the file, line, column and value.
         OSError: the file cannot be read.
-        ImportError: a collected set needs scikit-learn, or an Excel or Parquet file pandas, and it is not
-            installed.
+        ImportError: a collected set needs scikit-learn, a set of seaborn's that, or an Excel or Parquet file
+            pandas, and it is not installed.
     """
     if not 0 <= test_size < 1:
         raise ValueError(f"test_size is a part of the samples, from 0 to below 1; got {test_size!r}")
@@ -131,6 +133,9 @@ def _sheet(source: Any, header: bool | None, written: Dialect) -> tuple[str, She
     if is_frame(source):
         _refuse("a frame has its own", header=header, **vars(written))
         return type(source).__name__, sheet_of_frame(source)
+    if str(source).startswith(_SEABORN):
+        _refuse(f"{source} is no text", header=header, **vars(written))
+        return str(source), sheet_of_seaborn(str(source).removeprefix(_SEABORN))
     path = Path(source)
     if str(path) != "-" and not path.exists():
         raise _unknown(source)
