@@ -141,6 +141,10 @@ TWINS = {
         ["a,heat,cool", *rows(number, number, number)], {"target": ["heat", "cool"]}, ("a",)),
     "a footer": (["a,b", *rows(number, number), "", "Source: somewhere"], {}, "cells, but"),
     "thousands that may be decimals": (["a;y", *[f"1,{i:03};{i}" for i in range(M)]], {}, "say decimal=','"),
+    "apostrophes for thousands": (
+        ["a;y", *[f"1'{i:03};{i}" for i in range(M)]], {"thousands": "'"}, ("a",)),
+    "a comma at each end but that of the names": (
+        ["a,b,y", *[f"{line}," for line in rows(number, number, [0, 1])]], {}, ("a", "b")),
     "currency": (["a,b,y", *[f"${i},1,{number(i)}" for i in range(M)]], {}, "is left out"),
     "units below the names": (["a,b,y", "cm,kg,", *rows(number, number, number)], {}, "leave it out"),
     "an unnamed column inside": (["a,,y", *rows(number, number, [0, 1])], {}, "has no name"),
@@ -173,7 +177,7 @@ def test_a_twin_loads_or_is_told_what_to_do(quirk, tmp_path):
     assert len(data.X) == M - lost
     assert np.isfinite(data.X).all()
     assert np.isfinite(data.Y).all()
-    asked = ("missing", "encoding", "header")
+    asked = ("missing", "encoding", "header", "thousands")
     if any(option in options for option in asked):
         unsaid = {name: each for name, each in options.items() if name not in asked}
         option = next(f"{name}=" for name in options if name in asked)
@@ -763,6 +767,57 @@ def test_what_a_frame_cannot_hold_is_told():
     twice = pandas.DataFrame([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]], columns=["a", "a", "y"])
     with pytest.raises(ValueError, match="a second column called 'a'"):
         load(twice)
+
+
+def test_what_is_no_table_is_told_what_to_make_of_it():
+    for source, name in [({"a": [1]}, "builtins dict"), (np.zeros((4, 2)), "numpy ndarray")]:
+        with pytest.raises(TypeError, match=f"got a {name}; make a DataFrame of it"):
+            load(source)
+    polars = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match="got a polars LazyFrame; make a DataFrame"):
+        load(polars.DataFrame({"a": [1.0]}).lazy())
+
+
+def test_a_batch_of_arrow_and_months_of_pandas_load():
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    data = {"a": [2.0, 1.0, 4.0], "y": [0.5, 1.5, 2.5]}
+    batch, whole = load(pa.record_batch(data), test_size=0), load(pa.table(data), test_size=0)
+    np.testing.assert_array_equal(batch.X, whole.X)
+    frame = pd.DataFrame({"month": pd.period_range("1970-01", periods=3, freq="M"), "y": [0.5, 1.5, 2.5]})
+    assert sorted(load(frame, test_size=0, scaled=False).X[:, 0]) == [0, 31, 59]
+
+
+def test_a_number_that_is_another_columns_name_is_refused():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame([[1.5, 2.0, 3.5], [2.5, 3.0, 4.5], [0.5, 1.0, 9.5]])
+    with pytest.raises(ValueError, match="1 may be the column called '1' or the number of one"):
+        load(frame, target=1)
+    assert load(frame, target="1").target == "1"
+    assert load(frame, target=3).target == "2"
+    assert load(frame.rename(columns=lambda i: i + 1), target=1).target == "1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PAR1 \x15\xc0", r"is a Parquet file, and no text; call it by a name that ends with \.parquet"),
+        (b"PK\x03\x04\x15", r"is an Excel or a zip file, and no text"),
+        ("a,y\n1,2\n".encode("utf-16-le"), "has characters NUL: .*encoding='utf-16-le'"),
+        ("a,y\n1,2\n".encode("utf-32"), "has characters NUL: .*encoding='utf-32'"),
+        (b'a,y\n"1,2\n3,4\n', "line 3: .*a quotation mark is not closed"),
+        (b"a;b\n1 234;2\n567;3\n", r"'1 234' is not a finite number; .*thousands=' '"),
+        (b"a,b\n1e999,2\n567,3\n", "'1e999' is not a finite number$"),
+    ],
+)
+def test_what_is_no_text_or_number_says_what_it_may_be(content, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        load(write(tmp_path, content))
+
+
+def test_numbers_in_groups_are_said_where_they_become_words(tmp_path):
+    lines = ["a;b;y", *[f"{1 + i % 2}'000;{number(i)};{number(i)}" for i in range(M)]]
+    with pytest.warns(UserWarning, match=r"which become categories; thousands=\"'\" .* reads it as numbers"):
+        load(write(tmp_path, lines))
 
 
 def test_the_names_of_choices_are_offered():

@@ -58,7 +58,10 @@ def _sheet_of_text(where: str, text: str, dialect: Dialect, header: bool | None)
     if header:
         lines = lines[1:]
         if lines and all(len(cells) == len(first) + 1 for _, cells in lines):
-            names = ["", *first]  # as R writes names of rows
+            if any(cells[-1] for _, cells in lines):
+                names = ["", *first]  # as R writes names of rows
+            else:  # a comma ends each line but that of the names
+                lines = [(line, cells[:-1]) for line, cells in lines]
     check_width(where, lines, len(names), said)
     if len(first) < 2:
         raise ValueError(

@@ -23,6 +23,12 @@ WHITESPACE = "whitespace"
 _DELIMITERS = ("\t", ";", ",", "|")
 #: What a compressed file begins with, and the module that takes it apart.
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
+#: What files that are no text begin with, and the ending by which they are known.
+_TABLES = (
+    (b"PAR1", "a Parquet file", ".parquet"),
+    (b"ARROW1", "a Feather file", ".feather"),
+    (b"PK\x03\x04", "an Excel or a zip file", ".xlsx, or take it apart"),
+)
 _SEP_LINE = re.compile(r'\A\s*"?sep=(.)"?[ \t]*\n', re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 #: What may begin a line that is a comment, where the line has another number of cells than the others.
@@ -81,6 +87,9 @@ def text_of(path: Path, encoding: str | None) -> str:
                 content = import_module(module).decompress(content)
             except Exception as error:  # each of them has exceptions of its own
                 raise ValueError(f"{path} is damaged, or no {module} file: {error}") from error
+    for magic, kind, ending in _TABLES:
+        if content.startswith(magic):
+            raise ValueError(f"{path} is {kind}, and no text; call it by a name that ends with {ending}")
     if encoding is None:
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         encoding = "utf-16" if wide else "utf-8-sig"
@@ -92,6 +101,11 @@ def text_of(path: Path, encoding: str | None) -> str:
             f"{path} is not text in {named}: {error}; say which it is, encoding='cp1252' (--encoding cp1252) "
             "for what programs on Windows write in western Europe"
         ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"{path} has characters NUL: it is no text, or in another encoding; say which, as "
+            "encoding='utf-16-le' or encoding='utf-32' (--encoding)"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
@@ -195,4 +209,6 @@ def _parsed(where: str, text: str, delimiter: str) -> Iterator[Line]:
             if cells not in ([], [""]):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise ValueError(f"{where}, line {reader.line_num}: {error}") from error
+        raise ValueError(
+            f"{where}, line {reader.line_num}: {error}; it may be that a quotation mark is not closed"
+        ) from error

@@ -27,6 +27,7 @@ from autobp.datasets.numerals import (
     are_days,
     days_of,
     finite,
+    grouping,
     like_comma,
     like_thousands,
 )
@@ -249,15 +250,22 @@ def bad_number(sheet: Sheet, row: int, i: int) -> str:
     elif like_thousands(cell):
         hint = f"; if the comma is the decimal point, write {cell.replace(',', '.')}; if it parts thousands, "
         hint += f"write {cell.replace(',', '')}; or say decimal=',' or thousands=',' (--decimal, --thousands)"
+    elif grouping(cell):
+        mark = grouping(cell)
+        hint = f"; if {mark!r} parts thousands, say thousands={mark!r} (--thousands {mark!r})"
     elif like_comma(cell):
         hint = f"; write {cell.replace(',', '.', 1)}, or say decimal=',' (--decimal ,)"
-    elif row == 0 and sheet.names_at and all(map(finite, map(_python_number, sheet.cells(i)[1:]))):
+    elif row == 0 and sheet.names_at and cell.isalpha() and _are_numbers(sheet.cells(i)[1:]):
         hint = f"; if {sheet.rows[0]} belongs to the names above it, leave it out"
-    elif not finite(_python_number(cell)):
+    elif _python_number(cell) is None:
         name = sheet.names[i]
         hint = f"; if its values are categories, say categories=[{name!r}] (--categories {name})"
         hint += f"; if they only name the rows, drop=[{name!r}] (--drop {name})"
     return f"{where}: {cell!r} is not a finite number{hint}"
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    return all(finite(_python_number(cell)) for cell in cells)
 
 
 def _python_number(cell: str) -> float | None:

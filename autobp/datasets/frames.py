@@ -20,7 +20,9 @@ READERS = {
     ".parquet": "read_parquet", ".feather": "read_feather",
 }  # fmt: skip
 
-_LIBRARIES = {("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table")}
+_LIBRARIES = {
+    ("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch"),
+}  # fmt: skip
 
 
 def is_frame(source: Any) -> bool:
@@ -131,7 +133,7 @@ def _cell(where: str, name: str, row: int, value: Any) -> str:
         return str(value).strip()
     if isinstance(value, date):  # a datetime is one, and so is pandas' own
         return str(value if isinstance(value, datetime) else datetime(value.year, value.month, value.day))
-    if type(value).__name__ == "Decimal":
+    if type(value).__name__ in ("Decimal", "Period"):
         return str(value)
     raise ValueError(
         f"{where}, row {row + 1}, column {name!r}: {str(value)[:40]!r}, of the type {type(value).__name__}, "

@@ -98,6 +98,7 @@ def load(
     written = Dialect(delimiter, decimal, thousands, encoding, comment)
     table = None
     if not is_frame(source):
+        _check_source(source)
         table = _named(source, choice, header, written, samples, noise, seed)
     if table is None:
         _refuse(f"{_title(source)} is a table", samples=samples, noise=noise)
@@ -105,6 +106,15 @@ def load(
     for note in table.notes:
         warnings.warn(f"{_title(source)}: {note}", stacklevel=2)
     return replace(dataset_of(table, test_size, scaled, rng), test_size=test_size, seed=seed)
+
+
+def _check_source(source: Any) -> None:
+    if not isinstance(source, (str, os.PathLike)):
+        kind = type(source)
+        raise TypeError(
+            "load takes a name, a path, or a DataFrame of pandas or polars or a Table of PyArrow; got a "
+            f"{kind.__module__.split('.')[0]} {kind.__name__}; make a DataFrame of it, or give arrays to fit"
+        )
 
 
 def _named(

@@ -22,6 +22,7 @@ _US = re.compile(r"[+-]?[1-9]\d{0,2}((,\d{3})+\.\d*|(,\d{3}){2,})")
 _EU = re.compile(r"[+-]?[1-9]\d{0,2}((\.\d{3})+,\d*|(\.\d{3}){2,})")
 _EITHER = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _EITHER_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
+_GROUPED = re.compile(r"[+-]?\d{1,3}([ '’\u00a0\u202f])\d{3}(?:\1\d{3})*(?:[.,]\d+)?")
 _SHORT_MONTH = re.compile(r"\d{1,3}-(0[1-9]|1[0-2])")
 _EPOCH = datetime(1970, 1, 1)
 
@@ -43,6 +44,12 @@ def like_comma(cell: str) -> bool:
 def like_thousands(cell: str) -> bool:
     """Whether the commas in a cell may part thousands: "1,200", and surely in "1,200,000.5"."""
     return re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", cell) is not None
+
+
+def grouping(cell: str) -> str:
+    """What else than a comma or a point may part thousands in a cell, "1'234", "1 234,5"; else ""."""
+    found = _GROUPED.fullmatch(cell)
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True)

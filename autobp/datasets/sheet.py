@@ -58,6 +58,12 @@ class Sheet:
             return self.names.index(str(wanted))
         whole = isinstance(wanted, int) or wanted.lstrip("-").isdecimal()
         number = int(wanted) if whole else 0
+        named = str(wanted)
+        if isinstance(wanted, int) and named in self.names and self.names.index(named) + 1 != number:
+            raise ValueError(
+                f"{self.where}: {wanted} may be the column called {named!r} or the number of one, counted "
+                f"from 1; say {named!r} for the first, or the other one's name"
+            )
         if 1 <= number <= len(self.names):
             return number - 1
         if -len(self.names) <= number <= -1:

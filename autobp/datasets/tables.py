@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from autobp.datasets.dataset import Table
 from autobp.datasets.encoding import Encoding, bad_number, encoding_of, gaps, kind_of
-from autobp.datasets.numerals import MISSING_NUMBER, Numerals, numerals_of
+from autobp.datasets.numerals import MISSING_NUMBER, Numerals, grouping, numerals_of
 from autobp.datasets.sheet import Sheet
 from autobp.datasets.targets import TASKS, like_names, quantities_of, target_gaps, targets_of
 
@@ -20,7 +20,7 @@ Column = str | int
 
 MISSING_CHOICES = ("drop", "mean", "category")
 #: "$1,200", "12 %".
-_WITH_A_SIGN = re.compile(r"[$€£¥]?\s*[+-]?\d[\d.,]*\s*[%$€£¥]?")
+_WITH_A_SIGN = re.compile(r"[$€£¥]?\s*[+-]?\d[\d.,'’ \u00a0\u202f]*\s*[%$€£¥]?")
 #: "19-Sep-03", "3/23/2019".
 _LIKE_A_DAY = re.compile(r"(\d{1,4}|[A-Za-z]{3,9})[-/. ](\d{1,2}|[A-Za-z]{3,9})([-/., ]+\d{2,4}.*)?")
 #: So much of a line a message shows.
@@ -170,12 +170,14 @@ def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
                 f"{sheet.column(i)} has {len(set(cells))} different texts in {len(cells)} rows, "
                 f"{cells[0]!r}, …: it is left out, as by drop=[{name!r}] (--drop {name}); "
                 + ("days are read if written as 2019-03-23; " if days else "")
+                + _how_to_group(cells)
                 + f"categories=[{name!r}] (--categories {name}) takes it all the same"
             )
         elif kind == "categories" and all(map(_WITH_A_SIGN.fullmatch, sheet.cells(i))):
             notes.append(
                 f"{sheet.column(i)} has numbers with signs, {sheet.cells(i)[0]!r}, …, which become "
-                "categories; write the numbers alone to have them as such"
+                "categories; "
+                + (_how_to_group(sheet.cells(i)) or "write the numbers alone to have them as such")
             )
         elif kind == "number" and len(sheet.rows) >= _FEWEST_ROWS and _counts_rows(sheet, i):
             notes.append(
@@ -188,6 +190,13 @@ def _notes_on_inputs(sheet: Sheet, kinds: dict[int, str]) -> list[str]:
                 "from one month to the next these leap; write them as 2019-03-23"
             )
     return notes
+
+
+def _how_to_group(cells: Sequence[str]) -> str:
+    """What to say of texts that are numbers but for what parts their thousands."""
+    marks = {grouping(cell) for cell in cells} - {""}
+    like = len(marks) == 1 and all(map(_WITH_A_SIGN.fullmatch, cells))
+    return f"thousands={min(marks)!r} (--thousands {min(marks)!r}) reads it as numbers; " if like else ""
 
 
 def _plain_numbers(sheet: Sheet, i: int) -> Array | None:
