@@ -87,12 +87,90 @@ def test_a_loop_runs_step_by_step(convert):
     graph, shape = record_function(states, parameters, [data[0]])
     programs = programs_of(graph, Signature(["p"] * len(parameters), ["x"], [(24,)], shape), ANY).programs
     text = array_text(programs, "")
-    assert "for t in range(24):" in text.text or "for t in range(23):" in text.text
+    assert re.search(r" = repeated\(step, .*, 2[34], False\)", text.text)
     theta = convert(np.array([p.data for p in parameters]))
     place = place_of(theta, [convert(data)], ["x"])
     found = namespace_of(text, place)["value"](theta, convert(data))
     wanted = [[v.data for v in states(list(row))] for row in data]
     np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-13, atol=1e-15)
+
+
+def summed_recurrence(T: int) -> tuple[autobp.compiler.Step, np.ndarray, np.ndarray]:
+    net = MLP(3, [2], ["tanh"], seed=1)
+
+    def cost(x: Any, y: Any) -> Any:
+        h, total = [autobp.Value(0.1), autobp.Value(0.0)], 0.0
+        for t in range(T):
+            h = net([*h, x[t]])
+            total = total + (h[0] * h[1] - y[t]) ** 2
+        return total
+
+    step = autobp.compile(cost, net.parameters())
+    return step, RNG.normal(size=(5, T)), RNG.normal(size=(5, T))
+
+
+def test_jax_scans_a_loop_which_is_traced_once_whatever_its_steps():
+    convert = library("jax")
+    import jax
+
+    sizes = []
+    for T in (40, 160):
+        step, *data = summed_recurrence(T)
+        wanted = flat(step(step.theta, *data))
+        arrays = [convert(x) for x in (step.theta, *data)]
+        np.testing.assert_allclose(flat(step(*arrays)), wanted, rtol=1e-12)
+        np.testing.assert_allclose(flat(jax.jit(step)(*arrays)), wanted, rtol=1e-12)
+        np.testing.assert_allclose(np.asarray(jax.grad(step.value)(*arrays)), wanted[1:], rtol=1e-12)
+        rows = jax.vmap(step.value, (None, 0, 0))(arrays[0], arrays[1][:, None], arrays[2][:, None])
+        np.testing.assert_allclose(float(rows.mean()), wanted[0], rtol=1e-12)
+        sizes.append(re.sub(r"\d+", "", str(jax.make_jaxpr(step)(*arrays))).count(" = "))
+        assert str(jax.make_jaxpr(step)(*arrays)).count("scan[") >= 2  # forward, and back
+    assert sizes[0] == sizes[1] < 300
+
+
+def test_torch_repeats_a_loop_and_transforms_it():
+    convert = library("torch")
+    import torch
+
+    step, *data = summed_recurrence(24)
+    theta, *arrays = [convert(x) for x in (step.theta, *data)]
+    wanted = flat(step(step.theta, *data))
+    assert "repeated" in step.executable.on_arrays.text.helpers
+    np.testing.assert_allclose(flat(step(theta, *arrays)), wanted, rtol=1e-12)
+    np.testing.assert_allclose(torch.func.grad(step.value)(theta, *arrays), wanted[1:], rtol=1e-12)
+    rows = torch.func.vmap(step.value, (None, 0, 0))(theta, arrays[0][:, None], arrays[1][:, None])
+    np.testing.assert_allclose(float(rows.mean()), wanted[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_what_was_taken_is_added_up_by_segments(convert, rows):
+    """An embedding: its gradient adds to the places that data name, of which some are named often."""
+    table = [[autobp.Value(v, label=f"E[{i},{j}]") for j, v in enumerate(row)]
+             for i, row in enumerate(RNG.normal(size=(70, 3)))]  # fmt: skip
+    parameters = [p for row in table for p in row]
+
+    def cost(words: Any) -> Any:
+        taken = [[autobp.take([row[j] for row in table], word) for j in range(3)] for word in words]
+        return autobp.sum([(a * b * c).tanh() for a, b, c in taken])
+
+    step = autobp.compile(cost, parameters)
+    words = RNG.integers(5, size=(rows, 4)).astype(float)
+    words[0, 0] = 69.0
+    wanted = flat(step(step.theta, words))
+    assert "scatter_add" in step.executable.on_arrays.text.helpers
+    arrays = convert(step.theta), convert(words)
+    np.testing.assert_allclose(flat(step(*arrays)), wanted, rtol=1e-12, atol=1e-16)
+    for wrong in (-1.0, 70.0, 1.5, np.nan):
+        found = step(arrays[0], convert(np.where(words == 69.0, wrong, words)))
+        assert np.isnan(float(found[0]))
+
+
+def test_names_that_written_programs_use_are_free_for_arguments(convert):
+    w = [autobp.Value(0.5, label="w"), autobp.Value(-0.25, label="v")]
+    step = autobp.compile(lambda xp, segments, repeated, m: (w[0] * xp + w[1] * segments) * repeated + m, w)
+    data = list(RNG.normal(size=(4, 6)))
+    found = step(convert(step.theta), *map(convert, data))
+    np.testing.assert_allclose(flat(found), flat(step(step.theta, *data)), rtol=1e-13)
 
 
 def test_a_table_is_looked_up_and_a_wrong_index_gives_no_number(convert):

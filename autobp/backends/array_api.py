@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from autobp import ir
+from autobp.backends.array_helpers import HELPERS
 from autobp.backends.moves import Axes, Move, Moves, Part, Sizes, sizes_of, summing
 from autobp.backends.numpy_text import REDUCTIONS, Line, NumpyText
 from autobp.backends.printer import INFIX_SUMS, Template, Text, expression_of
@@ -38,61 +39,6 @@ _WRITTEN = {
     "cbrt": Template("xp.sign({0}) * xp.abs({0})**(1.0 / 3.0)", PRODUCT, (0,)),
 }
 
-#: Functions that texts bring along, by name; ``NAN`` stands for the constant.
-_HELPERS = {
-    "spread": '''
-def spread(x, positions):
-    """The elements of x[…] at positions, and 0 where a position is the number of elements."""
-    return xp.take(xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1), positions, axis=-1)
-''',
-    "segments": '''
-def segments(x, positions, sizes, filler):
-    """The elements of x[…] at positions as (…, *sizes), with the filler for the number of elements."""
-    filler = xp.broadcast_to(filler, (*x.shape[:-1], 1))
-    taken = xp.take(xp.concat([x, filler], axis=-1), positions, axis=-1)
-    return xp.reshape(taken, (*x.shape[:-1], *sizes))
-''',
-    "whole": '''
-def whole(index, n):
-    """The index as whole numbers, and whether it is one of 0, 1, …, n - 1."""
-    inside = (index >= 0.0) & (index < n) & (index == xp.floor(index))
-    return xp.astype(xp.where(inside, index, xp.zeros_like(index)), xp.arange(1).dtype), inside
-''',
-    "choose_outer": '''
-def choose_outer(values, index):
-    """values[…, o, index[…, p]] as (…, p, o); not a number where an index is none."""
-    index, inside = whole(index, values.shape[-1])
-    values = xp.matrix_transpose(values)
-    lead = xp.broadcast_arrays(index[..., 0], values[..., 0, 0])[0].shape
-    index = xp.broadcast_to(index[..., None], (*lead, index.shape[-1], values.shape[-1]))
-    values = xp.broadcast_to(values, (*lead, *values.shape[-2:]))
-    return xp.where(inside[..., None], xp.take_along_axis(values, index, axis=-2), NAN)
-''',
-    "choose": '''
-def choose(values, index):
-    """values[…, r, index[…, r]] as (…, r); not a number where an index is none."""
-    index, inside = whole(index, values.shape[-1])
-    index = xp.broadcast_arrays(values[..., 0], index)[1]
-    values = xp.broadcast_to(values, (*index.shape, values.shape[-1]))
-    return xp.where(inside, xp.take_along_axis(values, index[..., None], axis=-1)[..., 0], NAN)
-''',
-    "scatter_add": '''
-def scatter_add(delta, ones):
-    """The sums over p, and samples, of delta[…, p, o] · ones[…, p, n], as (o, n)."""
-    ones = xp.broadcast_to(ones, (*delta.shape[:-1], ones.shape[-1]))
-    delta = xp.matrix_transpose(xp.reshape(delta, (-1, delta.shape[-1])))
-    return xp.matmul(delta, xp.reshape(ones, (-1, ones.shape[-1])))
-''',
-    "pick": '''
-def pick(index, *values):
-    """values[index], element by element; not a number where an index is none."""
-    index, inside = whole(index, len(values))
-    values = xp.stack(xp.broadcast_arrays(*values, index)[:-1])
-    index = xp.broadcast_to(index, values.shape[1:])
-    return xp.where(inside, xp.take_along_axis(values, index[None, ...], axis=0)[0, ...], NAN)
-''',
-}
-
 
 @dataclass(frozen=True)
 class ArrayText:
@@ -103,12 +49,16 @@ class ArrayText:
         constants: numbers and positions by name.
         functions: the names of what ``xp`` must have.
         special: functions that no standard has, which a library may: erf, erfc.
+        helpers: the names of the ready-made functions among them, for which a library may have better ones.
+        programs: the names of the functions that programs became.
     """
 
     text: str
     constants: Mapping[str, np.ndarray[Any, Any]]
     functions: tuple[str, ...]
     special: tuple[str, ...]
+    helpers: frozenset[str]
+    programs: tuple[str, ...]
 
 
 def array_text(programs: Mapping[str, ir.Program], docstring: str) -> ArrayText:
@@ -117,7 +67,8 @@ def array_text(programs: Mapping[str, ir.Program], docstring: str) -> ArrayText:
     Raises TypeError where an operation is computed by Python code, which knows no arrays.
     """
     module = ArrayModule()
-    return module.as_text([_write(name, program, module) for name, program in programs.items()], docstring)
+    functions = {name: _write(name, program, module) for name, program in programs.items()}
+    return module.as_text(functions, docstring)
 
 
 def _write(name: str, program: ir.Program, module: ArrayModule) -> str:
@@ -176,19 +127,22 @@ class ArrayModule(SourceModule):
         self.special: set[str] = set()
         self.formulas: Any = ArrayFormulas(self)
 
-    def as_text(self, functions: Sequence[str] = (), docstring: str = "") -> ArrayText:
-        """The module with some functions; TypeError where Python code computes an operation."""
+    def as_text(self, functions: Mapping[str, str] | None = None, docstring: str = "") -> ArrayText:
+        """The module with some functions, by name; TypeError where Python code computes an operation."""
+        functions = functions or {}
         if self.foreign:
             raise TypeError(f"{self.foreign[0]!r} is computed by Python code, which runs on NumPy alone")
         blocks = [f"{text}\n" for text in self.helpers.values() if text]
-        text = "\n\n".join([f'"""{docstring}"""\n', *blocks, *functions])
+        text = "\n\n".join([f'"""{docstring}"""\n', *blocks, *functions.values()])
         called = tuple(sorted(set(re.findall(r"\bxp\.(\w+)", text))))
-        return ArrayText(text, self.constants, called, tuple(sorted(self.special)))
+        ready = frozenset(HELPERS.keys() & self.helpers.keys())
+        special = tuple(sorted(self.special))
+        return ArrayText(text, self.constants, called, special, ready, tuple(functions))
 
     def helper(self, name: str) -> str:
         """Have one of the ready-made helpers."""
         if name not in self.helpers:
-            text = _HELPERS[name]
+            text = HELPERS[name]
             if "whole(" in text and name != "whole":
                 self.helper("whole")
             if "NAN" in text:
@@ -231,7 +185,11 @@ class ArrayModule(SourceModule):
             return f"xp.permute_dims({text}, {move.order})"
         if {move.first, move.second} == {-1, -2}:
             return f"xp.matrix_transpose({text})"
-        return f"xp.moveaxis({text}, {move.first}, {move.second})"  # of neighbours, which this exchanges
+        return self.exchanged(text, move.first, move.second)
+
+    def exchanged(self, text: str, first: int, second: int) -> str:
+        """An array whose two axes have changed places."""
+        return f"{self.helper('exchanged')}({text}, {first}, {second})"
 
     def _entry(self, entry: slice | int | EllipsisType | np.ndarray[Any, Any] | None) -> str:
         assert not isinstance(entry, np.ndarray), "nothing is set by position"
@@ -310,19 +268,17 @@ class _Writer(NumpyText):
         return Text(self.picked(self.array(array.source), positions), ATOM)
 
     def onehot(self, array: ir.OneHot) -> Text:
-        return Text(self.ones_at(array), ATOM)
+        one, zero = [self.module.constant(x, "C") for x in (_ONE, _ZERO)]
+        index, numbers = self.of(array.index), self.numbers_to(array.n)
+        return Text(f"xp.where({index}[..., None] == {numbers}, {one}, {zero})", ATOM)
 
-    def ones_at(self, array: ir.OneHot | ir.ScatterAdd) -> str:
-        """1 where the index is k, else 0, of all k."""
-        numbers, one, zero = [
-            self.module.constant(x, "C") for x in (np.arange(array.n, dtype=np.float64), _ONE, _ZERO)
-        ]
-        return f"xp.where({self.of(array.index)}[..., None] == {numbers}, {one}, {zero})"
+    def numbers_to(self, n: int) -> str:
+        """0.0, 1.0, …, n - 1."""
+        return self.module.constant(np.arange(n, dtype=np.float64), "C")
 
     def scatteradd(self, array: ir.ScatterAdd) -> Text:
-        """A product with zeros and ones: no function of the standard adds to places that data name."""
-        ones = self.ones_at(array)
-        return Text(f"{self.module.helper('scatter_add')}({self.array(array.delta)}, {ones})", ATOM)
+        given = ", ".join([self.array(array.delta), self.array(array.index), self.numbers_to(array.n)])
+        return Text(f"{self.module.helper('scatter_add')}({given})", ATOM)
 
     def assemble(self, array: ir.Assemble) -> None:
         """What is set, side by side and then put in order; what is added to it, spread to its size."""
@@ -423,18 +379,52 @@ class _Writer(NumpyText):
 
     # --------------------------------------------------------------------------------------------- loops
 
-    def stack(self, array: ir.Array, steps: int) -> str:
-        return "[]"
+    def loop(self, array: ir.Loop) -> None:
+        """A function of one step, for the helper that repeats it, which a library may do in its way."""
+        n, body = len(array.initial), array.body
+        n_parts = len(array.sequences)
+        inner = _Writer(self.module, body)
+        inner.share_names(self)
+        inner.variables, inner.left_by = self.variables, self.left_by
+        step = self.free_name("step")
+        names = [inner.name_for(local) for local in body.arguments[: n + n_parts]]
+        texts = [*names, *[self.array(x, ATOM) for x in array.invariants]]
+        inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
+        inner.write_all()
+        states, parts = self.free_name("states"), self.free_name("parts")
+        following = [
+            inner.filled(x, local.shape, local.batched)
+            for x, local in zip(body.results, body.arguments[:n], strict=False)
+        ]
+        left = [inner.array(x) for x in body.results[n:]]
+        lines = [
+            f"def {step}({states}, {parts}):",
+            f"    {_tuple(names[:n])}, {_tuple(names[n:])} = {states}, {parts}",
+            *[f"    {line.text}" for line in inner.lines],
+            f"    return {_tuple(following)}, {_tuple(left)}",
+        ]
+        begun = [
+            self.filled(x, local.shape, local.batched)
+            for x, local in zip(array.initial, body.arguments[:n], strict=False)
+        ]
+        sequences = [
+            self.module.exchanged(self.array(x), 0, 1) if x.batched else self.array(x)
+            for x in array.sequences
+        ]
+        results = [self.free_name(name) for name in names[:n]]
+        stacks = self.output_names(array)
+        given = f"{step}, {_tuple(begun)}, {_tuple(sequences)}, {array.steps}, {array.falling}"
+        repeated = f"{self.module.helper('repeated')}({given})"
+        lines.append(f"{_tuple(results)}, {_tuple(stacks)} = {repeated}")
+        for name, x in zip(stacks, body.results[n:], strict=True):
+            if x.batched:
+                lines.append(f"{name} = {self.module.exchanged(name, 0, 1)}")
+        self.lines += [Line(line, step, line) for line in lines]
+        self.left_by[array] = [*results, *stacks]
 
-    def step_of(self, array: ir.Array, t: str) -> str:
-        return f"{self.array(array, ATOM)}[{':, ' if array.batched else ''}{t}, ...]"
 
-    def put(self, stack: str, array: ir.Array, t: str, text: str) -> str:
-        return f"{stack}.append({text})"
-
-    def stacked(self, stack: str, array: ir.Array, falling: bool) -> list[Line]:
-        text = f"xp.stack({stack}{'[::-1]' if falling else ''}, axis={int(array.batched)})"
-        return [Line(f"{stack} = {text}", stack, text)]
+def _tuple(texts: Sequence[str]) -> str:
+    return f"({''.join([f'{text}, ' for text in texts])})"
 
 
 _FILLERS = {"add": 0.0, "maximum": -np.inf, "minimum": np.inf}

@@ -10,6 +10,7 @@ import numpy as np
 
 from autobp.backends.array_api import ArrayText, array_text
 from autobp.compiler.blocks import in_blocks
+from autobp.compiler.library_functions import JAX, compiled_at_once, helpers_of, special
 from autobp.ir import Floats
 
 #: Libraries whose arrays have no ``__array_namespace__`` of their own, or may not: by their packages' names.
@@ -134,40 +135,23 @@ def namespace_of(text: ArrayText, place: Place) -> dict[str, Any]:
         raise TypeError(f"this program calls {missing[0]}, which {place.library} does not have")
     namespace: dict[str, Any] = {"xp": place.xp}
     for name in text.special:
-        namespace[name] = _special(name, place)
+        namespace[name] = special(name, place.library, place.xp)
     for name, values in text.constants.items():
         namespace[name] = _constant(values, place)
     exec(compile(text.text, "<compiled by autobp>", "exec"), namespace)
+    for name, function in helpers_of(place.library).items():
+        if name in text.helpers:
+            namespace[name] = function
+    if "repeated" in text.helpers:
+        for name in text.programs:
+            namespace[name] = compiled_at_once(namespace[name], place.library)
     return namespace
 
 
 def _constant(values: np.ndarray[Any, Any], place: Place) -> Any:
     floats = values.dtype.kind == "f"
-    if place.library in ("jax", "jaxlib"):
+    if place.library in JAX:
         # NumPy's, which a trace takes for constants: an array made while JAX traces belongs to that trace
         return values.astype(place.dtype) if floats else values.astype(place.xp.arange(1).dtype)
     dtype = place.dtype if floats else place.xp.int64
     return place.xp.asarray(values, dtype=dtype, device=place.device)
-
-
-def _special(name: str, place: Place) -> Callable[..., Any]:
-    """erf or erfc of a library. Raises TypeError where it has none."""
-    if place.library == "torch":
-        import torch
-
-        found: Callable[..., Any] = getattr(torch.special, name)
-        return found
-    if place.library in ("jax", "jaxlib"):
-        import jax.scipy.special
-
-        found = getattr(jax.scipy.special, name)
-        return found
-    if place.library == "cupy":
-        import cupyx.scipy.special
-
-        found = getattr(cupyx.scipy.special, name)
-        return found
-    if hasattr(place.xp, name):
-        found = getattr(place.xp, name)
-        return found
-    raise TypeError(f"this program calls {name}, which {place.library} does not have")

@@ -9,10 +9,12 @@ from autobp.ir.expression import UFUNCS
 from autobp.ops import TABLE
 
 #: Functions that written programs bring along.
-HELPERS = ("spread", "whole", "choose_outer", "choose", "pick", "scatter_add")
+HELPERS = (
+    "spread", "segments", "whole", "choose_outer", "choose", "pick", "scatter_add", "repeated", "exchanged",
+)  # fmt: skip
 
 #: Names that mean something in every program. So do C1, I1 and so on: its constants.
-RESERVED = {"theta", "m", "np", "len", "float", "lookup", "FLOATS", "work", "finite", *HELPERS, *UFUNCS}
+RESERVED = {"theta", "m", "np", "xp", "len", "float", "lookup", "FLOATS", "work", "finite", *HELPERS, *UFUNCS}
 
 
 def is_free(name: str) -> bool:
