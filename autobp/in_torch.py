@@ -92,9 +92,11 @@ def torch_cost(step: Step) -> Callable[..., torch.Tensor]:
     """A compiled cost as a function of tensors, ``cost(theta, *arguments)``, that PyTorch differentiates.
 
     Its derivative by theta is the compiled gradient, computed along with the cost, so that ``backward()`` has
-    nothing left to do; a second derivative by it raises. Arrays may be of any device and floating dtype.
+    nothing left to do. Where a derivative of that is to follow (``create_graph=True``, ``torch.func``),
+    PyTorch differentiates the program instead, to any order. Tensors are of float32 or float64, anywhere.
 
     Raises:
+        TypeError: (at a call) the step gives outputs, or theta is no tensor.
         ValueError: (at a call) an argument other than theta requires a gradient: ``step.value`` gives a
             tensor that PyTorch differentiates by everything, step by step.
         ImportError: PyTorch or array-api-compat is not installed.
@@ -102,13 +104,19 @@ def torch_cost(step: Step) -> Callable[..., torch.Tensor]:
     function = _cost_function()
 
     def cost(theta: torch.Tensor, *arguments: torch.Tensor) -> torch.Tensor:
+        if not isinstance(theta, _torch().Tensor):
+            raise TypeError(f"theta must be a tensor of PyTorch; got {type(theta).__qualname__}")
         for number, x in enumerate(arguments, start=1):
             if getattr(x, "requires_grad", False):
                 raise ValueError(
                     f"argument {number} requires a gradient, and this cost has one by theta alone; "
                     "step.value(theta, …) can be differentiated by every argument"
                 )
-        made: torch.Tensor = function.apply(step, theta, *arguments)
+        made: torch.Tensor
+        if _is_transforming():
+            made = step.value(theta, *arguments)
+        else:
+            made = function.apply(step, theta, *arguments)
         return made
 
     return cost
@@ -117,23 +125,31 @@ def torch_cost(step: Step) -> Callable[..., torch.Tensor]:
 @cache
 def _cost_function() -> Any:
     torch = _torch()
-    from torch.autograd.function import once_differentiable
 
     class CompiledCost(torch.autograd.Function):  # type: ignore[name-defined,misc]
         @staticmethod
         def forward(context: Any, step: Step, theta: Any, *arguments: Any) -> Any:
-            cost, gradient = step(theta.detach(), *arguments)
-            context.save_for_backward(gradient)
-            context.n_arguments = len(arguments)
-            return cost
+            found = step(theta.detach(), *arguments)
+            if not isinstance(found, tuple):
+                raise TypeError("torch_cost is for the step of a cost, and this one gives outputs")
+            context.step = step
+            context.save_for_backward(found[1], theta, *arguments)
+            return found[0]
 
         @staticmethod
-        @once_differentiable  # type: ignore[untyped-decorator]
         def backward(context: Any, of_cost: Any) -> Any:
-            (gradient,) = context.saved_tensors
-            return None, of_cost * gradient, *[None] * context.n_arguments
+            gradient, theta, *arguments = context.saved_tensors
+            if torch.is_grad_enabled():  # a derivative of this one follows, which the number alone would lose
+                gradient = torch.func.grad(context.step.value)(theta, *arguments)
+            return None, of_cost * gradient, *[None] * len(arguments)
 
     return CompiledCost
+
+
+def _is_transforming() -> bool:
+    """Whether torch.func transforms what is computed: it knows nothing of functions like CompiledCost."""
+    active: Callable[[], bool] = getattr(_torch()._C, "_are_functorch_transforms_active", lambda: False)
+    return active()
 
 
 def _torch() -> Any:

@@ -71,7 +71,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def pytest_addoption(parser):
     parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
-    parser.addoption("--arrays", default="", help="whose arrays steps get as well: torch, jax, strict")
+    parser.addoption("--arrays", default="", help="whose arrays steps get too: torch, jax, strict, torch32 …")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -85,6 +85,11 @@ def steps_run_on_arrays_too(request):
 
     with also_on(library):
         yield
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("float64") and item.config.getoption("--arrays").endswith("32"):
+        pytest.skip("of numbers that float32 does not have, or does not tell apart")
 
 
 @pytest.fixture(autouse=True, scope="session")

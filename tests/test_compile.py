@@ -128,6 +128,7 @@ def test_sigmoid_output_under_cross_entropy_is_a_minus_y() -> None:
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("scale", [1.0, 10.0, 40.0, 300.0])
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_cost_of_large_logits_that_are_right_is_not_lost_in_a_difference(scale: float, k: int) -> None:

@@ -114,12 +114,14 @@ def check(seeds: range) -> int:
     return count
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_programs_have_the_engines_derivatives(part: int) -> None:
     assert check(range(part, 80, PARTS)) > 50
 
 
 @pytest.mark.long
+@pytest.mark.float64
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_thousand_programs_have_the_engines_derivatives(part: int) -> None:
     check(range(80 + part, 1_080, PARTS))

@@ -228,7 +228,7 @@ def test_what_is_of_two_libraries_or_dtypes_is_refused(convert):
         step(theta, X, convert(Y))
     with pytest.raises(TypeError, match=r"y is of .*float32, and theta of .*float64: give both one dtype"):
         step(theta, convert(X), convert(Y.astype(np.float32)))
-    with pytest.raises(TypeError, match=r"theta must be of floating-point numbers; got .*int64"):
+    with pytest.raises(TypeError, match=r"theta must be of float32 or float64; got .*int64"):
         step(convert(np.zeros(len(step.theta), dtype=np.int64)), convert(X), convert(Y))
     with pytest.raises(ValueError, match=r"theta has the shape \(2,\)"):
         step(theta[:2], convert(X), convert(Y))
@@ -250,16 +250,6 @@ def test_an_operation_of_python_code_is_refused_before_anything_runs(convert):
             step(convert(step.theta), convert(X[:, 0]))
     finally:
         autobp.ops.TABLE.pop("doubled_in_python", None)
-
-
-def test_what_is_computed_on_numpys_arrays_alone_says_so(convert):
-    step = compiled(example=(X[0], Y[0]))
-    theta, x, y = convert(step.theta), convert(X), convert(Y)
-    for name in ("hessian", "rows"):
-        with pytest.raises(TypeError, match=f"{name} is computed on NumPy's arrays alone"):
-            getattr(step, name)(theta, x, y)
-    with pytest.raises(TypeError, match="a weighted cost is computed on NumPy's arrays alone"):
-        step(theta, x, y, weights=np.ones(9))
 
 
 def test_a_function_that_a_library_lacks_is_named():
@@ -319,9 +309,6 @@ def test_a_compiled_cost_is_a_function_of_torchs_autograd():
     np.testing.assert_allclose(theta.grad.numpy(), 3.0 * step(step.theta, X, Y)[1], rtol=1e-13, atol=1e-16)
     with pytest.raises(ValueError, match=r"argument 1 requires a gradient.*step\.value"):
         cost(theta, x.requires_grad_(), y)
-    again = torch.autograd.grad(cost(theta, x.detach(), y), theta, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match=r"does not require grad|once_differentiable"):
-        again.sum().backward()
     optimizer = torch.optim.SGD([theta], lr=0.5)
     costs_ = []
     for _ in range(20):

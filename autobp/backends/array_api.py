@@ -206,18 +206,20 @@ class _Writer(NumpyText):
         self.plain: set[ir.Array] = set()  # those whose text is a number and no array
 
     def head(self) -> list[str]:
-        names = self.names
-        if not self.program.inputs:
+        names = [self.names[x] for x in self.program.inputs if x.batched]
+        if not names:
             return []
-        shaped = [(names[x], x.size) for x in reshaped_inputs(self.program)]
-        first = names[self.program.inputs[0]]
-        return [f"m = {first}.shape[0]", *[f"{name} = xp.reshape({name}, (m, {n}))" for name, n in shaped]]
+        shaped = [(self.names[x], x.size) for x in reshaped_inputs(self.program)]
+        return [f"m = {names[0]}.shape[0]", *[f"{name} = xp.reshape({name}, (m, {n}))" for name, n in shaped]]
+
+    def returned(self) -> str:
+        return ", ".join([self.result_line().formula, *map(self.array, self.program.results[1:])])
 
     def shaped(self, array: ir.Array) -> str:
         assert self.program.result_shape is not None
         sizes = as_tuple(sizes_of(self.program.result_shape, array.batched))
         text = f"xp.reshape({self.array(array)}, {sizes})"
-        if self.program.inputs and not array.batched:
+        if self.program.has_samples and not array.batched:
             return f"xp.broadcast_to({text}, {as_tuple(sizes_of(self.program.result_shape, True))})"
         return text
 

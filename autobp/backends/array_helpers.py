@@ -1,4 +1,4 @@
-"""Functions that programs over the Array API bring along, as text: what the standard has no one function for."""
+"""Functions that programs over the Array API bring along, as text: what is no single function of it."""
 
 from __future__ import annotations
 

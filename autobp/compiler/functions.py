@@ -117,10 +117,13 @@ class Functions:
     @property
     def on_arrays(self) -> OnArrays:
         """The functions over other libraries' arrays."""
-        with self._lock:
-            if self._on_arrays is None:
-                self._on_arrays = OnArrays(self.programs, self.about)
-            return self._on_arrays
+        found = self._on_arrays
+        if found is None:
+            with self._lock:
+                if self._on_arrays is None:
+                    self._on_arrays = OnArrays(self.programs, self.about)
+                found = self._on_arrays
+        return found
 
     def start(self) -> None:
         """Set what belongs to one process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,20 +16,52 @@ from autobp.ir import Floats
 
 #: Libraries whose arrays have no ``__array_namespace__`` of their own, or may not: by their packages' names.
 _PACKAGES: Final = ("torch", "jax", "jaxlib", "cupy")
+_NUMPYS: Final = (np.ndarray, np.generic, list, tuple, float, int)
 _NEEDED: Final = "array-api-compat is needed for arrays of {}: pip install 'autobp[arrays]'"
 
 
 def is_foreign(x: Any) -> bool:
     """Whether this is an array that NumPy does not have, of a library that the step can run on."""
-    if isinstance(x, np.ndarray | np.generic | list | tuple | float | int):
+    if isinstance(x, _NUMPYS):
         return False
     package = type(x).__module__.partition(".")[0]
-    return package in _PACKAGES or (package != "numpy" and hasattr(x, "__array_namespace__"))
+    return package in _PACKAGES or (package not in ("numpy", "dask") and hasattr(x, "__array_namespace__"))
 
 
 def is_elsewhere(theta: Any, arguments: Sequence[Any]) -> bool:
-    """Whether a step runs on another library's arrays, of which theta is one, or on Dask's."""
-    return is_foreign(theta) or in_blocks(arguments)
+    """Whether one of these is another library's array, or Dask's, on which a step runs where it is."""
+    return any(map(is_foreign, (theta, *arguments))) or in_blocks((theta, *arguments))
+
+
+def check_numpys(names: Sequence[str], arrays: Sequence[Any]) -> None:
+    """Raise TypeError where an array would have to be brought into NumPy's memory first."""
+    for name, x in zip(names, arrays, strict=True):
+        if is_foreign(x) or in_blocks([x]):
+            raise TypeError(
+                f"{name} is {_kind(x)}, and this is computed on NumPy's arrays alone: give it as one of those"
+            )
+
+
+def namespace(x: Any) -> Any:
+    """The functions for an array: NumPy, or what array-api-compat has for its library."""
+    if not is_foreign(x):
+        return np
+    import array_api_compat
+
+    return array_api_compat.array_namespace(x)
+
+
+def like(x: Any, values: Floats) -> Any:
+    """NumPy's numbers as an array of the library, dtype and device of x."""
+    if not is_foreign(x):
+        return values
+    xp, _, dtype, device = place_of(x, [], [])
+    return xp.asarray(np.array(values), dtype=dtype, device=device)
+
+
+def _kind(x: Any) -> str:
+    package = type(x).__module__.partition(".")[0]
+    return f"an array of {package}" if is_foreign(x) else f"a {type(x).__module__}.{type(x).__qualname__}"
 
 
 class Place(NamedTuple):
@@ -48,33 +81,49 @@ class Place(NamedTuple):
 
 
 def place_of(theta: Any, arguments: Sequence[Any], names: Sequence[str]) -> Place:
-    """Where theta lives; so must all arguments, with its dtype.
+    """Where theta lives; so must all arguments, with its dtype, which is float32 or float64.
 
-    Raises TypeError where one of them is of another library or dtype or theta is not of floats, ImportError
-    where array-api-compat is not installed.
+    Raises TypeError where one of them is of another library, dtype or device, or sparse, ImportError where
+    array-api-compat is not installed.
     """
+    for name, x in zip(names, arguments, strict=True):
+        if type(x) is not type(theta) and is_foreign(x) != is_foreign(theta):
+            raise TypeError(_mixed(theta, name, x))
     library = type(theta).__module__.partition(".")[0]
     try:
         import array_api_compat as compat
     except ImportError as error:
         raise ImportError(_NEEDED.format(library)) from error
-    xp = compat.array_namespace(theta)
-    if not _is_float(theta):
-        raise TypeError(f"theta must be of floating-point numbers; got {theta.dtype}")
+    xp, dtype, device = compat.array_namespace(theta), theta.dtype, compat.device(theta)
+    if not str(dtype).endswith(("float32", "float64")):
+        raise TypeError(f"theta must be of float32 or float64; got {dtype}")
+    _check_dense("theta", theta)
     for name, x in zip(names, arguments, strict=True):
-        if not is_foreign(x) or compat.array_namespace(x) is not xp:
-            kind = f"{type(x).__module__}.{type(x).__qualname__}"
+        if compat.array_namespace(x) is not xp:
+            raise TypeError(_mixed(theta, name, x))
+        if x.dtype != dtype:
+            raise TypeError(f"{name} is of {x.dtype}, and theta of {dtype}: give both one dtype")
+        if library not in JAX and compat.device(x) != device:  # JAX tells of it; what it traces has no device
             raise TypeError(
-                f"theta is an array of {library}, and {name} is a {kind}: give all of them as "
-                "arrays of one library"
+                f"{name} is on {compat.device(x)}, and theta on {device}: give both on one device"
             )
-        if x.dtype != theta.dtype:
-            raise TypeError(f"{name} is of {x.dtype}, and theta of {theta.dtype}: give both one dtype")
-    return Place(xp, library, theta.dtype, compat.device(theta))
+        _check_dense(name, x)
+    return Place(xp, library, dtype, device)
 
 
-def _is_float(x: Any) -> bool:
-    return "float" in str(x.dtype)
+def _check_dense(name: str, x: Any) -> None:
+    """Raise TypeError where a tensor of PyTorch is sparse."""
+    if not _is_dense(getattr(x, "layout", None)):
+        raise TypeError(f"{name} is sparse, {x.layout}, which programs are not written for: give it dense")
+
+
+@cache
+def _is_dense(layout: Any) -> bool:
+    return layout is None or str(layout) == "torch.strided"
+
+
+def _mixed(theta: Any, name: str, x: Any) -> str:
+    return f"theta is {_kind(theta)}, and {name} is {_kind(x)}: give all of them as arrays of one library"
 
 
 def sample_of(name: str, x: Any) -> Floats:
@@ -118,9 +167,10 @@ class OnArrays:
         Raises TypeError where the library lacks a function that the program calls, which it names.
         """
         key = (place.library, str(place.dtype), str(place.device))
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = namespace_of(self.text, place)
+        if key not in self._made:
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = namespace_of(self.text, place)
         function: Callable[..., Any] = self._made[key][name]
         return function
 

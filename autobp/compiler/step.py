@@ -21,7 +21,14 @@ from autobp.compiler.executable import Executable
 from autobp.compiler.exporting import export
 from autobp.compiler.lines import lines_of
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
-from autobp.compiler.other_arrays import is_elsewhere, is_foreign, place_of, sample_of
+from autobp.compiler.other_arrays import (
+    Place,
+    check_numpys,
+    is_elsewhere,
+    is_foreign,
+    place_of,
+    sample_of,
+)
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.problems import Minimization, Residuals
 from autobp.compiler.recording import no_garbage_collection, record_function
@@ -202,8 +209,9 @@ class Step(Derivatives, Generic[R]):
     def _prepare(
         self, theta: ArrayLike, arguments: Sequence[ArrayLike]
     ) -> tuple[Executable, Floats, list[Floats]]:
-        vector = floats("theta", theta)
         self._check_number(arguments)
+        check_numpys(["theta", *self._names], [theta, *arguments])
+        vector = floats("theta", theta)
         arrays = [floats(name, x) for name, x in zip(self._names, arguments, strict=True)]
         shapes = self._checked_shapes(vector.shape, [array.shape for array in arrays])
         executable = self._executable_for(shapes, _rows(arrays), lambda: [array[0] for array in arrays])
@@ -211,19 +219,25 @@ class Step(Derivatives, Generic[R]):
 
     def _elsewhere(self, theta: Any, arguments: Sequence[Any], name: str) -> Any:
         """What one of the functions gives on arrays that are not NumPy's, as arrays of their kind."""
-        self._check_number(arguments)
-        check_rows_are_known(self._names, arguments)
-        place = place_of(theta, arguments, self._names) if is_foreign(theta) else None
-        theta = floats("theta", theta) if place is None else theta
-        shapes = self._checked_shapes(tuple(theta.shape), [tuple(np.shape(x)) for x in arguments])
-        executable = self._executable_for(
-            shapes, _rows(arguments), lambda: list(map(sample_of, self._names, arguments))
-        )
+        executable, place = self._placed(theta, arguments)
         scalar = executable.result_shape is None
         if place is None:
             gradient = scalar and name == "cost_and_gradient"
-            return run_in_blocks(self, theta, arguments, self._names, scalar, gradient)
+            return run_in_blocks(self, floats("theta", theta), arguments, self._names, scalar, gradient)
         return executable.on_arrays.function(name if scalar else "value", place)(theta, *arguments)
+
+    def _placed(self, theta: Any, arguments: Sequence[Any]) -> tuple[Executable, Place | None]:
+        """The program for arrays that are not NumPy's, and where these are; None where they are Dask's."""
+        self._check_number(arguments)
+        check_rows_are_known(self._names, arguments)
+        place = None
+        if is_foreign(theta) or any(map(is_foreign, arguments)):
+            place = place_of(theta, arguments, self._names)
+        else:
+            check_numpys(["theta"], [theta])
+        shapes = self._checked_shapes(tuple(np.shape(theta)), [tuple(np.shape(x)) for x in arguments])
+        samples = lambda: list(map(sample_of, self._names, arguments))  # noqa: E731
+        return self._executable_for(shapes, _rows(arguments), samples), place
 
     def _check_number(self, arguments: Sequence[Any]) -> None:
         if len(arguments) != len(self._names):

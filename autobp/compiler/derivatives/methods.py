@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike
 from autobp.compiler.arrays import floats
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
-from autobp.compiler.other_arrays import is_elsewhere
+from autobp.compiler.other_arrays import (
+    Place,
+    check_numpys,
+    is_elsewhere,
+    is_foreign,
+    like,
+    namespace,
+    place_of,
+)
 from autobp.ir import Floats, Shape
 
 if TYPE_CHECKING:
@@ -35,6 +43,9 @@ class Derivatives:
     ) -> tuple[Executable, Floats, list[Floats]]:
         raise NotImplementedError
 
+    def _placed(self, theta: Any, arguments: Sequence[Any]) -> tuple[Executable, Place | None]:
+        raise NotImplementedError
+
     def _executable(self) -> Executable:
         raise NotImplementedError
 
@@ -49,7 +60,7 @@ class Derivatives:
         executable, vector, arrays = self._prepared(theta, arguments, "a weighted cost", True)
         given = self._weights(weights, arrays)
         cost, gradient = made_of(executable, Wanted("gradient", weighted=True))(vector, [*arrays, *given])
-        return float(cost), gradient
+        return (cost if is_foreign(vector) else float(cost)), gradient
 
     def hessian(
         self,
@@ -66,20 +77,22 @@ class Derivatives:
         rules are Python code; else as a call of the step does.
         """
         executable, vector, arrays = self._prepared(theta, arguments, "hessian", True)
-        by, samples = self._by(wrt), len(arrays[0]) if arrays else 0
+        by, samples = self._by(wrt), arrays[0].shape[0] if arrays else 0
         n, weighted = _size(executable, by), weights is not None
         arrays = [*arrays, *self._weights(weights, arrays)]
         if n <= _WHOLE:
             found = made_of(executable, Wanted("hessian", by, weighted=weighted))(vector, arrays)[1]
             return found
         made = made_of(executable, Wanted("hvp", by, _COLUMNS, weighted))
-        whole: Floats = np.empty((*((samples,) if by else ()), n, n))
+        columns = []
         for first in range(0, n, _COLUMNS):
             directions = np.eye(_COLUMNS, n, first)
             if by:
                 directions = np.broadcast_to(directions, (samples, _COLUMNS, n))
-            columns = np.swapaxes(made(vector, [*arrays, directions])[1], -1, -2)
-            whole[..., first : first + _COLUMNS] = columns[..., : n - first]
+            columns.append(made(vector, [*arrays, like(vector, directions)])[1])
+        joined = np.concatenate if isinstance(vector, np.ndarray) else namespace(vector).concat
+        rows = joined(columns, axis=-2)[..., :n, :]
+        whole: Floats = np.swapaxes(rows, -1, -2) if isinstance(vector, np.ndarray) else rows.mT
         return whole
 
     def hvp(
@@ -110,7 +123,7 @@ class Derivatives:
         by = self._by(wrt)
         costs, gradients = made_of(executable, Wanted("rows", by))(vector, arrays)
         shape = arrays[by - 1].shape if by else gradients.shape
-        return costs, gradients.reshape(shape)
+        return costs, namespace(vector).reshape(gradients, shape)
 
     def jacobian(
         self, theta: ArrayLike, *arguments: ArrayLike, wrt: str = "theta", sparse: bool = False
@@ -131,19 +144,22 @@ class Derivatives:
         shape = executable.result_shape
         assert shape is not None
         n, q = _size(executable, by), int(np.prod(shape))
-        samples = (len(arrays[0]),) if arrays else ()
+        samples = (arrays[0].shape[0],) if arrays else ()
         if sparse:
+            check_numpys(["theta"], [vector])
             from autobp.compiler.derivatives.sparse import sparse_jacobian
 
             return sparse_jacobian(executable, by, n, vector, arrays)
+        xp = namespace(vector)
         if n == 0:
-            found = np.zeros((*samples, q, 0))
+            found = like(vector, np.zeros((*samples, q, 0)))
         elif _by_columns(n, q):
             found = made_of(executable, Wanted("columns", by))(vector, arrays)[1]
         else:
             made = made_of(executable, Wanted("pulled", by))
-            found = np.stack([made(vector, [*arrays, _unit(q, k, samples)])[1] for k in range(q)], -2)
-        whole: Floats = found.reshape(*samples, *shape, *_shape(executable, by))
+            units = [like(vector, _unit(q, k, samples)) for k in range(q)]
+            found = xp.stack([made(vector, [*arrays, unit])[1] for unit in units], axis=-2)
+        whole: Floats = xp.reshape(found, (*samples, *shape, *_shape(executable, by)))
         return whole
 
     def jvp(self, theta: ArrayLike, v: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> Floats:
@@ -156,7 +172,8 @@ class Derivatives:
         found = self._product(executable, Wanted("jvp", by), vector, arrays, v, (), flat=True)
         shape = executable.result_shape
         assert shape is not None
-        shaped: Floats = found.reshape(*((len(arrays[0]),) if arrays else ()), *shape)
+        samples = (arrays[0].shape[0],) if arrays else ()
+        shaped: Floats = namespace(vector).reshape(found, (*samples, *shape))
         return shaped
 
     def vjp(self, theta: ArrayLike, w: ArrayLike, *arguments: ArrayLike, wrt: str = "theta") -> Floats:
@@ -166,12 +183,14 @@ class Derivatives:
         """
         executable, vector, arrays = self._prepared(theta, arguments, "vjp", False)
         by = self._by(wrt)
-        samples = (len(arrays[0]),) if arrays else ()
+        samples = (arrays[0].shape[0],) if arrays else ()
         shape = executable.result_shape
         assert shape is not None
-        weights = _checked("w", w, (*samples, *shape), "the outputs'").reshape(*samples, -1)
+        xp = namespace(vector)
+        given = _checked("w", w, (*samples, *shape), "the outputs'", vector)
+        weights = xp.reshape(given, (*samples, -1))
         found = made_of(executable, Wanted("vjp", by))(vector, [*arrays, weights])[1]
-        shaped: Floats = found.reshape(arrays[by - 1].shape if by else found.shape)
+        shaped: Floats = xp.reshape(found, arrays[by - 1].shape if by else found.shape)
         return shaped
 
     def source_of(self, name: str, wrt: str = "theta", language: Literal["numpy", "c"] = "numpy") -> str:
@@ -208,14 +227,22 @@ class Derivatives:
             return []
         if not arrays:
             raise ValueError("weights are of rows, and this step has no arguments with rows")
-        return [_checked("weights", weights, (len(arrays[0]),), "one number for each row")]
+        return [_checked("weights", weights, (arrays[0].shape[0],), "one number for each row", arrays[0])]
 
     def _prepared(
         self, theta: ArrayLike, arguments: Sequence[ArrayLike], name: str, of_cost: bool
     ) -> tuple[Executable, Floats, list[Floats]]:
+        vector: Any
+        arrays: Any
         if is_elsewhere(theta, arguments):
-            raise TypeError(f"{name} is computed on NumPy's arrays alone; give theta and the data as those")
-        executable, vector, arrays = self._prepare(theta, arguments)
+            executable, place = self._placed(theta, arguments)
+            if place is None:
+                raise TypeError(
+                    f"{name} is not computed block by block; give theta and the data as NumPy's arrays"
+                )
+            vector, arrays = theta, list(arguments)
+        else:
+            executable, vector, arrays = self._prepare(theta, arguments)
         if (executable.result_shape is None) != of_cost:
             kinds = ("a cost", "hessian, hvp and rows"), ("outputs", "jacobian, jvp and vjp")
             (wanted, _), (given, there) = kinds if of_cost else kinds[::-1]
@@ -241,11 +268,12 @@ class Derivatives:
         """A derivative times a vector of the shape of theta or an argument."""
         by = wanted.by
         shape = arrays[by - 1].shape if by else theta.shape
-        direction = _checked("v", v, shape, f"{['theta', *self._names][by]}'s")
+        direction = _checked("v", v, shape, f"{['theta', *self._names][by]}'s", theta)
+        xp = namespace(theta)
         if by:
-            direction = direction.reshape(len(direction), -1)
-        found = made_of(executable, wanted)(theta, [*arrays, *weights, direction])[1]
-        return found if flat else found.reshape(shape)
+            direction = xp.reshape(direction, (direction.shape[0], -1))
+        found: Floats = made_of(executable, wanted)(theta, [*arrays, *weights, direction])[1]
+        return found if flat else xp.reshape(found, shape)
 
 
 def made_of(executable: Executable, wanted: Wanted) -> Made:
@@ -260,11 +288,15 @@ def _by_columns(n: int, q: int) -> bool:
     return n <= 2 * q
 
 
-def _checked(name: str, x: ArrayLike, shape: Shape, whose: str) -> Floats:
-    array = floats(name, x)
+def _checked(name: str, x: ArrayLike, shape: Shape, whose: str, beside: Any) -> Floats:
+    """An argument of a shape, an array of the library that the one beside it is of."""
+    if is_foreign(x) or is_foreign(beside):
+        place_of(beside, [x], [name])
+    array: Any = x if is_foreign(x) else floats(name, x)
     if array.shape != shape:
         raise ValueError(f"{name} has the shape {array.shape}; it must have {whose}: {shape}")
-    return array
+    checked: Floats = array
+    return checked
 
 
 def _shape(executable: Executable, by: int) -> Shape:
