@@ -113,10 +113,13 @@ def torch_cost(step: Step) -> Callable[..., torch.Tensor]:
                     "step.value(theta, …) can be differentiated by every argument"
                 )
         made: torch.Tensor
-        if _is_transforming():
-            made = step.value(theta, *arguments)
-        else:
+        try:
             made = function.apply(step, theta, *arguments)
+        except RuntimeError as error:
+            if "setup_context" not in str(error):
+                raise
+            # torch.func transforms this call, which it cannot do with functions like CompiledCost
+            made = step.value(theta, *arguments)
         return made
 
     return cost
@@ -144,12 +147,6 @@ def _cost_function() -> Any:
             return None, of_cost * gradient, *[None] * len(arguments)
 
     return CompiledCost
-
-
-def _is_transforming() -> bool:
-    """Whether torch.func transforms what is computed: it knows nothing of functions like CompiledCost."""
-    active: Callable[[], bool] = getattr(_torch()._C, "_are_functorch_transforms_active", lambda: False)
-    return active()
 
 
 def _torch() -> Any:
