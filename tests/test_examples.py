@@ -126,3 +126,22 @@ def test_the_example_of_the_nile_says_what_it_needs():
                    "runpy.run_path('examples/nile.py', run_name='__main__')")  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.startswith("skipped: ")
+
+
+@pytest.mark.parametrize(
+    ("script", "modules", "shown"),
+    [
+        (
+            "torch_training",
+            ["torch", "array_api_compat"],
+            r"a = 2\.\d+, truly 2\.5\nb = 1\.[23]\d+, truly 1\.3",
+        ),
+        ("onnx_program", ["onnx", "onnxruntime"], r"1000 pendulums; in float32 the largest difference is \d"),
+    ],
+)
+def test_programs_run_in_other_libraries(script, modules, shown):
+    for module in modules:
+        pytest.importorskip(module)
+    finished = run(f"examples/{script}.py")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert re.search(shown, finished.stdout), finished.stdout

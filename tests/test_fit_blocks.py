@@ -138,6 +138,42 @@ def test_a_wrong_number_is_told_with_its_block():
         trained(good, Y, compiled=False)
 
 
+def test_predictions_are_made_where_the_blocks_are():
+    """Nothing is read until they are asked for, and never more than a block at a time."""
+    net, read = network(), []
+
+    def seen(block):
+        read.append(len(block))
+        return block
+
+    blocks = da.from_array(X, chunks=(10, 2)).map_blocks(seen, dtype=float, meta=np.zeros((0, 0)))
+    found = autobp.predict(net, blocks)
+    assert isinstance(found, da.Array)
+    assert found.shape == (101, 2)
+    assert not read
+    np.testing.assert_allclose(found[20:40].compute(), autobp.predict(net, X[20:40]), rtol=1e-13)
+    assert set(read) == {10}
+    assert len(read) <= 4
+    np.testing.assert_allclose(found.compute(), autobp.predict(net, X), rtol=1e-13)
+    with pytest.raises(ValueError, match=r"X must have the shape \(m, 3\)"):
+        autobp.predict(net, blocks[:, :2])
+    with pytest.raises(ValueError, match=r"rows of X are not counted yet"):
+        autobp.predict(net, blocks[blocks[:, 0] > 0])
+    x = X.copy()
+    x[73, 1] = np.nan
+    wrong = autobp.predict(net, da.from_array(x, chunks=(10, 3)))
+    with pytest.raises(ValueError, match=r"X\[3, 1\] is nan"):
+        wrong.compute()
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "rmse", "r_squared"])
+def test_measures_of_dasks_arrays_are_refused_and_not_brought_into_memory(measure):
+    blocks = da.from_array(X, chunks=(10, 3)), da.from_array(Y, chunks=(10, 2))
+    for x, y in (blocks, (blocks[0], Y), (X, blocks[1])):
+        with pytest.raises(TypeError, match="takes arrays in memory, and X or Y is a Dask array: compute it"):
+            getattr(autobp, measure)(network(), x, y)
+
+
 def test_what_is_mapped_from_a_file_is_not_copied(tmp_path):
     """40 MB of samples; training takes a tenth of that, and comes to the same as on arrays in memory."""
     m, n = 50_000, 100

@@ -12,7 +12,7 @@ from autobp import costs
 from autobp.arguments import numbers
 from autobp.engine import Value
 from autobp.nn import MLP
-from autobp.training.samples import inputs_of, samples_of, target_of
+from autobp.training.samples import check_input_shape, inputs_of, samples_of, target_of
 
 Array = NDArray[np.float64]
 #: So many samples, and their graphs take longer to build than one of them to compile.
@@ -22,8 +22,16 @@ _WORTH_COMPILING = 100
 def predict(net: MLP, X: ArrayLike) -> Array:
     """The network's outputs for each row of X, (m, n), as an array (m, K).
 
-    Raises ValueError where X has another shape or an entry that is not finite.
+    Of a Dask array they are one too, which is computed block by block when asked for.
+
+    Raises ValueError where X has another shape or an entry that is not finite, in Dask's blocks once these
+    are computed.
     """
+    from autobp.compiler.blocks import in_blocks
+
+    if in_blocks([X]):
+        predicted: Array = _predicted_in_blocks(net, X)
+        return predicted
     inputs = inputs_of("", X, net)
     if len(inputs) < _WORTH_COMPILING or not all(isinstance(sigma, str) for sigma in net.activations):
         return np.array([[a_k.data for a_k in net.trace(x).output] for x in inputs])
@@ -31,6 +39,22 @@ def predict(net: MLP, X: ArrayLike) -> Array:
 
     step = compile(lambda x: net.trace(x).output, net.parameters())
     return np.asarray(step(step.theta, inputs))
+
+
+def _predicted_in_blocks(net: MLP, X: Any) -> Any:
+    """The outputs for a Dask array, as one: nothing is computed yet, and no block moves."""
+    from autobp.compiler import compile
+    from autobp.compiler.blocks import check_rows_are_known, rows_together
+
+    check_rows_are_known(["X"], [X])
+    check_input_shape("", tuple(X.shape), net)
+    (X,) = rows_together([X], ["X"])
+    step = compile(lambda x: net.trace(x).output, net.parameters(), example=(np.zeros(X.shape[1]),))
+    return step(step.theta, X.map_blocks(_numbers_of, dtype=np.float64, meta=np.zeros((0, 0))))
+
+
+def _numbers_of(x: Any) -> Array:
+    return numbers("X", x)
 
 
 def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float | None = None) -> float:
@@ -44,6 +68,7 @@ def accuracy(net: MLP, X: ArrayLike, Y: ArrayLike, threshold: float | None = Non
     Raises ValueError where X or Y has another shape, a target is no class, or the threshold is left out and
     the output is not a sigmoid's.
     """
+    _check_in_memory("accuracy", X, Y)
     outputs = predict(net, X)
     targets = numbers("Y", Y, costs.TEXT_TARGETS)
     if targets.shape not in (outputs.shape, outputs.shape[:1]):
@@ -97,11 +122,23 @@ def by_output(net: MLP, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
 
 
 def _outputs_and_targets(net: MLP, X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    _check_in_memory("a measure", X, Y)
     outputs = predict(net, X)
     targets = numbers("Y", Y)
     if targets.shape != outputs.shape and not (targets.shape == outputs.shape[:1] and outputs.shape[1] == 1):
         raise ValueError(f"Y must have the shape {outputs.shape}; got {targets.shape}")
     return outputs, targets.reshape(outputs.shape)
+
+
+def _check_in_memory(name: str, X: ArrayLike, Y: ArrayLike) -> None:
+    """Raise TypeError where one of these is a Dask array, which need not fit into memory."""
+    from autobp.compiler.blocks import in_blocks
+
+    if in_blocks([X, Y]):
+        raise TypeError(
+            f"{name} takes arrays in memory, and X or Y is a Dask array: compute it of predict(net, X), "
+            "which is one then, or of some rows, X[:n].compute()"
+        )
 
 
 def threshold_of(net: MLP, threshold: float | None) -> float:
@@ -136,6 +173,7 @@ def mean_cost(net: MLP, X: ArrayLike, Y: ArrayLike, *, cost: str | Callable[[Any
 
     Raises ValueError where shapes or values do not fit, and what the cost raises where it is not finite.
     """
+    _check_in_memory("mean_cost", X, Y)
     X, Y = samples_of("", X, Y, net)
     cost_of = costs.named(cost)
     total = 0.0
