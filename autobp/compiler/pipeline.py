@@ -105,7 +105,9 @@ class Reading:
     @cached_property
     def found(self) -> Found:
         """The recurrences that become loops."""
-        return loops_of(self.canonical, self.loops) if self.loops is not None else Found(None)
+        return (
+            Found(self.canonical) if self.loops is None else loops_of(self.canonical, self.loops)
+        )
 
 
 def outputs_of(graph: Graph | Reading, signature: Signature, loops: Limits | None = LIMITS) -> Outputs:
@@ -117,7 +119,7 @@ def outputs_of(graph: Graph | Reading, signature: Signature, loops: Limits | Non
         unnamed, scalars = group(canonical, n_parameters, samples)
     else:
         taken = {*signature.arguments, *map(array_name, signature.labels)}
-        unnamed, scalars = roll(canonical, found.levels, n_parameters, samples, taken, loops)
+        unnamed, scalars = roll(found.graph, found.levels, n_parameters, samples, taken, loops)
     outputs = name_forward(unnamed, signature.arguments, signature.labels)
     return Outputs(replace(outputs, result_shape=signature.result_shape), scalars, found.notes)
 

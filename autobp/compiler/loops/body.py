@@ -113,7 +113,7 @@ class _Writer:
         operands = []
         for column, own in zip(member.operands.T, member.own, strict=True):
             operands.append(self.leaf(leaves.of_nodes(column)) if own is None else nodes[own.number, own.lag])
-        first = int(member.nodes[0])
+        first = int(member.nodes.max())  # any will do
         if not member.terms:
             kind, operation = graph.kinds[first], graph.operations[first]
             node = self._node(kind, operation, tuple(operands), graph.constants[first])

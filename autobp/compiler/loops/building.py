@@ -214,9 +214,10 @@ class _Maker:
                 self._outer.settle(final, self._outer.add(Result(made, number)), np.array(places))
         for number, (same, array, positions) in enumerate(outputs, start=len(arrays)):
             steps = np.arange(self._loop.steps, dtype=np.int64) * array.size
-            everywhere = [x for k in same for x in self._loop.body[k].nodes.tolist()]
-            there = (positions[:, None] + steps).reshape(-1)
-            self._outer.settle(everywhere, self._outer.add(Result(made, number)), there)
+            everywhere = np.concatenate([self._loop.body[k].nodes for k in same])
+            there = (positions[:, None] + steps).reshape(-1)[everywhere >= 0]
+            left = everywhere[everywhere >= 0].tolist()
+            self._outer.settle(left, self._outer.add(Result(made, number)), there)
 
     def _built(
         self, arrays: Sequence[_StateArray], distinct: Distinct | None = None
@@ -226,8 +227,9 @@ class _Maker:
         first = len(self._outer.arrays)
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
         body = body_of(self._graph, self._loop, self._leaves, places, self._results)
-        builder = _BodyBuilder(body.graph, self._outer, self._leaves.tables, states, distinct)
-        builder.build_levels(loops_of(body.graph, builder.limits).levels or plain_levels(body.graph))
+        found = loops_of(body.graph, self._outer.limits)
+        builder = _BodyBuilder(found.graph, self._outer, self._leaves.tables, states, distinct)
+        builder.build_levels(found.levels or plain_levels(found.graph))
         return builder, body.nodes, states
 
     def _with_samples(self) -> list[bool]:

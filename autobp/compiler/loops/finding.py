@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from autobp.compiler.canonical import Canonical
 from autobp.compiler.levels import levels_of
+from autobp.compiler.loops.diagonals import over_diagonals
 from autobp.compiler.loops.extending import extended
 from autobp.compiler.loops.order import Level, levels_with
 from autobp.compiler.loops.periods import Run, finer_runs, runs_of, stretches
 from autobp.compiler.loops.recurrence import Recurrence, recurrence_of
+from autobp.compiler.loops.tables import table_of
 from autobp.compiler.loops.tape import Tape, tape_of
 from autobp.ir import Indices
 from autobp.ops import MULTIPLY
@@ -63,11 +65,13 @@ class Found(NamedTuple):
     """What a search has found.
 
     Attributes:
+        graph: the one searched; where a table is a loop, with a few nodes more.
         levels: the order in which nodes and loops are computed; None where no loop is worth being one.
         notes: why what repeats is no loop.
     """
 
-    levels: list[Level] | None
+    graph: Canonical
+    levels: list[Level] | None = None
     notes: tuple[Note, ...] = ()
 
 
@@ -75,13 +79,15 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
     """The loops of a graph that are worth being loops."""
     height = levels_of(graph)
     if max(height, default=0) < limits.steps:
-        return Found(None)  # every step of a loop stands above the one before
+        return Found(graph)  # every step of a loop stands above the one before
     tape = tape_of(graph, height)
     plain = len(np.unique(tape.levels * (int(tape.codes.max()) + 1) + tape.codes))
     if plain < limits.saved:
-        return Found(None)
+        return Found(graph)
     codes = np.zeros(len(graph.kinds), dtype=np.int64)
     codes[tape.nodes] = tape.codes
+    if (with_table := _around_table(tape, codes, plain, limits)) is not None:
+        return with_table
     best, fewest = None, plain
     notes: dict[str, Note] = {}
     for row in (tape, tape.by_level()):
@@ -102,7 +108,34 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
             best, fewest = levels, written
             if run <= plain:
                 break
-    return Found(best, () if best is not None else tuple(notes.values()))
+    return Found(graph, best, () if best is not None else tuple(notes.values()))
+
+
+def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Found | None:
+    """A table of dynamic programming as a loop over its diagonals, and the loops around it.
+
+    None where there is no table, or it would save too little.
+    """
+    table = table_of(tape, max(2, limits.steps // 2))
+    made = None if table is None else over_diagonals(tape.graph, table)
+    if table is None or made is None:
+        return None
+    graph, diagonals = made
+    rest = replace(tape.without(np.concatenate([x.reshape(-1) for x in table.places])), graph=graph)
+    best, fewest = None, plain - limits.saved
+    for row in (rest, rest.by_level()):
+        loops, _ = find(row, limits.steps, diagonals.members())
+        loops.sort(key=_covered)
+        while (levels := levels_with(graph, [diagonals, *loops])) is None and loops:
+            loops.pop(0)
+        if levels is None:
+            return None
+        outside = sum(len(np.unique(codes[level.nodes])) for level in levels)
+        inside = sum(loop.statements(codes) for loop in loops)
+        written = outside + inside + len(table.places)
+        if written <= fewest:
+            best, fewest = levels, written
+    return None if best is None else Found(graph, best)
 
 
 def _note(why: str, loop: Recurrence) -> Note:
@@ -128,8 +161,12 @@ def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
     return written, run
 
 
-def find(tape: Tape, least: int) -> tuple[list[Recurrence], list[Note]]:
-    """The loops of so many steps in a graph, none of whose nodes are in two; and why others are none."""
+def find(tape: Tape, least: int, others: Collection[int] = ()) -> tuple[list[Recurrence], list[Note]]:
+    """The loops of so many steps in a graph, none of whose nodes are in two; and why others are none.
+
+    Args:
+        others: nodes of the graph that are in no loop.
+    """
     found: list[Recurrence] = []
     notes: list[Note] = []
     for run in _candidates(tape, least):
@@ -142,6 +179,7 @@ def find(tape: Tape, least: int) -> tuple[list[Recurrence], list[Note]]:
             found.append(loop)
     found.sort(key=_covered, reverse=True)
     taken = np.zeros(len(tape.graph.kinds), dtype=bool)
+    taken[list(others)] = True
     chosen = []
     for loop in found:
         members = np.concatenate([member.nodes for member in loop.body])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +45,8 @@ class Leaves:
         picked: dict[int, dict[bytes, Indices]] = {}
         mixed: dict[bytes, dict[bytes, Indices]] = {}
         numbers: dict[bytes, Floats] = {}
+        for family in loop.families:
+            self._add_family({column.tobytes(): column for column in family})
         for column in loop.columns():
             key = column.tobytes()
             if key in self._leaf_of:
@@ -69,6 +71,18 @@ class Leaves:
             self._add(Constant(np.concatenate(list(numbers.values()))), list(numbers))
         for array, columns in picked.items():
             self._number(array, list(columns), np.stack(list(columns.values()), axis=1))
+
+    def _add_family(self, columns: Mapping[bytes, Indices]) -> None:
+        """Number the leaves of nodes that are computed alike as elements of one array."""
+        nodes = np.concatenate(list(columns.values())).tolist()
+        values = [self._around.number(x) for x in nodes]
+        known = np.array([x for x in values if x is not None])
+        if len(known) < len(nodes):
+            self._add(self._around.collect(nodes), list(columns))
+        elif len(set(map(repr, values))) == 1:
+            self._leaf_of.update(dict.fromkeys(columns, float(known[0])))
+        else:
+            self._add(Constant(known), list(columns))
 
     def of_nodes(self, column: Indices) -> Leaf:
         """The leaf that stands for nodes outside the loop, one for each step."""

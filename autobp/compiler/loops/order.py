@@ -30,9 +30,8 @@ def levels_with(graph: Canonical, loops: Sequence[Recurrence]) -> list[Level] | 
     """The levels of a graph's nodes and loops; None where a loop needs what comes after it."""
     loop_of = [-1] * len(graph.kinds)
     for i, loop in enumerate(loops):
-        for member in loop.body:
-            for node in member.nodes.tolist():
-                loop_of[node] = i
+        for node in loop.members():
+            loop_of[node] = i
     level = [0] * len(graph.kinds)
     heights = [0] * len(loops)
     read = set(graph.outputs)
@@ -63,8 +62,7 @@ def levels_with(graph: Canonical, loops: Sequence[Recurrence]) -> list[Level] | 
         if graph.kinds[node] != LEAF and loop_of[node] < 0:
             found[level[node] - 1].nodes.append(node)
     for loop, height in zip(loops, heights, strict=True):
-        members = {node for member in loop.body for node in member.nodes.tolist()}
-        found[height - 1].loops.append(Placed(loop, members & read))
+        found[height - 1].loops.append(Placed(loop, loop.members() & read))
     return [x for x in found if x.nodes or x.loops]
 
 

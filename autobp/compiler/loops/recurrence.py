@@ -27,7 +27,7 @@ class BodyNode:
     """One node of the body of a loop, in all steps.
 
     Attributes:
-        nodes: (steps,) its numbers in the graph.
+        nodes: (steps,) its numbers in the graph; -1 in steps of which nothing outside can be read.
         operands: (steps, q) the numbers of its operands, each column the copies of one.
         own: of each operand, which node of the body it is; None where it comes from outside.
         terms: of a sum, of each term the sign and whether it is a product; empty for others.
@@ -48,15 +48,22 @@ class Recurrence:
     Attributes:
         body: the nodes of a step, operands first.
         before: what stands for node k of the body m steps before the first, by (k, m), m from 1.
+        families: operands from outside that nodes computed alike have in one place, whatever they are.
     """
 
     body: Sequence[BodyNode]
     before: Mapping[tuple[int, int], int]
+    families: Sequence[Sequence[Indices]] = ()
 
     @property
     def steps(self) -> int:
         """How often the body is run."""
         return len(self.body[0].nodes)
+
+    def members(self) -> set[int]:
+        """The nodes of the graph that it computes."""
+        found = {node for member in self.body for node in member.nodes.tolist()}
+        return found - {-1}
 
     def columns(self) -> Iterator[Indices]:
         """The operands that come from outside, but for states: of each, (steps,) nodes of the graph."""

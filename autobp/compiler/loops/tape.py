@@ -52,9 +52,18 @@ class Tape:
 
     def by_level(self) -> Tape:
         """The same nodes in the order of their levels, and where these are equal, as before."""
-        order = np.argsort(self.levels, kind="stable")
-        place = np.empty(len(order) + 1, dtype=np.int64)
-        place[order], place[-1] = np.arange(len(order)), -1
+        return self._picked(np.argsort(self.levels, kind="stable"))
+
+    def without(self, places: Indices) -> Tape:
+        """The row without the nodes at some places: to the others they are as leaves."""
+        left = np.ones(len(self), dtype=bool)
+        left[places] = False
+        return self._picked(np.flatnonzero(left))
+
+    def _picked(self, order: Indices) -> Tape:
+        """The nodes at some places, each once, in the order of these."""
+        place = np.full(len(self) + 1, -1, dtype=np.int64)
+        place[order] = np.arange(len(order))
         counts = np.diff(self.starts)[order]
         starts = np.append(0, np.cumsum(counts)).astype(np.int64)
         slots = np.arange(starts[-1]) + np.repeat(self.starts[:-1][order] - starts[:-1], counts)
