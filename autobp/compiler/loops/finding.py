@@ -23,7 +23,7 @@ from autobp.ops import MULTIPLY
 from autobp.reading.graph import PARAMETER
 
 _LAYERS = 32  # steps up to which weights of each step's own make them layers
-_MOST_RUNS = 64  # looked into
+_MOST_RUNS = 64  # looked into, and more where they are no longer together than the row twice
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Fou
 
     None where there is no table, or it would save too little.
     """
-    table = table_of(tape, max(2, limits.steps // 2))
+    least = max(2, limits.steps // 2)  # as many diagonals then as steps of a loop, or more
+    table = table_of(tape, least)
     made = None if table is None else over_diagonals(tape.graph, table)
     if table is None or made is None:
         return None
@@ -124,7 +125,7 @@ def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Fou
     rest = replace(tape.without(np.concatenate([x.reshape(-1) for x in table.places])), graph=graph)
     best, fewest = None, plain - limits.saved
     for row in (rest, rest.by_level()):
-        loops, _ = find(row, limits.steps, diagonals.members())
+        loops, _ = find(row, least, diagonals.members())
         loops.sort(key=_covered)
         while (levels := levels_with(graph, [diagonals, *loops])) is None and loops:
             loops.pop(0)
@@ -201,11 +202,13 @@ def _candidates(tape: Tape, least: int) -> list[Run]:
     waiting = sorted(runs_of(tape.codes, least), key=attrgetter("length"))
     seen: set[tuple[int, int]] = set()
     found: list[Run] = []
-    while waiting and len(seen) < _MOST_RUNS:
+    looked = 0
+    while waiting and (len(seen) < _MOST_RUNS or looked < 2 * len(tape)):
         run = waiting.pop()
         if (run.start, run.period) in seen:
             continue
         seen.add((run.start, run.period))
+        looked += run.length
         good = stretches(tape, run, least)
         found += good
         if sum(x.length for x in good) < 0.9 * run.length:

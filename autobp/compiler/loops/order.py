@@ -35,14 +35,13 @@ def levels_with(graph: Canonical, loops: Sequence[Recurrence]) -> list[Level] | 
     level = [0] * len(graph.kinds)
     heights = [0] * len(loops)
     read = set(graph.outputs)
+    operands = [(node, operands_of(graph, node)) for node in graph.order if graph.kinds[node] != LEAF]
     for _ in range(len(loops) + 2):
         before = list(heights)
-        for node in graph.order:
-            if graph.kinds[node] == LEAF:
-                continue
+        for node, inner_nodes in operands:
             own = loop_of[node]
             height = 0
-            for x in operands_of(graph, node):
+            for x in inner_nodes:
                 inner = loop_of[x]
                 if inner < 0:
                     height = max(height, level[x])
