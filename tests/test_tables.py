@@ -146,7 +146,7 @@ def diagonals(loss: Loss, parameters: Sequence[Value], n: int, m: int) -> tuple[
 @pytest.mark.parametrize("name", TABLES)
 def test_statements_do_not_grow_with_a_table(name: str) -> None:
     sizes = []
-    for n, m in ((14, 14), (20, 17), (26, 30)):
+    for n, m in ((13, 15), (20, 24)):
         loss, parameters = TABLES[name]()
         step = check(loss, parameters, *data(n, m))
         sizes.append(len(step))
@@ -162,7 +162,7 @@ def test_nearly_all_cells_are_in_one_table(name: str) -> None:
 
 
 def test_what_lanes_without_a_cell_compute_reaches_nothing() -> None:
-    # from borders of 10⁶ they would compute log(0), whose slope is infinite
+    # with cells at the border in their place they would compute log(3·e⁻⁵⁰⁰), or log(0) and its slope
     loss, parameters = soft_dtw("exp", 500.0)
     X, Y = data(16, 16, rows=5)
     step = check(loss, parameters, X, Y)
@@ -241,10 +241,10 @@ links = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     links=links,
-    shape=st.tuples(st.integers(8, 15), st.integers(8, 15)),
+    shape=st.tuples(st.integers(10, 14), st.integers(10, 14)),
     form=st.sampled_from(["tanh", "max", "lse", "products"]),
     border=st.sampled_from(["constant", "parameter", "input", "row"]),
     reads=st.sampled_from(["last", "row", "column", "all"]),

@@ -126,9 +126,7 @@ def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Fou
     best, fewest = None, plain - limits.saved
     for row in (rest, rest.by_level()):
         loops, _ = find(row, least, diagonals.members())
-        loops.sort(key=_covered)
-        while (levels := levels_with(graph, [diagonals, *loops])) is None and loops:
-            loops.pop(0)
+        levels, loops = _with_most(graph, diagonals, loops)
         if levels is None:
             return None
         outside = sum(len(np.unique(codes[level.nodes])) for level in levels)
@@ -137,6 +135,26 @@ def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Fou
         if written <= fewest:
             best, fewest = levels, written
     return None if best is None else Found(graph, best)
+
+
+def _with_most(
+    graph: Canonical, first: Recurrence, loops: Sequence[Recurrence]
+) -> tuple[list[Level] | None, list[Recurrence]]:
+    """The order of nodes, one loop, and of the others as many as there is an order with, or parts of them."""
+    levels = levels_with(graph, [first, *loops])
+    if levels is not None:
+        return levels, list(loops)
+    levels, kept = levels_with(graph, [first]), []
+    waiting = sorted(loops, key=_covered)
+    while waiting and levels is not None:
+        loop = waiting.pop()
+        with_it = levels_with(graph, [first, *kept, loop])
+        if with_it is not None:
+            levels = with_it
+            kept.append(loop)
+        elif len(parts := loop.parts()) > 1:
+            waiting += sorted(parts, key=_covered)
+    return levels, kept
 
 
 def _note(why: str, loop: Recurrence) -> Note:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,27 @@ class Recurrence:
         members = np.concatenate([member.nodes for member in self.body])
         outside = [*self.columns(), np.array(list(self.before.values()), dtype=np.int64)]
         return bool(np.isin(np.concatenate(outside), members).any())
+
+    def parts(self) -> list[Recurrence]:
+        """The recurrences of which it consists, none of which reads another."""
+        part = list(range(len(self.body)))
+        while True:
+            before = list(part)
+            for k, member in enumerate(self.body):
+                together = [k, *[own.number for own in member.own if own is not None]]
+                least = min(part[x] for x in together)
+                for x in together:
+                    part[x] = least
+            if part == before:
+                return [self._part([k for k, x in enumerate(part) if x == p]) for p in sorted(set(part))]
+
+    def _part(self, numbers: Sequence[int]) -> Recurrence:
+        place = {k: i for i, k in enumerate(numbers)}
+        body = []
+        for k in numbers:
+            own = [None if x is None else Own(place[x.number], x.lag) for x in self.body[k].own]
+            body.append(replace(self.body[k], own=own))
+        return Recurrence(body, {(place[k], m): x for (k, m), x in self.before.items() if k in place})
 
     def lags(self) -> list[int]:
         """Of each node of the body, how many steps later it is still read."""
