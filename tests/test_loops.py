@@ -638,5 +638,5 @@ def test_the_report_of_a_loop_says_what_it_carries_takes_and_leaves():
     loop = next(array for array in program.arrays if isinstance(array, ir.Loop))
     assert said.splitlines()[0] == "7 statements"
     assert f"loop of {loop.steps} steps of " in said
-    assert ", carries h (1), takes 1 numbers for each step, leaves 1 of each step" in said
+    assert ", carries h (1), takes 1 number for each step, leaves 1 of each step" in said
     assert said.endswith("\nno loop: a note")

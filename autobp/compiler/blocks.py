@@ -125,5 +125,3 @@ def _value(there: _Sent, theta: Floats, *block: Floats) -> Any:
 def _added(sums: Sequence[Floats]) -> Floats:
     total: Floats = np.sum(sums, axis=0)
     return total
-
-

@@ -105,9 +105,7 @@ class Reading:
     @cached_property
     def found(self) -> Found:
         """The recurrences that become loops."""
-        return (
-            Found(self.canonical) if self.loops is None else loops_of(self.canonical, self.loops)
-        )
+        return Found(self.canonical) if self.loops is None else loops_of(self.canonical, self.loops)
 
 
 def outputs_of(graph: Graph | Reading, signature: Signature, loops: Limits | None = LIMITS) -> Outputs:

@@ -36,7 +36,8 @@ def report(
     shapes = [f"{name} {'×'.join(map(str, x.shape))}" for name, x in matrices if x.ndim == 2]
     alone = sum(x.ndim < 2 for _, x in matrices)
     written.append(
-        f"matrices of parameters: {', '.join(shapes) or 'none'}" + f"; {alone} others" * (alone > 0)
+        f"matrices of parameters: {', '.join(shapes) or 'none'}"
+        + f"; {alone} other{'s' * (alone > 1)}" * (alone > 0)
     )
     loops = [array for array in program.arrays if isinstance(array, Loop)]
     where = {loop: _where(nodes, lines) for loop, nodes in zip(loops, left, strict=True)}
@@ -83,7 +84,8 @@ def _of_loop(loop: Loop) -> str:
     carried = [f"{name} ({x.size})" for name, x in zip(names, body.arguments, strict=False)]
     parts.append(f"carries {', '.join(carried) or 'nothing'}")
     if loop.sequences:
-        parts.append(f"takes {sum(x.size for x in loop.sequences) // loop.steps} numbers for each step")
+        n = sum(x.size for x in loop.sequences) // loop.steps
+        parts.append(f"takes {n} {'number' if n == 1 else 'numbers'} for each step")
     if len(body.results) > states:
         parts.append(f"leaves {sum(x.size for x in body.results[states:])} of each step")
     return ", ".join(parts)

@@ -144,7 +144,8 @@ def _with_most(
     levels = levels_with(graph, [first, *loops])
     if levels is not None:
         return levels, list(loops)
-    levels, kept = levels_with(graph, [first]), []
+    kept: list[Recurrence] = []
+    levels = levels_with(graph, [first])
     waiting = sorted(loops, key=_covered)
     while waiting and levels is not None:
         loop = waiting.pop()
