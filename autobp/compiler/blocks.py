@@ -125,3 +125,5 @@ def _value(there: _Sent, theta: Floats, *block: Floats) -> Any:
 def _added(sums: Sequence[Floats]) -> Floats:
     total: Floats = np.sum(sums, axis=0)
     return total
+
+

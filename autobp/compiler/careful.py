@@ -33,7 +33,9 @@ Mean = Callable[[Sequence[Floats]], Floats]
 Walk = Callable[[Sequence[Floats]], Floats]
 
 
-def mean_with_care(found: Floats, mean: Mean, walk: Walk, theta: Floats, arrays: Sequence[Floats]) -> Floats:
+def mean_with_care(
+    found: Floats, mean: Mean, walk: Walk, theta: Floats, arrays: Sequence[Floats]
+) -> Floats:
     """The mean cost, and derivatives after it, where the program's are not all finite.
 
     Args:

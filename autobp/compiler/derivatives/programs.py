@@ -158,7 +158,9 @@ class _Maker:
             return ir.Assemble((), (), (), True, array.shape, array.batched)
         return filled(forward.of(array), array, array.batched)
 
-    def matrix(self, forward: Forward, array: ir.Array, n: int, order: ir.Indices | None = None) -> ir.Array:
+    def matrix(
+        self, forward: Forward, array: ir.Array, n: int, order: ir.Indices | None = None
+    ) -> ir.Array:
         """The tangents of an array in all of n directions, (n, elements), brought back from their order."""
         shape = (n, array.size)
         if array not in forward.tangents:

@@ -44,7 +44,9 @@ def pattern_of(executable: Executable, by: int, n: int) -> Pattern:
     return executable.other(("pattern", by), make)
 
 
-def sparse_jacobian(executable: Executable, by: int, n: int, theta: Floats, arrays: Sequence[Floats]) -> Any:
+def sparse_jacobian(
+    executable: Executable, by: int, n: int, theta: Floats, arrays: Sequence[Floats]
+) -> Any:
     """The Jacobian of all rows as a ``scipy.sparse.csr_array``; rows of data make blocks.
 
     Raises ImportError where SciPy is not installed.

@@ -120,7 +120,9 @@ class _Steps:
         last = n + len(loop.sequences)
         body = self.pushed()
         after = [body.made[x] for x in loop.body.results]
-        carried = {i: t for i, x in enumerate(self.states) if isinstance(t := body.tangents.get(x), Tangent)}
+        carried = {
+            i: t for i, x in enumerate(self.states) if isinstance(t := body.tangents.get(x), Tangent)
+        }
         following = [_whole(body.tangents.get(after[i]), t, self.states[i]) for i, t in carried.items()]
         left = [t.array for y in after[n:] if _is_left(t := body.tangents.get(y))]
         results = (*after[:n], *following, *after[n:], *left)
