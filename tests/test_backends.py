@@ -1,6 +1,7 @@
 """Writers of programs: each knows all kinds of arrays, one is a few lines, and what they write computes."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -279,14 +280,19 @@ def test_a_checked_loop_tests_each_statement_of_its_body():
 
 def test_a_loop_as_equations_and_refused_by_pages():
     latex = equations(looping(False))
-    assert r"&\text{for } t = 1, \ldots, 4\text{:}" in latex
-    assert r"\quad a &= \tanh" in latex
-    assert r"\quad h &\leftarrow a" in latex
-    assert r"\quad {\mathit{history1}}_{t} &= a" in latex
-    assert r"t = 4, \ldots, 1" in equations(looping(True))
+    assert r"&\text{for } \tau = 1, \ldots, 4\text{:}" in latex
+    assert r"&\quad a = \tanh" in latex
+    assert r"&\quad h \leftarrow a" in latex
+    assert r"&\quad {\mathit{history1}}_{\tau} = a" in latex
+    assert r"\tau = 4, \ldots, 1" in equations(looping(True))
     source = source_of({"value": looping(False)}, "A loop.", {"value": "The mean cost."})
     with pytest.raises(TypeError, match="the program has a loop"):
         javascript(source)
+
+
+def test_no_equation_has_two_subscripts_in_a_row():
+    latex = equations(looping(True))
+    assert not re.search(r"[A-Za-z]_\{[^{}]*\}_\{", latex)
 
 
 def test_the_names_of_ready_made_functions_are_reserved():

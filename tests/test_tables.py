@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -294,3 +296,20 @@ def test_random_tables_agree_with_the_engine(
         return sum(a * a for a in table.values())
 
     check(loss, parameters, *data(n, m, seed=seed))
+
+
+def test_the_equations_of_a_table_have_no_second_subscript() -> None:
+    loss, parameters = by_reduce()
+    X, Y = data(14, 14)
+    latex = autobp.compile(loss, parameters, example=(X[0], Y[0])).latex
+    assert r"\mathrel{+}=" in latex
+    assert not re.search(r"[A-Za-z]_\{[^{}]*\}_\{", latex)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("name", ["edit lse", "dtw min"])
+def test_tables_run_as_machine_code(name: str) -> None:
+    loss, parameters = TABLES[name]()
+    X, Y = data(12, 13)
+    step = check(loss, parameters, X, Y, backend="c")
+    assert str(step.backend).startswith("c")

@@ -40,6 +40,10 @@ def symbol(name: str) -> str:
     return rf"\frac{{\partial C}}{{\partial {written}}}" if derivative else written
 
 
+#: What counts the steps of a loop, and of those within it: t with a number is an array.
+_STEPS = (r"\tau", r"\sigma", r"\rho")
+
+
 class LatexFormulas(Formulas):
     """Writes expressions; what is not in this table has its notation in the operation table."""
 
@@ -91,6 +95,7 @@ class Latex(Printer):
         self.lines: list[str] = []
         self.module = SourceModule()  # which gives constants their names
         self.left_by: dict[ir.Loop, list[str]] = {}  # what the results of a loop are called
+        self.depth = 0  # loops around
 
     def assign(self, array: ir.Array, text: str) -> None:
         name = symbol(self.name_for(array))
@@ -151,8 +156,9 @@ class Latex(Printer):
         for piece, place in zip(array.pieces, array.places, strict=True):
             if place is not None and place in self.names and self.names.get(piece) == f"d{self.names[place]}":
                 continue  # it is written already, as the derivative that it is
-            where = "" if place is None else f"_{{{_places(place, array.size)}}}"
-            self.lines.append(f"{name}{where} &\\mathrel{{+}}= {self.of(piece, 0)}")
+            # in braces: a second subscript is an error in LaTeX
+            there = name if place is None else f"{{{name}}}_{{{_places(place, array.size)}}}"
+            self.lines.append(f"{there} &\\mathrel{{+}}= {self.of(piece, 0)}")
 
     # -------------------------------------------------------------------------- products and reductions
 
@@ -207,25 +213,32 @@ class Latex(Printer):
         n, body = len(array.initial), array.body
         inner = Latex(body)
         inner.share_names(self)
-        inner.module, inner.left_by = self.module, self.left_by
+        inner.module, inner.left_by, inner.depth = self.module, self.left_by, self.depth + 1
+        step = _STEPS[self.depth % len(_STEPS)]
         states = [symbol(self.free_name(body.names.get(x, ""))) for x in body.arguments[:n]]
         self.lines += [f"{name} &= {self.of(x, 0)}" for name, x in zip(states, array.initial, strict=True)]
         stacks = list(map(symbol, self.output_names(array)))
-        parts = [f"{{{self.of(x)}}}_{{t}}" for x in array.sequences]
+        parts = [f"{{{self.of(x)}}}_{{{step}}}" for x in array.sequences]
         texts = [*states, *parts, *map(self.of, array.invariants)]
         inner.texts.update(zip(body.arguments, [Text(text, ATOM) for text in texts], strict=True))
         inner.write_all()
         results = [inner.of(x, 0) for x in body.results]
-        left = [f"{{{name}}}_{{t}} &= {x}" for name, x in zip(stacks, results[n:], strict=True)]
+        left = [f"{{{name}}}_{{{step}}} &= {x}" for name, x in zip(stacks, results[n:], strict=True)]
         if states:
             left.append(rf"{', '.join(states)} &\leftarrow {', '.join(results[:n])}")
         steps = [1, array.steps] if not array.falling else [array.steps, 1]
-        self.lines.append(rf"&\text{{for }} t = {steps[0]}, \ldots, {steps[1]}\text{{:}}")
-        self.lines += [rf"\quad {line}" for line in [*inner.lines, *left]]
+        self.lines.append(rf"&\text{{for }} {step} = {steps[0]}, \ldots, {steps[1]}\text{{:}}")
+        self.lines += [_indented(line) for line in [*inner.lines, *left]]
         self.left_by[array] = [*states, *stacks]
 
     def result(self, array: ir.Result) -> None:
         self.texts[array] = Text(self.left_by[array.loop][array.number], ATOM)
+
+
+def _indented(line: str) -> str:
+    """An equation that stands further to the right, as one piece: what stands before its & would move it."""
+    left, _, right = line.partition("&")
+    return rf"&\quad {left}{right}"
 
 
 def _places(place: ir.View | ir.Gather, size: int) -> str:
