@@ -257,7 +257,8 @@ def test_a_file_is_readable() -> None:
     assert "delta1[2 * s + i] = " in text
     head = "double value(const double *theta, const double *x, const double *y, long m, double *work) {"
     assert head in text
-    assert "dW1[2 * i + j] += delta1[2 * s + i] * x[2 * (first + s) + j];" in text
+    assert "sums[j] += delta1[2 * s + i] * x[2 * (first + s) + j];" in text
+    assert "dW1[2 * i + j] = sums[j];" in text
     assert text.count("#include") == 1
 
 
