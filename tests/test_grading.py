@@ -516,7 +516,15 @@ def test_a_task_in_toml_without_its_reader_is_told(tmp_path, monkeypatch):
     ("change", "words"),
     [
         ({"kidn": "rnn"}, "unknown field 'kidn'; did you mean 'kind'?"),
-        ({"seconds": -1}, "seconds must be a number of at least 0; got -1"),
+        ({"seconds": 0}, "seconds must be a number of at least 1; got 0"),
+        ({"megabytes": True}, "megabytes must be a number of at least 1; got True"),
+        ({"samples": 0}, "samples must be a number of at least 1"),
+        ({"l2": float("nan")}, "l2 must be a number of at least 0; got nan"),
+        ({"name": 3}, "task.json: name must be a text; got 3"),
+        ({"sizes": ["a", 1]}, "sizes must be a list of whole numbers"),
+        ({"activations": [1, 2, 3]}, "activations must be a list of names"),
+        ({"refused": "autobp"}, "refused must be a list of names; got 'autobp'"),
+        ({"points": {"BP1": True}}, "points must be numbers"),
         ({"l2": "much"}, "l2 must be a number"),
         ({"points": {"BP1": "two"}}, "points must be numbers"),
         ({"title": None}, "the field title is missing"),
@@ -528,6 +536,26 @@ def test_a_task_that_is_none_is_told(tmp_path, change, words):
     path.write_text(json.dumps({key: value for key, value in made.items() if value is not None}))
     with pytest.raises(ValueError, match=re.escape(words)):
         read_task(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cost": "quadr"}, "unknown cost 'quadr'; did you mean 'quadratic'?"),
+        ({"notation": "Nielsen"}, "unknown notation 'Nielsen'"),
+        ({"kind": "rnnn"}, "unknown kind of task 'rnnn'"),
+        ({"points": {"BP9": 1}}, "backprop has no 'BP9' to give points for; it has BP1, BP2, BP3, BP4"),
+        ({"points": {}}, "the task gives no points"),
+        ({"activations": ("tanhh",) * 3}, "unknown activation 'tanhh'; did you mean 'tanh'?"),
+        ({"sizes": (4, 5)}, "activations"),
+        ({"sizes": (4, 0, 3, 3)}, "at least one neuron"),
+        ({"cost": "softmax_cross_entropy", "activations": ("tanh", "tanh", "softmax")}, "softmax"),
+    ],
+)
+def test_a_tasks_fault_is_told_and_laid_to_no_student(tmp_path, change, words):
+    folder = submit(tmp_path / "s", ada=BACKPROP)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        grade(folder, Task(**{**READY["backprop"].__dict__, **change}), out=tmp_path / "out")
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from autobp.check import Report, compare
 from autobp.explanation.notation import Notation, named
 from autobp.grading import witnesses
 from autobp.grading.judged import Item
-from autobp.grading.tasks import Task
+from autobp.grading.tasks import READY, Task
 from autobp.grading.worker import decoded, encoded
 from autobp.nn import MLP
 
@@ -358,3 +358,20 @@ KINDS: Final[dict[str, Kind]] = {
     "rnn": _named_kind(_rnn_probes, witnesses.rnn),
     "value": Kind("value", _value_probes, _judge_value),
 }
+
+
+def prove(task: Task) -> None:
+    """Raise ValueError where no submission could answer the task, which would be laid to all of them."""
+    if task.kind not in KINDS:
+        raise ValueError(f"unknown kind of task {task.kind!r}; known are {', '.join(KINDS)}")
+    named(task.notation)
+    known = READY[task.kind].points
+    for equation in task.points:
+        if equation not in known:
+            raise ValueError(f"{task.kind} has no {equation!r} to give points for; it has {', '.join(known)}")
+    if not any(task.points.values()):
+        raise ValueError(f"the task gives no points: give some for {', '.join(known)}")
+    if task.kind == "backprop":
+        net, X, Y = network_of(task)
+        compare(net, X, Y, cost=task.cost, l2=task.l2)
+    KINDS[task.kind].probes(task)

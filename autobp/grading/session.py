@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from autobp.grading.judged import Result, points_of
-from autobp.grading.kinds import KINDS
+from autobp.grading.kinds import KINDS, prove
 from autobp.grading.process import ask
 from autobp.grading.reports import page
 from autobp.grading.tasks import Task, read_task
@@ -40,11 +40,10 @@ def grade(
 
     The results come in the order of the names. No submission can make it fail, or hang.
 
-    Raises ValueError where there is nothing to grade, or the task is none.
+    Raises ValueError where there is nothing to grade, or the task is none, or none that could be answered.
     """
     chosen = read_task(task if isinstance(task, (str, Task)) else Path(task))
-    if chosen.kind not in KINDS:
-        raise ValueError(f"unknown kind of task {chosen.kind!r}; known are {', '.join(KINDS)}")
+    prove(chosen)
     folder = Path(submissions)
     files = [folder] if folder.is_file() else sorted(filter(_is_somebodys, folder.glob("*.py")))
     if not files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -12,6 +13,18 @@ from typing import Any, Final
 
 from autobp import costs
 from autobp.arguments import closest, unknown
+
+
+def _check_points(points: Any) -> None:
+    if not isinstance(points, Mapping) or not all(
+        type(p) in (int, float) and 0 <= p < math.inf for p in points.values()
+    ):
+        raise ValueError(f"points must be numbers of at least 0, one for an equation; got {points!r}")
+
+
+#: The least of each number.
+_LEAST: Final = {"seconds": 1, "megabytes": 1, "samples": 1, "seed": 0, "l2": 0}
+_SAID: Final = {int: "whole numbers", str: "names"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,8 @@ class Task:
         seconds, megabytes: what a submission may take.
         refused: packages that it cannot import, as the one that it is compared with.
         sizes, activations, cost, l2, samples, seed: of the network of kind "backprop" and "delta_loop".
+
+    Raises ValueError where a field is of another type, or a number out of its range.
     """
 
     title: str
@@ -45,6 +60,21 @@ class Task:
     l2: float = 0.5
     samples: int = 6
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        for key in ("title", "kind", "name", "asks", "notation", "cost"):
+            if not isinstance(getattr(self, key), str):
+                raise ValueError(f"{key} must be a text; got {getattr(self, key)!r}")
+        for key, least in _LEAST.items():
+            number = getattr(self, key)
+            whole = isinstance(number, int) or (key == "l2" and isinstance(number, float))
+            if isinstance(number, bool) or not whole or not least <= number < math.inf:
+                raise ValueError(f"{key} must be a number of at least {least}; got {number!r}")
+        for key, of in (("sizes", int), ("activations", str), ("refused", str)):
+            parts = getattr(self, key)
+            if not isinstance(parts, (tuple, list)) or not all(type(part) is of for part in parts):
+                raise ValueError(f"{key} must be a list of {_SAID[of]}; got {parts!r}")
+        _check_points(self.points)
 
 
 #: Ready-made tasks by name.
@@ -135,19 +165,8 @@ def _of(made: dict[str, Any], name: str) -> Task:
     missing = [key for key in ("title", "kind", "name", "points") if key not in made]
     if missing:
         raise ValueError(f"{name}: the field {missing[0]} is missing")
-    for key in ("seconds", "megabytes", "samples", "seed", "l2"):
-        number = made.get(key, 0)
-        whole = isinstance(number, int) or (key == "l2" and isinstance(number, float))
-        if isinstance(number, bool) or not whole or number < 0:
-            raise ValueError(f"{name}: {key} must be a number of at least 0; got {number!r}")
-    for key in ("sizes", "activations", "refused"):
-        if key in made:
-            if not isinstance(made[key], list):
-                raise ValueError(f"{name}: {key} must be a list; got {made[key]!r}")
-            made[key] = tuple(made[key])
-    points = made["points"]
-    if not isinstance(points, dict) or not all(
-        isinstance(p, (int, float)) and p >= 0 for p in points.values()
-    ):
-        raise ValueError(f"{name}: points must be numbers of at least 0, one for an equation; got {points!r}")
-    return Task(**made)
+    try:
+        given: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in made.items()}
+        return Task(**given)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
