@@ -1,8 +1,10 @@
 """What a type checker makes of code that computes with Values."""
 
+import json
 import os
 import re
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -96,3 +98,51 @@ def test_methods_that_there_are_not_are_found(revealed):
     assert 'code.py:13: error: "Value" has no attribute "no_such_method"' in revealed[0]
     errors = [line for line in revealed[0].splitlines() if ": error:" in line]
     assert [re.match(r"code\.py:(\d+)", line)[1] for line in errors] == ["12", "13"], errors
+
+
+# -- README's code ----------------------------------------------------------------------------------------
+
+
+def readme_in_modules(folder):
+    """Each Python block of README as a module that imports what blocks above it have made."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    made = {}
+    for i, code in enumerate(re.findall(r"^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)):
+        tables = [symtable.symtable(code, f"block{i}.py", "exec")]
+        for table in tables:
+            tables += table.get_children()
+        top = tables[0].get_symbols()
+        own = {each.get_name() for each in top if each.is_assigned() or each.is_imported()}
+        names = {each.get_name() for each in top}
+        names |= {each.get_name() for table in tables[1:] for each in table.get_symbols() if each.is_global()}
+        head = [f"from block{made[name]} import {name}\n" for name in sorted(names - own) if name in made]
+        (folder / f"block{i}.py").write_text("".join(head) + code, encoding="utf-8")
+        made |= dict.fromkeys(own, i)
+    return sorted(path.name for path in folder.glob("block*.py"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("wrong", ["", "autobp.Value(1.0).no_such_name\n"])
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_the_code_of_readme_passes(checker, wrong, tmp_path):
+    pytest.importorskip(checker)
+    files = readme_in_modules(tmp_path)
+    assert len(files) >= 9
+    if wrong:
+        (tmp_path / "block0.py").write_text(f"import autobp\n{wrong}", encoding="utf-8")
+        files = files[:1]
+    root = str(Path(autobp.__file__).parent.parent)
+    command = [sys.executable, "-m", checker, *files]
+    if checker == "mypy":
+        command[3:3] = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent",
+                        f"--cache-dir={tmp_path / 'cache'}"]  # fmt: skip
+    else:
+        started = subprocess.run([*command[:3], "--version"], capture_output=True, text=True, check=False)
+        if started.returncode:
+            pytest.skip(f"pyright does not start: {started.stderr[-200:]}")
+        settings = {"extraPaths": [root], "pythonVersion": f"{sys.version_info[0]}.{sys.version_info[1]}"}
+        (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    env = {**os.environ, "MYPYPATH": root}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert bool(done.returncode) == bool(wrong), done.stdout + done.stderr
+    assert ("no_such_name" in done.stdout) == bool(wrong)
