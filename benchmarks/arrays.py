@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.microgpt import CONTEXT, HEADS, VOCABULARY, WIDTH
+
 SIZES, BATCH = (784, 256, 128, 10), 32
 STEPS, ROWS = 30, 10_000
 COLUMNS, BLOCKS = 10, 16
+DOCUMENTS = 16
 
 
 def median(call: Callable[[], Any], calls: int = 7) -> float:
@@ -57,6 +60,47 @@ def network_by_hand(xp: Any, softmax: Callable[[Any], Any]) -> Callable[..., Any
     return cost
 
 
+def gpt() -> tuple[Any, tuple[Any, ...]]:
+    """The compiled step of the GPT in scalars, and some documents."""
+    from benchmarks.compiled import DOCUMENT, gpt_step
+
+    rng = np.random.default_rng(0)
+    return gpt_step("numpy"), (rng.integers(VOCABULARY, size=(DOCUMENTS, len(DOCUMENT))).astype(float),)
+
+
+def gpt_by_hand(
+    xp: Any, log_softmax: Callable[[Any], Any], whole: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """The GPT's mean cost, with a library's functions; ``whole`` makes whole numbers of floats."""
+    tables = [VOCABULARY, CONTEXT, *4 * [WIDTH], 4 * WIDTH, WIDTH, VOCABULARY]
+    columns = [WIDTH] * 7 + [4 * WIDTH, WIDTH]
+
+    def norm(x: Any) -> Any:
+        return x * ((x * x).mean(-1)[..., None] + 1e-5) ** -0.5
+
+    def cost(theta: Any, documents: Any) -> Any:
+        parts, begin = [], 0
+        for rows, n in zip(tables, columns, strict=True):
+            parts.append(theta[begin : begin + rows * n].reshape(rows, n))
+            begin += rows * n
+        tokens, positions, query, key, value, out, up, down, head = parts
+        words = whole(documents)
+        m, n = words[:, 1:].shape
+        x = tokens[words[:, :-1]] + positions[:n]
+        y, each = norm(x), WIDTH // HEADS
+        q, k, v = [(y @ matrix.T).reshape(m, n, HEADS, each) for matrix in (query, key, value)]
+        scores = xp.einsum("mihd,mjhd->mhij", q, k) / each**0.5
+        past = xp.tril(xp.ones_like(scores))
+        weights = xp.exp(log_softmax(xp.where(past > 0, scores, -xp.inf * xp.ones_like(scores))))
+        x = x + xp.einsum("mhij,mjhd->mihd", weights, v).reshape(m, n, WIDTH) @ out.T
+        hidden = norm(x) @ up.T
+        x = x + xp.where(hidden > 0, hidden, 0.0) @ down.T
+        odds = log_softmax(x @ head.T).reshape(m * n, VOCABULARY)
+        return -odds[xp.arange(m * n), words[:, 1:].reshape(-1)].mean()
+
+    return cost
+
+
 def kalman() -> tuple[Any, tuple[Any, ...]]:
     """The compiled step of a filter of one state, and what it has seen in each row."""
     import autobp
@@ -88,8 +132,12 @@ def torch_ways(step: Any, data: Any, name: str, device: str) -> Iterator[tuple[s
         return total.mean()  # type: ignore[attr-defined]
 
     theta, *arrays = [torch.tensor(x, device=device) for x in (step.theta, *data)]
-    network_cost = network_by_hand(torch, lambda a: torch.log_softmax(a, dim=1))
-    cost = network_cost if name == "network" else kalman_cost
+    softmax = lambda a: torch.log_softmax(a, dim=-1)  # noqa: E731
+    cost = {
+        "network": network_by_hand(torch, softmax),
+        "GPT": gpt_by_hand(torch, softmax, lambda x: x.long()),
+        "Kalman filter": kalman_cost,
+    }[name]
 
     def by_hand() -> Any:
         of = theta.clone().requires_grad_()
@@ -117,9 +165,13 @@ def jax_ways(step: Any, data: Any, name: str) -> Iterator[tuple[str, float, Any]
         _, parts = jax.lax.scan(lambda state, seen: filtered(jnp.log, theta, state, seen), begun, z.T)
         return parts.sum() / len(z)
 
-    network_cost = network_by_hand(jnp, jax.nn.log_softmax)
+    cost = {
+        "network": network_by_hand(jnp, jax.nn.log_softmax),
+        "GPT": gpt_by_hand(jnp, jax.nn.log_softmax, lambda x: x.astype(int)),
+        "Kalman filter": kalman_cost,
+    }[name]
     arrays = [jnp.asarray(x) for x in (step.theta, *data)]
-    by_hand = jax.value_and_grad(network_cost if name == "network" else kalman_cost)
+    by_hand = jax.value_and_grad(cost)
     for title, function in (("autobp on JAX, jitted", step), ("JAX by hand, jitted", by_hand)):
         jitted = jax.jit(function)
         begun = time.perf_counter()
@@ -134,10 +186,13 @@ def compare() -> None:
     import torch
 
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for name, made in (("network", network), ("Kalman filter", kalman)):
+    for name, shape, made in (
+        ("network", "-".join(map(str, SIZES)), network),
+        ("GPT", f"{DOCUMENTS} documents", gpt),
+        ("Kalman filter", f"{STEPS} steps, {ROWS} rows", kalman),
+    ):
         step, data = made()
         wanted = step(step.theta, *data)
-        shape = "-".join(map(str, SIZES)) if name == "network" else f"{STEPS} steps, {ROWS} rows"
         print(f"\n{name}, {shape}\n  autobp on NumPy: {median(lambda s=step, d=data: s(s.theta, *d)):.3g} ms")
         ways = [torch_ways(step, data, name, device) for device in devices]
         for title, taken, found in chain(*ways, jax_ways(step, data, name)):
