@@ -107,7 +107,8 @@ def kalman() -> tuple[Any, tuple[Any, ...]]:
     from benchmarks import recurrences
 
     recurrences.STEPS = STEPS
-    loss, parameters, _ = recurrences.kalman()
+    parameters = [autobp.Value(v, label=name) for name, v in (("a", 0.9), ("q", 0.1), ("r", 0.5))]
+    loss = lambda z: recurrences.kalman_cost(parameters, z)  # noqa: E731
     return autobp.compile(loss, parameters), (np.random.default_rng(4).normal(size=(ROWS, STEPS)),)
 
 
