@@ -33,11 +33,11 @@ def microseconds(step: Callable[[], object], n: int) -> Sample:
 
 def library(source: str, folder: str, compiler: str = "") -> ctypes.CDLL:
     """A source, built as those of compiled steps are, or by another compiler with the same options."""
-    from autobp.machine.toolchain import flags, toolchain
+    from autobp.machine.toolchain import toolchain
 
     Path(folder, "by_hand.c").write_text(source)
     command = [compiler] if compiler else list(toolchain().command)
-    options = [x for x in flags(source) if not compiler or not x.startswith("--param")]
+    options = [x for x in toolchain().options(source) if not compiler or not x.startswith("--param")]
     subprocess.run([*command, *options, "by_hand.c", "-o", "by_hand.so", "-lm"], cwd=folder, check=True)
     return ctypes.CDLL(f"{folder}/by_hand.so")
 

@@ -448,6 +448,17 @@ def test_another_source_or_compiler_is_another_library(own_cache: Path) -> None:
     assert len(keys) == 5
 
 
+def test_compilers_are_asked_for_less_over_many_lines_and_for_wide_vectors_where_there_are() -> None:
+    def options(lines: int, processor: str = "x86_64\nflags : sse avx2 fma") -> tuple[str, ...]:
+        source = "x = 1;\n" * lines + "    1.0, 2.0,\n" * 5000  # tables cost compilers nothing
+        return toolchain.Toolchain(("cc",), "1", processor).options(source)
+
+    assert [options(n)[len(toolchain.FLAGS) :] for n in (1, 2000, 2001)] == [("-O3",), ("-O3",), ("-O1",)]
+    assert options(1, "x86_64\nflags : sse avx512f fma")[-1] == "-mprefer-vector-width=512"
+    assert "-ffast-math" not in options(1)
+    assert "-ffp-contract=off" in options(1)
+
+
 @pytest.mark.parametrize("spoiled", ["cut", "changed", "empty", "another's", "link", "writable", "folder"])
 def test_an_entry_that_was_tampered_with_is_not_loaded(spoiled: str, own_cache: Path, tmp_path: Path) -> None:
     source = "double value(void) { return 1.0; }\n"

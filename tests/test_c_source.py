@@ -278,6 +278,19 @@ def test_every_compiler_takes_it(
     subprocess.run(command, cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize("widths", [[5, 64, 3], [40, 33], [37, 48]])
+@pytest.mark.parametrize("m", [1, 3, 11])
+def test_sums_in_registers_are_those_of_numpy(widths: list[int], m: int) -> None:
+    """More neighbours than registers hold are summed in parts, if their number has divisors that are not small."""
+    net = MLP(7, widths, activation="tanh", seed=0)
+    steps = [autobp.compile(lambda x: autobp.sum(v * v for v in net(x)), net.parameters(), example=[0.1] * 7, backend=b) for b in ("c", "numpy")]
+    x = np.random.default_rng(0).normal(size=(m, 7))
+    (cost, gradient), (expected, expected_gradient) = [step(step.theta, x) for step in steps]
+    assert cost == pytest.approx(expected, rel=1e-14)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-12, atol=1e-14 * np.abs(expected_gradient).max())
+    assert ("part < 2" in steps[0].c_source) == (64 in widths or 40 in widths or 48 in widths)
+
+
 def test_python_code_has_no_c() -> None:
     from autobp.backends.c_formulas import CModule
 

@@ -38,15 +38,8 @@ FLAGS = (
     "-shared",
 )
 
-
-_LONG = 2000  # lines, without tables, beyond which compilers would take too long to make the best of it
-
-
-def flags(source: str) -> tuple[str, ...]:
-    """The options that a source is built with."""
-    lines = source.count("\n") - len(_NUMBERS.findall(source))
-    return (*FLAGS, "-O3" if lines <= _LONG else "-O1")
-
+#: Lines, without tables, beyond which compilers would take too long to make the best of it.
+_LONG = 2000
 
 _NUMBERS = re.compile(r"\n[-0-9 ,.e+]*(?=\n)")
 
@@ -63,16 +56,23 @@ class Toolchain:
     version: str
     processor: str
 
+    def options(self, source: str) -> tuple[str, ...]:
+        """What it is told to do with a source."""
+        lines = source.count("\n") - len(_NUMBERS.findall(source))
+        # compilers take half of the width that there is, if nobody asks for it
+        whole_width = ("-mprefer-vector-width=512",) if "avx512f" in self.processor.split() else ()
+        return (*FLAGS, "-O3" if lines <= _LONG else "-O1", *whole_width)
+
     def key(self, source: str) -> str:
         """A name for what it makes of a source: another for another compiler, processor or option."""
-        parts = [source, *flags(source), *self.command, self.version, self.processor]
+        parts = [source, *self.options(source), *self.command, self.version, self.processor]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def build(self, source: str, *options: str) -> bytes:
         """The shared library that it makes of a source. Raises NoMachineCode where it makes none."""
         with private_folder() as folder:
             Path(folder, "program.c").write_text(source, encoding="utf-8")
-            run([*self.command, *flags(source), *options, "program.c", "-o", "program.so", "-lm"], folder)
+            run([*self.command, *self.options(source), *options, "program.c", "-o", "program.so", "-lm"], folder)
             try:
                 return Path(folder, "program.so").read_bytes()
             except OSError as error:
