@@ -41,6 +41,8 @@ def save(net: MLP, path: str | os.PathLike[str]) -> Path:
     target = _npz(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to save {target.name} in")
+    if Path(path).is_dir() or target.is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)!r} is a folder; name a file to save in")
     from secrets import token_hex  # takes its time to import
 
     temporary = target.with_name(f"{target.name}.{token_hex(4)}.part")

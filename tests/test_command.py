@@ -420,7 +420,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, c
     (tmp_path / "out").write_text("a file")
     assert main(["train", "xor", "--out", str(tmp_path / "out")]) == 2
     shown = capsys.readouterr()
-    assert f"cannot write {tmp_path / 'out'}" in shown.err
+    assert f"cannot write {tmp_path / 'out'}: it is a file" in shown.err
     assert shown.out == ""
 
 

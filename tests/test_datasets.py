@@ -334,6 +334,7 @@ def test_the_split_keeps_a_sample_of_each_class_to_train_on(table):
         (["a,b,y", "1,2,0", "1,2,1"], {"drop": ["a", "b"]}, "no column is left for the inputs"),
         (["a,y", "NA,0", "2,1"], {}, "line 2, column 1 (a): 'NA' is not a finite number; fill it"),
         (["a,y", '"1,200",0', "2,1"], {}, "decimal point, write 1.200; if it parts thousands, write 1200"),
+        (["a,y", '"1,2,00",0', "2,1"], {}, "'1,2,00' is not a finite number"),
         (["a,b,y", '"1,5",0.5,0', "2,1.5,1"], {}, "'1,5' is not a finite number; write 1.5, or say decimal"),
         (["1", "2"], {}, "line 1: only one column"),
         (["a,y", "1,2"], {}, "1 samples; at least two are needed"),
@@ -349,6 +350,7 @@ def test_what_a_wrong_file_is_told(table, lines, options, message):
         load(path, **options)
     assert message in str(caught.value)
     assert "write inf" not in str(caught.value)
+    assert "1.2,00" not in str(caught.value)  # which would be refused as well
     if "task" not in options:
         assert str(path) in str(caught.value)
 

@@ -222,6 +222,10 @@ def test_the_ending_npz_is_added_where_it_is_left_out(tmp_path):
         assert (MLP.load(tmp_path / name).W[0] == net.W[0]).all()
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         net.save(tmp_path / "missing" / "small.npz")
+    (tmp_path / "results.npz").mkdir()
+    for folder in (tmp_path, tmp_path / "results"):  # the first became a file beside the folder
+        with pytest.raises(IsADirectoryError, match="is a folder; name a file"):
+            net.save(folder)
 
 
 def test_a_wide_layer_is_printed_in_short():

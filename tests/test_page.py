@@ -240,6 +240,8 @@ def test_what_the_page_cannot_do_is_refused(tmp_path):
         page(x, tmp_path / "page.html")
     with pytest.raises(ValueError, match=r"'page\.svg' in \.html"):
         page(Value(1.0) * 2.0, tmp_path / "page.svg")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing' to write page"):
+        page(Value(1.0) * 2.0, tmp_path / "missing" / "page.html")
     with pytest.raises(ValueError, match=r"\(x, y\), each with samples as rows; got 1"):
         page(compiled()[1], tmp_path / "page.html", data=[[0.1, 0.2, 0.3]])
     assert list(tmp_path.iterdir()) == []

@@ -79,6 +79,32 @@ def test_what_lists_and_arrays_read_differently_is_refused(made: Any, what: str)
         compiled(loss, [1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x, y: (W - y) ** 2,
+        lambda x, y: y - W,
+        lambda x, y: 1.0 - y,
+        lambda x, y: x / W,
+        lambda x, y: 2.0 / x,
+        lambda x, y: x**2,
+        lambda x, y: 2.0**x,
+        lambda x, y: -x,
+    ],
+)
+def test_a_list_of_targets_is_no_number_and_says_so(made: Any) -> None:
+    with pytest.raises(TypeError, match=HERE + r"computes with an argument as .*np\.array\(x\).*y\[0\]"):
+        compiled(made, [1.0, 2.0], [3.0])
+
+
+def test_beside_numpys_numbers_an_argument_is_an_array() -> None:
+    def loss(x: Any, y: Any) -> Any:
+        return W * sum((x - np.float64(1.0)) * (np.ones(2) - y) / np.float64(2.0))
+
+    cost, _ = compiled(loss, [1.0, 2.0], [3.0, 5.0])([0.5], [[1.0, 2.0]], [[3.0, 5.0]])
+    assert cost == 0.5 * (0.0 * -2.0 + 1.0 * -4.0) / 2.0
+
+
 def test_rows_of_an_argument_are_such_lists_too() -> None:
     with pytest.raises(TypeError, match="multiplies an argument"):
         compiled(lambda x: W * sum(2 * x[1]), [[1.0, 2.0], [3.0, 4.0]])

@@ -47,8 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except _TOLD as error:
         _drop_what_cannot_be_printed()
-        words = "there is not enough memory for that" if isinstance(error, MemoryError) else str(error)
-        print(f"{name}: {words or type(error).__name__}", file=sys.stderr)
+        print(f"{name}: {_words(error)}", file=sys.stderr)
         return 2
     except Terminated:
         print(f"{name}: ended by SIGTERM", file=sys.stderr)
@@ -56,6 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for that"
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+        return f"there is no file {error.filename!r}"
+    return str(error) or type(error).__name__
 
 
 def _drop_what_cannot_be_printed() -> None:

@@ -56,6 +56,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.written: list[str] = []
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"cannot write {path}: it is a file, and no folder to write into")
         trial = path / f"trial.{token_hex(4)}"
         write(trial, b"\0" * 4096)
         trial.unlink()

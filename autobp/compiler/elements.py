@@ -13,7 +13,7 @@ _item = list.__getitem__
 
 
 class Elements(list[Any]):
-    """An argument of a traced function: a list that refuses ``+`` and ``*``.
+    """An argument of a traced function: a list that refuses arithmetic, and says what to write.
 
     An array multiplies and adds element by element, where a list is repeated and joined: one function would
     mean two things, and neither would tell. Its slices and copies are such lists too; all else is a list's.
@@ -29,6 +29,15 @@ class Elements(list[Any]):
 
     __rmul__ = __imul__ = __mul__
     __radd__ = __iadd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        # NumPy's own numbers take a list for an array
+        return NotImplemented if isinstance(other, np.ndarray | np.generic) else _refuse_arithmetic()
+
+    __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __sub__
+
+    def __neg__(self) -> NoReturn:
+        _refuse_arithmetic()
 
     def __getitem__(self, index: Any) -> Any:
         found = _item(self, index)
@@ -66,6 +75,14 @@ def _refuse_product() -> NoReturn:
         f"{callers_place()} multiplies an argument, which is a list of Values while the function is traced: "
         "a list would be repeated where an array is multiplied element by element; write np.array(x) * 2 to "
         "multiply, and [*x, *x] to repeat"
+    )
+
+
+def _refuse_arithmetic() -> NoReturn:
+    raise TypeError(
+        f"{callers_place()} computes with an argument as with a number, which is a list of Values while the "
+        "function is traced; write np.array(x) to compute with all of them, and x[0] for the first, as y[0] "
+        "where there is one target"
     )
 
 

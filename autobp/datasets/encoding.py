@@ -253,7 +253,7 @@ def bad_number(sheet: Sheet, row: int, i: int) -> str:
     elif grouping(cell):
         mark = grouping(cell)
         hint = f"; if {mark!r} parts thousands, say thousands={mark!r} (--thousands {mark!r})"
-    elif like_comma(cell):
+    elif "," in cell and Numerals(",").is_number(cell):
         hint = f"; write {cell.replace(',', '.', 1)}, or say decimal=',' (--decimal ,)"
     elif row == 0 and sheet.names_at and cell.isalpha() and _are_numbers(sheet.cells(i)[1:]):
         hint = f"; if {sheet.rows[0]} belongs to the names above it, leave it out"

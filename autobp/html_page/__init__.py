@@ -70,11 +70,14 @@ def page(
         ValueError: the path does not end in .html; the graph is too large, or has nodes made by hand, for
             which there is no rule to compute them anew; data are not the program's arguments; or trace, of,
             names, classes and the network do not belong together.
+        FileNotFoundError: there is no folder of the path.
         autobp.drawing.LayoutError: there is nothing here that lays out graphs.
     """
     target = Path(path)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"a page is HTML, which browsers tell by the ending: end {target.name!r} in .html")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(target.parent)!r} to write {target.name} in")
     if isinstance(what, Step):
         document = program_page(what, data, direction or "TB")
     elif isinstance(what, MLP):
