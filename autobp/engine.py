@@ -472,9 +472,8 @@ COMPILED: Final = not hasattr(Value.backward, "__code__")
 if not COMPILED:
     del Value.__del__
     vars(nodes)["Value"] = Value  # which compiled code knows from its type
-else:
-    explain_new_attributes(Value)
 
+explain_new_attributes(Value)
 refuse_conversions(Value)
 
 # NumPy's names, which it calls on the elements of arrays, and microgpt's.

@@ -25,6 +25,9 @@ _CONVERSIONS: Final = {
     "index": "cannot be an index: use autobp.take(values, i), which records the choice, or int(v.data)",
 }
 
+#: What code that keeps an optimiser's state on its parameters calls it.
+_OFTEN_KEPT: Final = ("m", "v", "momentum", "velocity", "state", "cache", "buffer")
+
 
 def refuse_conversions(cls: type[Value]) -> None:
     """Give the class the methods that ``float(value)`` and its like call, to raise TypeError.
@@ -50,8 +53,12 @@ def explain_new_attributes(cls: type[Value]) -> None:
     """Let ``value.m = …`` say where to keep an ``m``: a node has no room for more than it is made of.
 
     Only code outside the compiled core sets attributes this way. Uncompiled, every slot of every node would
-    be set by it, and Python's own words must do.
+    be set by it: there the names that optimisers use are told, and for others Python's own words must do.
     """
+    if hasattr(cls.backward, "__code__"):
+        for each in _OFTEN_KEPT:
+            type.__setattr__(cls, each, _often_kept(each))
+        return
 
     def set_attribute(value: Value, name: str, given: object) -> None:
         try:
@@ -59,12 +66,38 @@ def explain_new_attributes(cls: type[Value]) -> None:
         except AttributeError:
             if hasattr(cls, name):
                 raise
-            raise AttributeError(
-                f"a Value has no room for an attribute {name!r}; keep what belongs to a parameter beside it, "
-                f"in a dict by Value, {name} = {{p: 0.0 for p in parameters}}, or take one of autobp.optim"
-            ) from None
+            raise _no_room(name) from None
 
     type.__setattr__(cls, "__setattr__", set_attribute)
+
+
+def _often_kept(name: str) -> property:
+    """An attribute that a Value has no room for, and its subclasses with a __dict__ have."""
+
+    def read(value: Value) -> Any:
+        try:
+            return value.__dict__[name]
+        except (AttributeError, KeyError):
+            raise AttributeError(f"{type(value).__name__!r} object has no attribute {name!r}") from None
+
+    def keep(value: Value, given: object) -> None:
+        try:
+            value.__dict__[name] = given
+        except AttributeError:
+            raise _no_room(name) from None
+
+    def drop(value: Value) -> None:
+        read(value)
+        del value.__dict__[name]
+
+    return property(read, keep, drop)
+
+
+def _no_room(name: str) -> AttributeError:
+    return AttributeError(
+        f"a Value has no room for an attribute {name!r}; keep what belongs to a parameter beside it, "
+        f"in a dict by Value, {name} = {{p: 0.0 for p in parameters}}, or take one of autobp.optim"
+    )
 
 
 def no_number(data: object, is_value: bool) -> TypeError:

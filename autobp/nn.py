@@ -71,6 +71,10 @@ class Module:
         call = getattr(type(self), "__call__", None)  # noqa: B004
         return ["x"] if call in (Neuron.__call__, Layer.__call__, MLP.__call__) else None
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # pickle's protocols 0 and 1 know no compiled classes; what protocol 2 makes, they write too
+        return object.__reduce_ex__(self, max(protocol, 2))
+
 
 def _activation(activation: Activation | None, nonlin: bool) -> Activation:
     """The activation, or what micrograd's ``nonlin`` stands for."""

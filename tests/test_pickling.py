@@ -35,6 +35,7 @@ def interpreted_pickle(x):
 
 COPIERS = {
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
+    "pickle, protocol 0": lambda x: pickle.loads(pickle.dumps(x, protocol=0)),
     "pickle, protocol 2": lambda x: pickle.loads(pickle.dumps(x, protocol=2)),
     "interpreted pickle": lambda x: pickle.loads(interpreted_pickle(x)),
     "deepcopy": copy.deepcopy,
