@@ -281,7 +281,7 @@ def test_every_compiler_takes_it(
 @pytest.mark.parametrize("widths", [[5, 64, 3], [40, 33], [37, 48]])
 @pytest.mark.parametrize("m", [1, 3, 11])
 def test_sums_in_registers_are_those_of_numpy(widths: list[int], m: int) -> None:
-    """More neighbours than registers hold are summed in parts, if their number has divisors that are not small."""
+    """More neighbours than registers hold are summed in parts, if their number has fit divisors."""
     net = MLP(7, widths, activation="tanh", seed=0)
     x = np.random.default_rng(0).normal(size=(m, 7))
 
