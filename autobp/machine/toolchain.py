@@ -72,7 +72,8 @@ class Toolchain:
         """The shared library that it makes of a source. Raises NoMachineCode where it makes none."""
         with private_folder() as folder:
             Path(folder, "program.c").write_text(source, encoding="utf-8")
-            run([*self.command, *self.options(source), *options, "program.c", "-o", "program.so", "-lm"], folder)
+            told = [*self.options(source), *options]
+            run([*self.command, *told, "program.c", "-o", "program.so", "-lm"], folder)
             try:
                 return Path(folder, "program.so").read_bytes()
             except OSError as error:
