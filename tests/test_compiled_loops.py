@@ -112,14 +112,14 @@ def test_few_steps_are_written_out() -> None:
 
 def test_equations_have_the_recurrence_and_the_errors_of_a_step() -> None:
     latex = compiled(rnn(30)).latex.splitlines()
-    forward = latex.index(r"&\text{for } t = 1, \ldots, 30\text{:} \\")
+    forward = latex.index(r"&\text{for } \tau = 1, \ldots, 30\text{:} \\")
     assert latex[forward + 1] == (
-        r"\quad t_{5} &= \tanh\left(t_{3} + {z^{1}}_{t} + h {t_{2}}^{\top}\right) \\"
+        r"&\quad t_{5} = \tanh\left(t_{3} + {z^{1}}_{\tau} + h {t_{2}}^{\top}\right) \\"
     )
-    assert r"\quad h &\leftarrow t_{5} \\" in latex
-    backward = latex.index(r"&\text{for } t = 30, \ldots, 1\text{:} \\")
-    assert latex[backward + 2] == r"\quad {\delta^{1}}_{t} &= t_{7} \\"
-    assert latex[backward + 3] == r"\quad \mathit{dh} &\leftarrow t_{7} t_{2} \\"
+    assert r"&\quad h \leftarrow t_{5} \\" in latex
+    backward = latex.index(r"&\text{for } \tau = 30, \ldots, 1\text{:} \\")
+    assert latex[backward + 2] == r"&\quad {\delta^{1}}_{\tau} = t_{7} \\"
+    assert latex[backward + 3] == r"&\quad \mathit{dh} \leftarrow t_{7} t_{2} \\"
 
 
 def test_a_report_says_which_loops_there_are_and_why_others_are_none() -> None:
