@@ -9,6 +9,7 @@ from test_compile_random import Program as RandomProgram
 
 import autobp
 from autobp import MLP, costs, ir
+from autobp.backends import array_helpers
 from autobp.backends.javascript import Javascript, JavascriptFormulas, javascript
 from autobp.backends.latex import Latex, LatexFormulas, equations
 from autobp.backends.moves import view_moves
@@ -296,5 +297,5 @@ def test_no_equation_has_two_subscripts_in_a_row():
 
 
 def test_the_names_of_ready_made_functions_are_reserved():
-    assert set(HELPERS) == set(HELPER_TEXTS)
+    assert set(HELPERS) == {*HELPER_TEXTS, *array_helpers.HELPERS}
     assert not any(map(is_free, HELPERS))
