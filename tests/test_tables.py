@@ -313,3 +313,20 @@ def test_tables_run_as_machine_code(name: str) -> None:
     X, Y = data(12, 13)
     step = check(loss, parameters, X, Y, backend="c")
     assert str(step.backend).startswith("c")
+
+
+@pytest.mark.parametrize("odd", [7, 12])
+def test_a_column_that_reads_otherwise_is_in_no_table_with_the_others(odd: int) -> None:
+    w, u = Value(0.4, label="w"), Value(0.3, label="u")
+
+    def loss(x: Any, y: Any) -> Value:
+        row: list[Any] = [Value(0.1) * w for _ in range(len(y) + 1)]
+        for x_i in x:
+            new: list[Any] = [0.2]
+            for j, y_j in enumerate(y, start=1):
+                above = row[j - 2] if j == odd else row[j]
+                new.append((w * new[j - 1] + u * above + x_i * y_j).tanh())
+            row = new
+        return row[-1] ** 2
+
+    check(loss, [w, u], *data(16, 24))

@@ -44,7 +44,7 @@ class _Read:
 def over_diagonals(graph: Canonical, table: Table) -> tuple[Canonical, Recurrence] | None:
     """The recurrence, and the graph with a few nodes more: constants, and the ``where``.
 
-    None where a cell reads what is not computed before its diagonal.
+    None where a cell reads what is not computed before its diagonal, or a cell in place of another.
     """
     if any(rows + columns < 1 for rows, columns in table.links()):
         return None
@@ -64,7 +64,8 @@ def over_diagonals(graph: Canonical, table: Table) -> tuple[Canonical, Recurrenc
         constants=[*graph.constants, *[()] * (n + 1)],
         fixed={**graph.fixed, **writer.numbers},
     )
-    return wider, writer.recurrence()
+    made = writer.recurrence()
+    return None if made.reads_itself() else (wider, made)
 
 
 def _terms(table: Table) -> list[Sequence[tuple[int, bool]]]:

@@ -130,6 +130,8 @@ def _closed(tape: Tape, run: Run, core: Marks, cells: Sequence[Indices], least: 
     places, trims = list(cells), 0
     while min(places[0].shape) >= least:
         table, odd = _linked(tape, places)
+        if 2 * odd.sum() > odd.size:
+            return None  # no border leaves so many out
         between = None if odd.any() else _between(table, run, core)
         if between is not None:
             odd = tape.codes[between] != tape.codes[_middle(between)]
