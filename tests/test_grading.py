@@ -386,6 +386,17 @@ def test_answers_that_it_writes_itself_earn_nothing_and_harm_nobody(tmp_path, ta
     table(results).encode()
 
 
+def test_deep_answers_are_not_read_however_deep_recursion_may_go(tmp_path):
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)  # as some libraries do: reading would end this process
+    try:
+        text = "import os\nopen('answers.jsonl', 'w').write('[' * 200_000)\nos._exit(0)"
+        (result,) = grade(submit(tmp_path / "s", ada=text), "value", out=tmp_path / "out")
+    finally:
+        sys.setrecursionlimit(before)
+    assert (result.status, result.score) == ("crashed", 0)
+
+
 def test_odd_files_harm_nobody(tmp_path):
     folder = submit(tmp_path / "s", **{"ada": VALUE, "<b>x": "", "a,b": "", "._ada": "", "x\x1b[2J": "1/0"})
     (folder / "folder.py").mkdir()

@@ -25,6 +25,8 @@ _APART: Final = ("unshare", "-r", "-n", "-p", "-f", "--kill-child")
 
 
 #: Halves of characters as JSON writes them: with another half a character, alone none that can be written.
+_BRACKETS: Final = re.compile(r"[][{}]")
+_DEEPEST: Final = 200  # brackets open at once in a line of answers
 _SURROGATE: Final = re.compile(r"(\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|\\u[dD][89a-fA-F]\w\w")
 
 
@@ -139,7 +141,7 @@ def _read(path: Path, status: str, told: str, printed: str, n: int) -> Answers:
     with contextlib.suppress(OSError):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             with contextlib.suppress(ValueError, RecursionError):
-                answer = json.loads(_SURROGATE.sub(_kept, line))
+                answer = json.loads(_SURROGATE.sub(_kept, line)) if _is_flat(line) else None
                 if isinstance(answer, dict):
                     lines.append(answer)
     if lines and "import" in lines[0]:
@@ -147,6 +149,19 @@ def _read(path: Path, status: str, told: str, printed: str, n: int) -> Answers:
     if status == "ok" and len(lines) < n:
         status, told = "crashed", "the process ended before all was answered"
     return Answers(status, told, tuple(lines), printed)
+
+
+def _is_flat(line: str) -> bool:
+    """Whether a line is nested no deeper than answers are: reading deep ones may end the process that reads.
+
+    Brackets within strings count too, which only lets fewer lines pass.
+    """
+    depth = 0
+    for bracket in _BRACKETS.findall(line):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            return False
+    return True
 
 
 def _kept(found: re.Match[str]) -> str:
