@@ -330,3 +330,23 @@ def test_a_column_that_reads_otherwise_is_in_no_table_with_the_others(odd: int) 
         return row[-1] ** 2
 
     check(loss, [w, u], *data(16, 24))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("n", [(20, 20), (30, 17)])
+def test_a_table_is_found_whichever_neighbour_is_first(order: Sequence[int], n: Sequence[int]) -> None:
+    """The walk to the corner goes to what was written first, and so records rows in pieces of any shape."""
+    gap, scale = Value(0.7), Value(0.4)
+
+    def loss(x: Any, y: Any) -> Value:
+        above = [gap * float(j) for j in range(len(y) + 1)]
+        for i, x_i in enumerate(x):
+            row = [gap * float(i + 1)]
+            for j, y_j in enumerate(y):
+                ways = above[j] + scale * (x_i - y_j) ** 2, above[j + 1] + gap, row[j] + gap
+                row.append(-logsumexp([-ways[k] for k in order]))
+            above = row
+        return above[-1]
+
+    step = check(loss, [gap, scale], *data(*n))
+    assert len(step) < 320

@@ -108,7 +108,11 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
             best, fewest = levels, written
             if run <= plain:
                 break
-    return Found(graph, best, () if best is not None else tuple(notes.values()))
+    if best is not None:
+        return Found(graph, best)
+    # rows of a table may stand in pieces where they were recorded, and look like loops that are not worth one
+    with_table = _around_table(tape.deepest_first(), codes, plain, limits) if notes else None
+    return with_table or Found(graph, None, tuple(notes.values()))
 
 
 def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Found | None:
