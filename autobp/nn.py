@@ -72,8 +72,12 @@ class Module:
         return ["x"] if call in (Neuron.__call__, Layer.__call__, MLP.__call__) else None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # pickle's protocols 0 and 1 know no compiled classes; what protocol 2 makes, they write too
-        return object.__reduce_ex__(self, max(protocol, 2))
+        return _reduced(self, protocol)
+
+
+def _reduced(x: Any, protocol: Any) -> Any:
+    # pickle's protocols 0 and 1 know no compiled classes; what protocol 2 makes, they write too
+    return object.__reduce_ex__(x, max(protocol, 2))
 
 
 def _activation(activation: Activation | None, nonlin: bool) -> Activation:
@@ -264,6 +268,9 @@ class Trace:
     def __init__(self, x: list[Value]) -> None:
         self.a: list[list[Value]] = [x]
         self.z: list[list[Value]] = [[]]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _reduced(self, protocol)
 
     @property
     def output(self) -> list[Value]:
