@@ -124,15 +124,21 @@ def test_jax_jits_and_maps_derivatives():
 # --------------------------------------------------------------------------- PyTorch's own derivatives
 
 
-def test_second_and_third_derivatives_of_a_compiled_cost_in_torch():
-    """A compiled gradient is a number to PyTorch: a derivative of it alone would be 0, in silence."""
+@pytest.fixture
+def in_torch():
+    """PyTorch, a step, its theta as a tensor, and the step's cost as PyTorch's function of that alone."""
     convert = library("torch")
     import torch
 
     step = cost_step()
     theta, x, y = map(convert, (step.theta, X, Y))
     cost = autobp.torch_cost(step)
-    of_theta = lambda t: cost(t, x, y)  # noqa: E731
+    return torch, step, theta, lambda t: cost(t, x, y)
+
+
+def test_second_and_third_derivatives_of_a_compiled_cost_in_torch(in_torch):
+    """A compiled gradient is a number to PyTorch: a derivative of it alone would be 0, in silence."""
+    torch, step, theta, of_theta = in_torch
     hessian, (value, gradient) = step.hessian(step.theta, X, Y), step(step.theta, X, Y)
     agree(torch.autograd.functional.hessian(of_theta, theta), hessian, theta)
     squared = torch.autograd.functional.hessian(lambda t: of_theta(t) ** 2, theta)
@@ -145,14 +151,8 @@ def test_second_and_third_derivatives_of_a_compiled_cost_in_torch():
     np.testing.assert_allclose(third.numpy(), (moved[0] - moved[1]) / 2e-4, rtol=0, atol=1e-7)
 
 
-def test_torch_func_transforms_a_compiled_cost():
-    convert = library("torch")
-    import torch
-
-    step = cost_step()
-    theta, x, y = map(convert, (step.theta, X, Y))
-    cost = autobp.torch_cost(step)
-    of_theta = lambda t: cost(t, x, y)  # noqa: E731
+def test_torch_func_transforms_a_compiled_cost(in_torch):
+    torch, step, theta, of_theta = in_torch
     hessian, (value, gradient) = step.hessian(step.theta, X, Y), step(step.theta, X, Y)
     agree(torch.func.grad(of_theta)(theta), gradient, theta)
     agree(torch.func.hessian(of_theta)(theta), hessian, theta)

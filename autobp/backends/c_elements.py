@@ -100,7 +100,7 @@ class Elements(Printer):
 
     def flat_element(self, array: ir.Array, position: Position) -> Text:
         """The same by its position among the elements of one sample."""
-        if array not in self.locals and array not in self.inlined:
+        if array not in self.locals:
             if array in self.kept:
                 return Text(self.at(self.kept[array], position), ATOM)
             if isinstance(array, ir.Reshape):

@@ -19,7 +19,7 @@ from autobp.ir.expression import Expression
 from autobp.ops import ATOM, PRODUCT, SIGN
 
 _SUMS = 32  # that are added up at once: as many as the registers of common processors hold
-_FEW = 8
+_FEW = 8  # at once are no better than all of them, if there are too many for registers
 
 
 class Statements(Elements):
@@ -157,12 +157,13 @@ class Statements(Elements):
         rows, columns = array.rows, array.columns
         self.keep(array)
         has_p = len(rows.shape) == len(columns.shape)
-        loops, index = self.axes_of_sums(array.shape, array.batched)
+        packs = array.batched and not columns.batched and columns.shape[-2] > 1 and self.packs
+        loops, index = (self.axes_of_sums if packs else self.axes)(array.shape, array.batched)
         n = rows.shape[-1]
         k = loop_variable("k", n)
         stack = index[:-2] if has_p else index[:-1]
         left = self.element(rows, [*index[:-1], k])
-        if array.batched and not columns.batched and columns.shape[-2] > 1 and self.packs:
+        if packs:
             right = self.packed(columns, index, stack, k)
             self.add_sums(loops, [("k", n)], self.target(array, index), self.times(left, right))
             return
@@ -197,7 +198,7 @@ class Statements(Elements):
         name, n = loops[-1]
         assert isinstance(n, int)
         width = next(x for x in range(min(n, _SUMS), 0, -1) if n % x == 0)
-        if n <= _SUMS or width < _FEW:
+        if width == n or width < _FEW:
             return loops, index
         parts = [(width, loop_variable("part", n // width)), (1, loop_variable(name, width))]
         return [*loops[:-1], ("part", n // width), (name, width)], [*index[:-1], combined(0, parts)]
@@ -222,8 +223,8 @@ class Statements(Elements):
         delta, other = array.delta, array.other
         self.keep(array)
         batched = delta.batched or other.batched
+        loops, index = self.axes_of_sums(array.shape, batched)
         if array.spec == "rows":
-            loops, index = self.axes_of_sums(array.shape, batched)
             has_p = len(delta.shape) == len(other.shape)
             stack = index[:-2] if has_p else index[:-1]
             o = loop_variable("k", delta.shape[-1])
@@ -232,7 +233,6 @@ class Statements(Elements):
             )
             over: Loops = [("k", delta.shape[-1])]
         else:
-            loops, index = self.axes_of_sums(array.shape, batched)
             has_p = len(delta.shape) == len(array.shape)
             p = [loop_variable("k", delta.shape[-2])] if has_p else []
             stack = index[:-2]

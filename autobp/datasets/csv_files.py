@@ -165,5 +165,3 @@ def _table_of_numbers(lines: Sequence[str], delimiter: str, width: int) -> Array
         return np.loadtxt(lines, delimiter=delimiter, ndmin=2, comments=None)
     except ValueError:  # the way for all files says what is wrong, and where
         return None
-
-

@@ -143,4 +143,3 @@ class _Drawn:
             rows.append("<tr><td>&nbsp;</td></tr>")
         shape = ' style="dashed"' if dashed else "" if values[-1].is_leaf else ' style="rounded"'
         return box_of(rows, style.tint(self._strength(nodes), self.largest), style, lit=False, shape=shape)
-

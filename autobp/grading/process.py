@@ -24,9 +24,9 @@ from autobp.grading import worker
 _APART: Final = ("unshare", "-r", "-n", "-p", "-f", "--kill-child")
 
 
-#: Halves of characters as JSON writes them: with another half a character, alone none that can be written.
 _BRACKETS: Final = re.compile(r"[][{}]")
 _DEEPEST: Final = 200  # brackets open at once in a line of answers
+#: Halves of characters as JSON writes them: with another half a character, alone none that can be written.
 _SURROGATE: Final = re.compile(r"(\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w)|\\u[dD][89a-fA-F]\w\w")
 
 

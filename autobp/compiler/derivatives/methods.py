@@ -77,7 +77,7 @@ class Derivatives:
         rules are Python code; else as a call of the step does.
         """
         executable, vector, arrays = self._prepared(theta, arguments, "hessian", True)
-        by, samples = self._by(wrt), arrays[0].shape[0] if arrays else 0
+        by = self._by(wrt)
         n, weighted = _size(executable, by), weights is not None
         arrays = [*arrays, *self._weights(weights, arrays)]
         if n <= _WHOLE:
@@ -88,11 +88,13 @@ class Derivatives:
         for first in range(0, n, _COLUMNS):
             directions = np.eye(_COLUMNS, n, first)
             if by:
-                directions = np.broadcast_to(directions, (samples, _COLUMNS, n))
+                directions = np.broadcast_to(directions, (*_samples(arrays), _COLUMNS, n))
             columns.append(made(vector, [*arrays, like(vector, directions)])[1])
-        joined = np.concatenate if isinstance(vector, np.ndarray) else namespace(vector).concat
-        rows = joined(columns, axis=-2)[..., :n, :]
-        whole: Floats = np.swapaxes(rows, -1, -2) if isinstance(vector, np.ndarray) else rows.mT
+        whole: Floats
+        if is_foreign(vector):
+            whole = namespace(vector).concat(columns, axis=-2)[..., :n, :].mT
+        else:
+            whole = np.concatenate(columns, axis=-2)[..., :n, :].swapaxes(-1, -2)
         return whole
 
     def hvp(
@@ -144,7 +146,7 @@ class Derivatives:
         shape = executable.result_shape
         assert shape is not None
         n, q = _size(executable, by), int(np.prod(shape))
-        samples = (arrays[0].shape[0],) if arrays else ()
+        samples = _samples(arrays)
         if sparse:
             check_numpys(["theta"], [vector])
             from autobp.compiler.derivatives.sparse import sparse_jacobian
@@ -172,7 +174,7 @@ class Derivatives:
         found = self._product(executable, Wanted("jvp", by), vector, arrays, v, (), flat=True)
         shape = executable.result_shape
         assert shape is not None
-        samples = (arrays[0].shape[0],) if arrays else ()
+        samples = _samples(arrays)
         shaped: Floats = namespace(vector).reshape(found, (*samples, *shape))
         return shaped
 
@@ -183,7 +185,7 @@ class Derivatives:
         """
         executable, vector, arrays = self._prepared(theta, arguments, "vjp", False)
         by = self._by(wrt)
-        samples = (arrays[0].shape[0],) if arrays else ()
+        samples = _samples(arrays)
         shape = executable.result_shape
         assert shape is not None
         xp = namespace(vector)
@@ -281,6 +283,11 @@ def made_of(executable: Executable, wanted: Wanted) -> Made:
     from autobp.compiler.derivatives import made  # which most steps never need
 
     return made.made_of(executable, wanted)
+
+
+def _samples(arrays: Sequence[Floats]) -> Shape:
+    """(m,), or () where there are no arguments with rows."""
+    return (arrays[0].shape[0],) if arrays else ()
 
 
 def _by_columns(n: int, q: int) -> bool:

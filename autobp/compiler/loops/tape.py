@@ -67,14 +67,15 @@ class Tape:
             waiting = [root]
             while waiting:
                 node = waiting[-1]
-                operands = [x for x in sources[starts[node] : starts[node + 1]] if x >= 0 and not seen[x]]
-                if operands and not seen[node]:
-                    waiting += sorted(operands, key=levels.__getitem__)
+                if seen[node]:
+                    waiting.pop()
                     continue
-                if not seen[node]:
+                operands = [x for x in sources[starts[node] : starts[node + 1]] if x >= 0 and not seen[x]]
+                if operands:
+                    waiting += sorted(operands, key=levels.__getitem__)
+                else:
                     seen[node] = True
                     order.append(node)
-                waiting.pop()
         return self._picked(np.array(order, dtype=np.int64))
 
     def without(self, places: Indices) -> Tape:
