@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import benchmarks
+from benchmarks.built_c import processor
 from benchmarks.harness import COMPILED, ROOT, SOURCE, Build, Comparison, Row, run
 from benchmarks.summary import renewed
 
@@ -64,21 +65,25 @@ def ratio(row: Row, reference: Row | None) -> str:
 
 
 def table(comparison: Comparison, rows: list[Row]) -> str:
-    references = {
-        build: next((row for row in rows if row.build == build and row.samples), None)
-        for build in (COMPILED, SOURCE)
-    }
+    if comparison.reference:
+        named = next((row for row in rows if row.name == comparison.reference and row.samples), None)
+        references = {comparison.reference: named}
+    else:
+        references = {
+            build: next((row for row in rows if row.build == build and row.samples), None)
+            for build in (COMPILED, SOURCE)
+        }
     lines = [
-        f"| {comparison.title} | {comparison.unit} | × {COMPILED} | × {SOURCE} |",
-        "|---|---:|---:|---:|",
+        f"| {comparison.title} | {comparison.unit} | {' | '.join(f'× {name}' for name in references)} |",
+        f"|---|---:|{'---:|' * len(references)}",
     ]
     for row in rows:
         name = " ".join(part for part in (row.name, row.version) if part) + (
             f", {row.build}" if row.build else ""
         )
         median = number(statistics.median(row.samples)) if row.samples else ""
-        ratios = [ratio(row, references[build]) for build in (COMPILED, SOURCE)]
-        lines.append(f"| {name} | {median} | {ratios[0]} | {ratios[1]} |")
+        ratios = [ratio(row, reference) for reference in references.values()]
+        lines.append(f"| {name} | {median} | {' | '.join(ratios)} |")
     return "\n".join(lines)
 
 
@@ -87,6 +92,7 @@ def preface(quick: bool) -> str:
     return (
         "# Measured\n\n"
         f"{machine} ({platform.machine()}, {os.cpu_count()} cores){', few rounds' if quick else ''}.\n"
+        f"{processor()}.\n"
         "Medians; the ratios are to autobp in the same round: the median, and in parentheses the smallest\n"
         "and the largest. A blank cell: that peer is not installed, or cannot do it.\n"
         "Written by `python -m benchmarks`.\n"

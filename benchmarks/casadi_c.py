@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine_timing import Sample, library, microseconds
+from benchmarks.built_c import library
+from benchmarks.harness import Sample, timed_briefly
 
 
 def casadi_sample(
@@ -56,4 +57,4 @@ def casadi_sample(
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-9)
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-8, atol=1e-12)
     kept = (arrays, found, gradient, whole, work)
-    return microseconds(lambda kept=kept: function(read, written, *pointers, 0), calls)
+    return timed_briefly(lambda kept=kept: function(read, written, *pointers, 0), calls)

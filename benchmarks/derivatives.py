@@ -1,19 +1,17 @@
-"""Derivatives beyond the gradient, compiled, against JAX's: Hessians, a Jacobian, and what a product costs.
+"""Derivatives beyond the gradient, compiled, against JAX's, PyTorch's and autograd's.
 
-``python -m benchmarks.derivatives`` prints the best of many samples, taken in turn. README's table is without
-it.
+Hessians, Jacobians, and what a product with a Hessian costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Comparison, Contender, timed
-
-Sample = Callable[[], float]
+from benchmarks.harness import Comparison, Contender, Sample, timed
 
 
 class Network:
@@ -32,13 +30,13 @@ class Network:
         net = autobp.MLP(2, [16, 16, 1], activation="tanh", seed=0)
         return autobp.compile(lambda x, y: (net(x) - y[0]) ** 2, net.parameters(), backend=backend)
 
-    def cost(self, jnp: Any, theta: Any) -> Any:
-        a, first = self.x, 0
+    def cost(self, xp: Any, theta: Any, a: Any, y: Any) -> Any:
+        first = 0
         for n_out, n_in in ((16, 2), (16, 16), (1, 16)):
             last = first + n_out * (n_in + 1)
             layer = theta[first:last].reshape(n_out, n_in + 1)
-            a, first = jnp.tanh(a @ layer[:, :-1].T + layer[:, -1]), last
-        return jnp.mean((a - self.y) ** 2)
+            a, first = xp.tanh(a @ layer[:, :-1].T + layer[:, -1]), last
+        return xp.mean((a - y) ** 2)
 
 
 class Curve:
@@ -61,11 +59,9 @@ class Curve:
 
         return autobp.compile(loss, w, backend=backend)
 
-    def cost(self, jnp: Any, theta: Any) -> Any:
-        bells = [
-            theta[k] * jnp.exp(-((self.x - theta[k + 1]) ** 2) / (2.0 * theta[k + 2] ** 2)) for k in (0, 3, 6)
-        ]
-        return jnp.mean((bells[0] + bells[1] + bells[2] + theta[9] - self.y) ** 2)
+    def cost(self, xp: Any, theta: Any, x: Any, y: Any) -> Any:
+        bells = [theta[k] * xp.exp(-((x - theta[k + 1]) ** 2) / (2.0 * theta[k + 2] ** 2)) for k in (0, 3, 6)]
+        return xp.mean((bells[0] + bells[1] + bells[2] + theta[9] - y) ** 2)
 
 
 Case = Network | Curve
@@ -80,12 +76,34 @@ def hessian_by_jax(case: Case) -> Sample:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    step = case.step("numpy")
-    theta = jax.numpy.array(step.theta)
-    made = jax.jit(jax.hessian(lambda t: case.cost(jax.numpy, t)))
-    expected = step.hessian(step.theta, case.x, case.y)
-    np.testing.assert_allclose(made(theta), expected, rtol=1e-8, atol=1e-11)
+    x, y, theta = (jax.numpy.array(a) for a in (case.x, case.y, case.step("numpy").theta))
+    made = jax.jit(jax.hessian(lambda theta: case.cost(jax.numpy, theta, x, y)))
+    compare_with_ours(case, made(theta))
     return milliseconds(lambda: made(theta).block_until_ready())
+
+
+def hessian_by_torch(case: Case) -> Sample:
+    import torch
+
+    x, y, theta = (torch.tensor(a) for a in (case.x, case.y, case.step("numpy").theta))
+    made = torch.func.hessian(lambda theta: case.cost(torch, theta, x, y))
+    compare_with_ours(case, made(theta))
+    return milliseconds(lambda: made(theta))
+
+
+def hessian_by_autograd(case: Case) -> Sample:
+    import autograd
+
+    theta = case.step("numpy").theta
+    made = autograd.hessian(lambda theta: case.cost(autograd.numpy, theta, case.x, case.y))
+    compare_with_ours(case, made(theta))
+    return milliseconds(lambda: made(theta))
+
+
+def compare_with_ours(case: Case, found: Any) -> None:
+    step = case.step("numpy")
+    expected = step.hessian(step.theta, case.x, case.y)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-11)
 
 
 def product(case: Case, backend: str, of_gradient: bool) -> Sample:
@@ -114,8 +132,27 @@ def chain_by_jax() -> Sample:
 
     jax.config.update("jax_enable_x64", True)
     theta = jax.numpy.array(0.1 * np.arange(51.0))
-    made = jax.jit(jax.jacfwd(lambda w: w[1:] - w[:-1] - 0.1 * jax.numpy.sin(w[:-1] * w[1:])))
+    made = jax.jit(jax.jacfwd(partial(residuals_of_chain, jax.numpy)))
     return milliseconds(lambda: made(theta).block_until_ready())
+
+
+def chain_by_torch() -> Sample:
+    import torch
+
+    theta = torch.tensor(0.1 * np.arange(51.0))
+    made = torch.func.jacfwd(partial(residuals_of_chain, torch))
+    return milliseconds(lambda: made(theta))
+
+
+def chain_by_autograd() -> Sample:
+    import autograd
+
+    made = autograd.jacobian(partial(residuals_of_chain, autograd.numpy))
+    return milliseconds(lambda: made(0.1 * np.arange(51.0)))
+
+
+def residuals_of_chain(xp: Any, w: Any) -> Any:
+    return w[1:] - w[:-1] - 0.1 * xp.sin(w[:-1] * w[1:])
 
 
 def predator_and_prey(rates: Any, steps: int = 200, h: float = 0.05) -> list[Any]:
@@ -180,56 +217,62 @@ def equation_by_jax() -> Sample:
     return milliseconds(lambda: made(theta).block_until_ready())
 
 
+def equation_by_torch() -> Sample:
+    import torch
+
+    made = torch.func.jacfwd(lambda rates: torch.stack(predator_and_prey(rates)))
+    rates = torch.tensor(RATES, dtype=torch.float64)
+    return milliseconds(lambda: made(rates))
+
+
+def equation_by_autograd() -> Sample:
+    import autograd
+
+    made = autograd.jacobian(lambda rates: autograd.numpy.array(predator_and_prey(rates)))
+    return milliseconds(lambda: made(np.array(RATES)))
+
+
 def milliseconds(step: Callable[[], object]) -> Sample:
     """A function that takes one sample of how long a call takes, in ms."""
     step()
     return timed(step, 5)
 
 
-def comparisons() -> list[Comparison]:
-    """What is measured, and of whom."""
+def _comparisons() -> list[Comparison]:
     found = []
     for case in (Network(), Curve()):
         contenders = (
-            Contender("compiled step, NumPy", lambda case=case: hessian(case, "numpy")),
-            Contender("compiled step, machine code or NumPy", lambda case=case: hessian(case, "auto")),
-            Contender("jax.jit(jax.hessian)", lambda case=case: hessian_by_jax(case), "jax"),
+            Contender("autobp.compile", partial(hessian, case, "auto")),
+            Contender("autobp.compile, NumPy", partial(hessian, case, "numpy")),
+            Contender("JAX, jit of hessian", partial(hessian_by_jax, case), "jax"),
+            Contender("PyTorch, func.hessian", partial(hessian_by_torch, case), "torch"),
+            Contender("autograd", partial(hessian_by_autograd, case), "autograd"),
         )
-        found.append(Comparison(case.title, contenders))
+        found.append(Comparison(case.title, contenders, reference="autobp.compile"))
         contenders = tuple(
-            Contender(f"{what}, {name}", lambda c=case, b=backend, g=g: product(c, b, g))
-            for backend, name in (("numpy", "NumPy"), ("auto", "machine code"))
-            for what, g in (("gradient", True), ("product with the Hessian", False))
+            Contender(f"{what}, {name}", partial(product, case, backend, of_gradient))
+            for backend, name in (("auto", "as it comes"), ("numpy", "NumPy"))
+            for what, of_gradient in (("gradient", True), ("product with the Hessian", False))
         )
         title = case.title.replace("Hessian", "gradient, and a product with the Hessian,")
-        found.append(Comparison(title, contenders))
+        found.append(Comparison(title, contenders, reference="gradient, as it comes"))
     contenders = (
-        Contender("compiled step, dense", lambda: chain(False)),
-        Contender("compiled step, scipy.sparse", lambda: chain(True)),
-        Contender("jax.jit(jax.jacfwd)", chain_by_jax, "jax"),
+        Contender("autobp.compile", partial(chain, sparse=False)),
+        Contender("autobp.compile, as scipy.sparse", partial(chain, sparse=True)),
+        Contender("JAX, jit of jacfwd", chain_by_jax, "jax"),
+        Contender("PyTorch, func.jacfwd", chain_by_torch, "torch"),
+        Contender("autograd", chain_by_autograd, "autograd"),
     )
-    found.append(Comparison("the Jacobian of a chain of 50 states", contenders))
+    found.append(Comparison("the Jacobian of a chain of 50 states", contenders, reference="autobp.compile"))
     contenders = (
-        Contender("compiled step, NumPy", lambda: equation("numpy")),
-        Contender("compiled step, machine code", lambda: equation("auto")),
-        Contender("jax.jit(jax.jacfwd)", equation_by_jax, "jax"),
+        Contender("autobp.compile", partial(equation, "auto")),
+        Contender("autobp.compile, NumPy", partial(equation, "numpy")),
+        Contender("JAX, jit of jacfwd of a scan", equation_by_jax, "jax"),
+        Contender("PyTorch, func.jacfwd", equation_by_torch, "torch"),
+        Contender("autograd", equation_by_autograd, "autograd"),
     )
-    return [*found, Comparison("the Jacobian of 200 Runge–Kutta steps by 4 rates", contenders)]
+    title = "the Jacobian of 200 Runge–Kutta steps by 4 rates"
+    return [*found, Comparison(title, contenders, rounds=5, reference="autobp.compile")]
 
 
-def main() -> None:
-    """Print the best time of each contender."""
-    for comparison in comparisons():
-        print(comparison.title)
-        samples = {contender.name: contender.prepare() for contender in comparison.contenders}
-        best = dict.fromkeys(samples, float("inf"))
-        for _ in range(15):
-            for name, sample in samples.items():
-                if sample is not None:
-                    best[name] = min(best[name], sample())
-        for name, time in best.items():
-            print(f"  {name:45}{time:9.3f} {comparison.unit}")
-
-
-if __name__ == "__main__":
-    main()
+COMPARISONS = _comparisons()

@@ -1,20 +1,15 @@
-"""Networks as estimators: autobp.sklearn against scikit-learn's own, with the same settings and epochs.
-
-    python -m benchmarks.estimators
-"""
+"""Networks as estimators: autobp.sklearn against scikit-learn's own, with the same settings and epochs."""
 
 from __future__ import annotations
 
-import statistics
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import timed
+from benchmarks.harness import Comparison, Contender, Sample, timed
 
 SETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")
 EPOCHS = 100
-ROUNDS = 5
 
 
 def samples(name: str) -> tuple[Any, Any]:
@@ -26,8 +21,8 @@ def samples(name: str) -> tuple[Any, Any]:
     return StandardScaler().fit_transform(X), y if name != "diabetes" else (y - y.mean()) / y.std()
 
 
-def fitting(module: str, name: str) -> Callable[[], Callable[[], float]]:
-    def prepare() -> Callable[[], float]:
+def fitting(module: str, name: str) -> Callable[[], Sample]:
+    def prepare() -> Sample:
         import importlib
 
         kind = "MLPRegressor" if name == "diabetes" else "MLPClassifier"
@@ -45,16 +40,15 @@ def fitting(module: str, name: str) -> Callable[[], Callable[[], float]]:
     return prepare
 
 
-def main() -> None:
-    """Print, for each set, the median times in turns and how many times autobp's scikit-learn's is."""
-    for name in SETS:
-        ours = fitting("autobp.sklearn", name)()
-        theirs = fitting("sklearn.neural_network", name)()
-        rounds = [(ours(), theirs()) for _ in range(ROUNDS)]
-        mine, others = (statistics.median(times) for times in zip(*rounds, strict=True))
-        ratio = statistics.median(their / own for own, their in rounds)
-        print(f"{name:14} autobp.sklearn {mine:8.0f} ms   scikit-learn {others:8.0f} ms   {ratio:5.2f} times")
-
-
-if __name__ == "__main__":
-    main()
+COMPARISONS = [
+    Comparison(
+        f"{name}, {EPOCHS} epochs of the estimator with its defaults",
+        (
+            Contender("autobp.sklearn", fitting("autobp.sklearn", name)),
+            Contender("scikit-learn", fitting("sklearn.neural_network", name), "scikit-learn"),
+        ),
+        rounds=5,
+        reference="autobp.sklearn",
+    )
+    for name in SETS
+]

@@ -16,6 +16,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SOURCE, COMPILED = "plain Python", "compiled"
 
+Sample = Callable[[], float]  # takes one, a number in the comparison's unit
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -29,18 +31,24 @@ class Contender:
     """
 
     name: str
-    prepare: Callable[[], Callable[[], float] | None]
+    prepare: Callable[[], Sample | None]
     package: str = "autobp"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured, in which unit, and of whom. In every unit, less is better."""
+    """What is measured, in which unit, and of whom. In every unit, less is better.
+
+    Attributes:
+        reference: the contender that the others are told in multiples of; empty where autobp's two builds
+            are measured, each a reference of its own. A compiled step is the same in both.
+    """
 
     title: str
     contenders: tuple[Contender, ...]
     unit: str = "ms"
     rounds: int = 7
+    reference: str = ""
 
 
 @dataclass
@@ -53,7 +61,7 @@ class Row:
     samples: list[float] = field(default_factory=list)
 
 
-def timed(step: Callable[[], object], n: int = 1) -> Callable[[], float]:
+def timed(step: Callable[[], object], n: int = 1) -> Sample:
     """A function that takes one sample of how long a call of step takes, in ms, as the mean of n calls.
 
     The collector has cleared away what others left before the clock starts, and is on while it runs.
@@ -65,6 +73,25 @@ def timed(step: Callable[[], object], n: int = 1) -> Callable[[], float]:
         for _ in range(n):
             step()
         return 1e3 * (time.perf_counter() - start) / n
+
+    return sample
+
+
+def timed_briefly(step: Callable[[], object], n: int) -> Sample:
+    """As ``timed``, in µs and for what takes few of them.
+
+    A sample is the best of 20 short ones, each shorter than a busy processor's slice of time.
+    """
+    step()
+
+    def sample() -> float:
+        best = float("inf")
+        for _ in range(20):
+            start = time.perf_counter()
+            for _ in range(n):
+                step()
+            best = min(best, time.perf_counter() - start)
+        return 1e6 * best / n
 
     return sample
 
@@ -101,9 +128,10 @@ def run(comparison: Comparison, builds: list[Build], quick: bool) -> list[Row]:
     """The contenders' samples, taken in turn in each round; a first round warms up and does not count."""
     rows, samplers = [], []
     for contender in comparison.contenders:
-        for build in builds if contender.package == "autobp" else builds[:1]:
-            own = build.name if contender.package == "autobp" else ""
-            rows.append(Row(contender.name, own, _version(contender.package)))
+        of_builds = contender.package == "autobp" and not comparison.reference
+        for build in builds if of_builds else builds[:1]:
+            version = "" if contender.package == "autobp" and not of_builds else _version(contender.package)
+            rows.append(Row(contender.name, build.name if of_builds else "", version))
             samplers.append((build, _prepared(contender, build)))
     for i in range(1 + (2 if quick else comparison.rounds)):
         for row, (build, sample) in zip(rows, samplers, strict=True):
@@ -115,7 +143,7 @@ def run(comparison: Comparison, builds: list[Build], quick: bool) -> list[Row]:
     return rows
 
 
-def _prepared(contender: Contender, build: Build) -> Callable[[], float] | None:
+def _prepared(contender: Contender, build: Build) -> Sample | None:
     with build.active():
         try:
             return contender.prepare()

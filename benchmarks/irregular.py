@@ -1,28 +1,27 @@
-"""Graphs in which hardly two scalars are alike: to compile and to run, against the engine, in one process.
-
-Run it with ``python -m benchmarks.irregular`` where the compiled package is the one imported.
-"""
+"""Graphs in which hardly two scalars are alike: to compile and to run, against the engine."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-import autobp
-from autobp import Value
+from benchmarks.harness import Comparison, Contender, Sample, timed
 
-Model = tuple[Callable[[], Value], list[Value]]  # builds the graph; what it is drawn from was drawn before
+Model = tuple[Callable[[], Any], list[Any]]  # builds the graph; what it is drawn from was drawn before
 
 
 def _operation(which: int, a: Any, b: Any) -> Any:
     return a * b if which == 0 else a + b if which == 1 else (a - b).tanh() if which == 2 else a.sin()
 
 
-def _parameters(rng: random.Random, n: int) -> list[Value]:
+def _parameters(rng: random.Random, n: int) -> list[Any]:
+    from autobp import Value
+
     return [Value(rng.gauss(0.0, 1.0)) for _ in range(n)]
 
 
@@ -34,12 +33,12 @@ def sparse(n: int) -> Model:
         (rng.randrange(4), rng.randrange(k), rng.randrange(k), rng.random()) for k in range(200, n + 200)
     ]
 
-    def build() -> Value:
+    def build() -> Any:
         nodes = list(parameters)
         for which, i, j, lot in drawn:
             made = _operation(which, nodes[i], nodes[j])
             nodes.append(made.tanh() if lot < 0.5 else made * 0.5)
-        return sum((v * v for v in nodes[-n // 4 :]), Value(0.0))
+        return sum(v * v for v in nodes[-n // 4 :])
 
     return build, parameters
 
@@ -51,7 +50,7 @@ def tree(n: int) -> Model:
     leaves = [rng.choice(parameters) for _ in range(n // 2)]
     drawn = [(rng.randrange(3), rng.randrange(k), rng.randrange(k - 1)) for k in range(n // 2, 1, -1)]
 
-    def build() -> Value:
+    def build() -> Any:
         left: list[Any] = list(leaves)
         for which, i, j in drawn:
             a = left.pop(i)
@@ -67,7 +66,7 @@ def chain(n: int) -> Model:
     parameters = _parameters(rng, 20)
     drawn = [(rng.randrange(4), rng.choice(parameters)) for _ in range(n)]
 
-    def build() -> Value:
+    def build() -> Any:
         v = parameters[0]
         for which, p in drawn:
             v = _operation(which, v, p)
@@ -76,42 +75,68 @@ def chain(n: int) -> Model:
     return build, parameters
 
 
-def least(step: Callable[[], object], rounds: int = 20) -> float:
-    """The shortest of some calls, in ms."""
-    found = []
-    for _ in range(rounds):
+def compiling(model: Callable[[int], Model], n: int) -> Sample:
+    """What a node of the graph takes to compile, in µs."""
+    import autobp
+    from autobp.engine import topological_order
+
+    build, parameters = model(n)
+    value = build()
+    nodes = len(topological_order(value))
+
+    def sample() -> float:
         start = time.perf_counter()
-        step()
-        found.append(time.perf_counter() - start)
-    return 1e3 * min(found)
+        autobp.compile(value, parameters)
+        return 1e6 * (time.perf_counter() - start) / nodes
+
+    return sample
 
 
-def measure(model: Callable[[int], Model], n: int) -> str:
-    """A line for a graph."""
+def calling(model: Callable[[int], Model], n: int, backend: Any) -> Sample:
+    """Cost and gradient by the compiled step, in ms."""
+    import autobp
+
     build, parameters = model(n)
     value = build()
     value.backward()
     expected = np.array([p.grad for p in parameters])
-    start = time.perf_counter()
-    step = autobp.compile(value, parameters)
-    compiling = time.perf_counter() - start
+    step = autobp.compile(value, parameters, backend=backend)
     theta = step.theta
     np.testing.assert_allclose(step(theta)[1], expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
-    run = least(lambda: step(theta))
-
-    again, back = least(lambda: build().backward(), 5), least(value.backward)
-    return (
-        f"{model.__name__:7}{n:8,}: compile {compiling:5.2f} s, a call {run:6.2f} ms, "
-        f"{again / run:5.1f} times as fast as building and backward(), {back / run:5.2f} as backward() alone"
-    )
+    return timed(lambda: step(theta), 5)
 
 
-def main() -> None:
-    """Print all."""
-    autobp.compile(Value(1.0).tanh(), [])  # imports
-    for model, n in ((sparse, 32_000), (tree, 30_000), (chain, 12_000)):
-        print(measure(model, n), flush=True)
+def building(model: Callable[[int], Model], n: int) -> Sample:
+    """The graph anew and backward(), in ms."""
+    build, _ = model(n)
+    return timed(lambda: build().backward())
 
 
-if __name__ == "__main__":
-    main()
+def walking_back(model: Callable[[int], Model], n: int) -> Sample:
+    """backward() alone, in ms."""
+    value = model(n)[0]()
+    return timed(value.backward)
+
+
+def _comparisons() -> list[Comparison]:
+    found = []
+    for model, name, n in (
+        (sparse, "a random sparse graph", 32_000),
+        (tree, "a random tree", 30_000),
+        (chain, "a chain that does not repeat", 12_000),
+    ):
+        title = f"{name} of {n:,} operations"
+        contenders = (
+            Contender("autobp.compile", partial(calling, model, n, "auto")),
+            Contender("autobp.compile, NumPy", partial(calling, model, n, "numpy")),
+            Contender("autobp, eager: build and backward()", partial(building, model, n)),
+            Contender("autobp, eager: backward() alone", partial(walking_back, model, n)),
+        )
+        found.append(Comparison(f"{title}: cost and gradient", contenders, reference="autobp.compile"))
+        contender = Contender("autobp.compile", partial(compiling, model, n))
+        title = f"{title}: to compile"
+        found.append(Comparison(title, (contender,), "µs a node", rounds=3, reference="autobp.compile"))
+    return found
+
+
+COMPARISONS = _comparisons()

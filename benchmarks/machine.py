@@ -1,11 +1,4 @@
-"""Machine code against C by hand, NumPy and others, where the work is small.
-
-2-16-16-1 with tanh and squared error; a Kalman filter and a Runge-Kutta method of 200 steps; a GPT in
-scalars, micrograd's moons, and a graph of which hardly two scalars are alike.
-``python -m benchmarks.machine`` prints the best of many short samples, taken in turn, the processor and
-the versions. README's table is
-without it.
-"""
+"""Machine code against C by hand, NumPy and others, where the work is small: 2-16-16-1 with tanh."""
 
 from __future__ import annotations
 
@@ -16,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.built_c import library
 from benchmarks.casadi_c import casadi_sample
-from benchmarks.harness import Comparison, Contender
-from benchmarks.machine_timing import Sample, describe, library, microseconds, show
+from benchmarks.harness import Comparison, Contender, Sample, timed_briefly
 
 BY_HAND = """
 #include <math.h>
@@ -129,7 +122,7 @@ class Case:
 
     @property
     def title(self) -> str:
-        return f"2-16-16-1, tanh, batch {self.m}: cost and gradient in machine code"
+        return f"2-16-16-1, tanh, batch {self.m}: cost and gradient"
 
     def step(self, backend: Any) -> Any:
         import autobp
@@ -139,7 +132,7 @@ class Case:
 
     def compiled(self, backend: str) -> Sample:
         step = self.step(backend)
-        return microseconds(lambda theta=step.theta: step(theta, self.x, self.y), self.calls)
+        return timed_briefly(lambda theta=step.theta: step(theta, self.x, self.y), self.calls)
 
     def function_alone(self) -> Sample:
         """The function of ours that the library has, called as that by hand."""
@@ -187,7 +180,7 @@ class Case:
         step = jax.jit(jax.value_and_grad(loss))
         layers = [(jnp.array(w), jnp.array(b)) for w, b in self.weights()]
         x, y = jnp.array(self.x), jnp.array(self.y)
-        return microseconds(lambda: jax.block_until_ready(step(layers, x, y)), self.calls)
+        return timed_briefly(lambda: jax.block_until_ready(step(layers, x, y)), self.calls)
 
     def torch_compiled(self) -> Sample:
         return self.torch(True)
@@ -207,7 +200,7 @@ class Case:
 
         of_rows = torch.compile(cost) if compiled else cost
         parameters = [p for layer in layers for p in layer]
-        return microseconds(lambda: torch.autograd.grad(of_rows(x, y), parameters), self.calls)
+        return timed_briefly(lambda: torch.autograd.grad(of_rows(x, y), parameters), self.calls)
 
     def casadi(self) -> Sample:
         step = self.step("numpy")
@@ -233,43 +226,32 @@ class Case:
         np.testing.assert_allclose(
             function(theta, self.x, self.y)[1], step(theta, self.x, self.y)[1], rtol=1e-9
         )
-        return microseconds(lambda: function(theta, self.x, self.y), self.calls)
+        return timed_briefly(lambda: function(theta, self.x, self.y), self.calls)
 
     def called(self, function: Any, theta: Any, more: list[Any], held: Any) -> Sample:
         gradient = np.empty(len(theta))
         pointers = [ctypes.c_void_p(x.ctypes.data) for x in (theta, self.x, self.y)]
         given = [*pointers, ctypes.c_long(self.m), ctypes.c_void_p(gradient.ctypes.data), *more]
         kept = (theta, gradient, held)
-        return microseconds(lambda kept=kept: function(*given), self.calls)
+        return timed_briefly(lambda kept=kept: function(*given), self.calls)
 
 
 def _comparison(m: int) -> Comparison:
     case = Case(m)
     contenders = (
-        Contender("C by hand, plain", case.by_hand),
-        Contender("C by hand, with care", lambda: case.by_hand(WITH_CARE)),
-        Contender("C by hand, with care, by clang", case.by_clang),
-        Contender("the compiled step's C, called the same way", case.function_alone),
-        Contender("compiled step, machine code", lambda: case.compiled("c")),
-        Contender("compiled step, NumPy", lambda: case.compiled("numpy")),
-        Contender("Numba on the step's source", case.numba, "numba"),
+        Contender("C by hand, plain", case.by_hand, ""),
+        Contender("C by hand, with care", lambda: case.by_hand(WITH_CARE), ""),
+        Contender("C by hand, with care, by clang", case.by_clang, ""),
+        Contender("autobp.compile, its C called the same way", case.function_alone),
+        Contender("autobp.compile, machine code", lambda: case.compiled("c")),
+        Contender("autobp.compile, NumPy", lambda: case.compiled("numpy")),
+        Contender("Numba, on the source of the NumPy program", case.numba, "numba"),
         Contender("JAX, jit", case.jax, "jax"),
-        Contender("CasADi's generated C, called the same way", case.casadi, "casadi"),
+        Contender("CasADi, its C called the same way", case.casadi, "casadi"),
         Contender("PyTorch, eager", case.torch, "torch"),
         Contender("PyTorch, torch.compile", case.torch_compiled, "torch"),
     )
-    return Comparison(case.title, contenders, "µs", rounds=10)
+    return Comparison(case.title, contenders, "µs", rounds=10, reference="autobp.compile, machine code")
 
 
-def main() -> None:
-    """Print all comparisons, and on which processor they were made."""
-    from benchmarks.machine_graphs import comparisons as graphs
-    from benchmarks.recurrences import comparisons as recurrences
-
-    describe()
-    for comparison in (_comparison(1), _comparison(100), *recurrences(), *graphs()):
-        show(comparison)
-
-
-if __name__ == "__main__":
-    main()
+COMPARISONS = [_comparison(1), _comparison(100)]

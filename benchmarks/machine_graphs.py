@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compiled import DOCUMENT, gpt_on_values, gpt_step, moons_in_micrograd, moons_step
-from benchmarks.harness import Comparison, Contender, timed
-from benchmarks.machine_timing import Sample, microseconds
+from benchmarks.harness import Comparison, Contender, Sample, timed, timed_briefly
 from benchmarks.microgpt import TupleValue
 
 _DOCUMENTS = 16
@@ -28,14 +27,20 @@ def gpt(backend: str, m: int) -> Sample:
     rng = np.random.default_rng(0)
     others = rng.integers(0, 27, size=(m - 1, len(DOCUMENT)))
     theta, data = step.theta, np.vstack([DOCUMENT, others]).astype(float)
-    sample = microseconds(lambda: step(theta, data), 5)
+    sample = timed_briefly(lambda: step(theta, data), 5)
     return lambda: sample() / m
+
+
+def gpt_eagerly() -> Sample:
+    from autobp import Value
+
+    return _in_microseconds(timed(gpt_on_values(Value)))
 
 
 def moons(backend: str) -> Sample:
     step = moons_step(backend)
     theta = step.theta
-    return microseconds(lambda: step(theta), 20)
+    return timed_briefly(lambda: step(theta), 20)
 
 
 def irregular(backend: str) -> Sample:
@@ -58,39 +63,45 @@ def irregular(backend: str) -> Sample:
             nodes.append(getattr(autobp, rng.choice(one))(a).tanh())
     step = autobp.compile(autobp.sum(nodes[-20:]), w, inputs=[x], backend=backend)  # type: ignore[call-overload]
     theta, data = step.theta, np.array([[0.3, -0.2]])
-    return microseconds(lambda: step(theta, data), 3)
+    return timed_briefly(lambda: step(theta, data), 3)
 
 
-def comparisons() -> Iterator[Comparison]:
-    """All of them."""
+def _comparisons() -> Iterator[Comparison]:
     of_values = lambda: _in_microseconds(timed(gpt_on_values(TupleValue)))  # noqa: E731
     yield Comparison(
         "a GPT in scalars, 8 characters: cost and gradient, a document",
         (
-            Contender("compiled step, machine code, one document", partial(gpt, "c", 1)),
-            Contender(f"machine code, {_DOCUMENTS} in a call, each", partial(gpt, "c", _DOCUMENTS)),
-            Contender("compiled step, NumPy, one document", partial(gpt, "numpy", 1)),
+            Contender("autobp.compile, machine code", partial(gpt, "c", 1)),
+            Contender("autobp.compile, machine code, sixteen in a call: each", partial(gpt, "c", _DOCUMENTS)),
+            Contender("autobp.compile, NumPy", partial(gpt, "numpy", 1)),
+            Contender("autobp, eager", gpt_eagerly),
             Contender("Values in microgpt's manner", of_values, ""),
         ),
         "µs",
         rounds=3,
+        reference="autobp.compile, machine code",
     )
     yield Comparison(
         "micrograd's moons demo (2-16-16-1, 100 samples, L2): cost and gradient",
         (
-            Contender("compiled step, machine code", partial(moons, "c")),
-            Contender("compiled step, NumPy", partial(moons, "numpy")),
+            Contender("autobp.compile, machine code", partial(moons, "c")),
+            Contender("autobp.compile, NumPy", partial(moons, "numpy")),
             Contender("micrograd", lambda: _in_microseconds(moons_in_micrograd()), "micrograd"),
         ),
         "µs",
         rounds=3,
+        reference="autobp.compile, machine code",
     )
     yield Comparison(
         f"{_SCALARS:,} scalars of which hardly two are alike: cost and gradient",
         (
-            Contender("compiled step, machine code by tables", partial(irregular, "c")),
-            Contender("compiled step, NumPy", partial(irregular, "numpy")),
+            Contender("autobp.compile, machine code", partial(irregular, "c")),
+            Contender("autobp.compile, NumPy", partial(irregular, "numpy")),
         ),
         "µs",
         rounds=3,
+        reference="autobp.compile, machine code",
     )
+
+
+COMPARISONS = list(_comparisons())

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.built_c import library
 from benchmarks.casadi_c import casadi_sample
-from benchmarks.harness import Comparison, Contender
-from benchmarks.machine_timing import Sample, library, microseconds
+from benchmarks.harness import Comparison, Contender, Sample, timed_briefly
 
 STEPS, ROWS = 200, 4
 
@@ -177,7 +177,7 @@ class Case:
 
     def compiled(self, backend: str) -> Sample:
         step = self.step(backend)
-        return microseconds(lambda: step(self.theta, *self.data), 5)
+        return timed_briefly(lambda: step(self.theta, *self.data), 5)
 
     def function_alone(self) -> Sample:
         step = self.step("c")
@@ -200,7 +200,7 @@ class Case:
             self.step("numpy")
         self.check(cost, gradient)
         kept = (gradient, held)
-        return microseconds(lambda kept=kept: function(*given), 5)
+        return timed_briefly(lambda kept=kept: function(*given), 5)
 
     def jax(self) -> Sample:
         import jax
@@ -213,7 +213,7 @@ class Case:
         given = [jnp.array(x) for x in (self.theta, *self.data)]
         self.step("numpy")
         self.check(*step(*given))
-        return microseconds(lambda: jax.block_until_ready(step(*given)), 5)
+        return timed_briefly(lambda: jax.block_until_ready(step(*given)), 5)
 
     def casadi(self) -> Sample:
         self.step("numpy")
@@ -224,19 +224,21 @@ class Case:
         np.testing.assert_allclose(gradient, self.expected[1], rtol=1e-9)
 
 
-def comparisons() -> Iterator[Comparison]:
-    """Both."""
+def _comparisons() -> Iterator[Comparison]:
     for case in (
         Case("kalman", kalman_cost, kalman_by_scan, [0.9, 0.1, 0.5]),
         Case("runge_kutta", runge_kutta_cost, runge_kutta_by_scan, [1.5, 0.3]),
     ):
         title = f"{case.name}, {STEPS} steps, {ROWS} rows: cost and gradient"
         contenders = (
-            Contender("C by hand, plain", case.by_hand),
-            Contender("the compiled step's C, called the same way", case.function_alone),
-            Contender("compiled step, machine code", partial(case.compiled, "c")),
-            Contender("compiled step, NumPy", partial(case.compiled, "numpy")),
+            Contender("C by hand, plain", case.by_hand, ""),
+            Contender("autobp.compile, its C called the same way", case.function_alone),
+            Contender("autobp.compile, machine code", partial(case.compiled, "c")),
+            Contender("autobp.compile, NumPy", partial(case.compiled, "numpy")),
             Contender("JAX, jit of a scan", case.jax, "jax"),
-            Contender("CasADi's generated C, called the same way", case.casadi, "casadi"),
+            Contender("CasADi, its C called the same way", case.casadi, "casadi"),
         )
-        yield Comparison(title, contenders, "µs", rounds=10)
+        yield Comparison(title, contenders, "µs", rounds=10, reference="autobp.compile, machine code")
+
+
+COMPARISONS = list(_comparisons())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import dataclass
 
 BEGIN, END = "<!-- written by python -m benchmarks -->\n", "<!-- end of what it writes -->\n"
 
-#: Tables by their titles, and rows by their names without versions: the median, × compiled, × plain Python.
+#: Tables by their titles, and rows by their names without versions: the median, and × each reference.
 Tables = dict[str, dict[str, list[str]]]
 
 _EAGER = (
@@ -15,20 +16,74 @@ _EAGER = (
     ("the same demo, each with its own `nn`", "The same demo", "micrograd"),
     ("a scalar GPT in the shape of microgpt", "A scalar GPT", "microgpt's kind of Value"),
 )
-_COMPILED = (
-    ("micrograd's moons demo, 100 samples", "micrograd's moons demo (2-16-16-1"),
-    ("784-30-10, batch 10", "784-30-10, sigmoid, batch 10:"),
-    ("784-30-10, batch 100", "784-30-10, sigmoid, batch 100:"),
-    ("784-256-128-10, batch 100", "784-256-128-10"),
-    ("2-16-16-1, batch 100", "2-16-16-1, tanh"),
-    ("a GPT in scalars, one document", "a GPT in scalars"),
-)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """A table of README: peers in multiples of the reference of some tables of results.md.
+
+    Attributes:
+        rows: what README calls a comparison, and how its title begins.
+        columns: what README calls a peer, and its names; the first that a comparison has is shown.
+    """
+
+    heading: str
+    rows: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+_PROGRAM = ("its NumPy program", ("autobp.compile, NumPy",))
 _PEERS = (
-    ("NumPy by hand", ("NumPy by hand",)),
-    ("PyTorch eager", ("PyTorch, eager",)),
-    ("JAX jit", ("JAX, jit",)),
-    ("autograd", ("autograd",)),
-    ("micrograd's kind", ("micrograd", "Values in microgpt's manner")),
+    Peers(
+        "`autobp.compile`, cost and gradient",
+        (
+            ("784-30-10, batch 10", "784-30-10, sigmoid, batch 10:"),
+            ("784-30-10, batch 100", "784-30-10, sigmoid, batch 100:"),
+            ("784-256-128-10, batch 100", "784-256-128-10"),
+        ),
+        (
+            ("NumPy by hand", ("NumPy by hand",)),
+            ("PyTorch eager", ("PyTorch, eager",)),
+            ("JAX jit", ("JAX, jit",)),
+            ("autograd", ("autograd",)),
+        ),
+    ),
+    Peers(
+        "the same in machine code, where work is small",
+        (
+            ("2-16-16-1, one sample", "2-16-16-1, tanh, batch 1:"),
+            ("2-16-16-1, batch 100", "2-16-16-1, tanh, batch 100:"),
+            ("a Kalman filter, 200 steps, 4 rows", "kalman"),
+            ("Runge–Kutta, 200 steps, 4 rows", "runge_kutta"),
+            ("a GPT in scalars, one document", "a GPT in scalars"),
+            ("micrograd's moons demo, 100 samples", "micrograd's moons demo (2-16-16-1"),
+            ("7,000 scalars, hardly two alike", "7,000 scalars"),
+        ),
+        (
+            ("C by hand", ("C by hand, with care", "C by hand, plain")),
+            _PROGRAM,
+            ("CasADi's C", ("CasADi, its C called the same way",)),
+            ("Numba", ("Numba, on the source of the NumPy program",)),
+            ("JAX jit", ("JAX, jit", "JAX, jit of a scan")),
+            ("torch.compile", ("PyTorch, torch.compile",)),
+            ("micrograd's kind", ("micrograd", "Values in microgpt's manner")),
+        ),
+    ),
+    Peers(
+        "derivatives beyond the gradient",
+        (
+            ("Hessian of 2-16-16-1, batch 100", "the Hessian of 2-16-16-1"),
+            ("Hessian of a curve of 10 parameters, 10,000 rows", "the Hessian of a curve"),
+            ("Jacobian of a chain of 50 states", "the Jacobian of a chain"),
+            ("Jacobian of 200 Runge–Kutta steps", "the Jacobian of 200"),
+        ),
+        (
+            _PROGRAM,
+            ("JAX jit", ("JAX, jit of hessian", "JAX, jit of jacfwd", "JAX, jit of jacfwd of a scan")),
+            ("PyTorch", ("PyTorch, func.hessian", "PyTorch, func.jacfwd")),
+            ("autograd", ("autograd",)),
+        ),
+    ),
 )
 
 
@@ -56,7 +111,7 @@ def read(results: str) -> tuple[Tables, list[str]]:
 def summary(results: str) -> str:
     """The text and tables for README; a blank cell where results.md has none."""
     tables, versions = read(results)
-    machine = results.split("\n\n")[1].splitlines()[0].rstrip(".")
+    machine = "; ".join(line.rstrip(".") for line in results.split("\n\n")[1].splitlines()[:2])
     text = (
         f"Medians of one run, {machine}: the time of a peer as a multiple of autobp's. The peers are "
         f"{', '.join(versions)}."
@@ -74,18 +129,25 @@ def summary(results: str) -> str:
     lines += [
         f"| bytes a node (micrograd: {memory.get('micrograd', '')}) | {memory.get('autobp, compiled', '')} "
         f"| {memory.get('autobp, plain Python', '')} |",
-        "",
-        f"| `autobp.compile`, cost and gradient | {' | '.join(peer for peer, _ in _PEERS)} |",
-        "|---" + "|---:" * len(_PEERS) + "|",
     ]
-    for label, title in _COMPILED:
-        rows = _table(tables, title)
-        shown = []
-        for _, names in _PEERS:
-            found = [rows[name] for name in names if name in rows]
-            shown.append(_rounded(found[0][1] or found[0][2]) if found else "")
-        lines.append(f"| {' | '.join([label, *shown])} |")
+    for peers in _PEERS:
+        lines += ["", *_shown(tables, peers)]
     return "\n".join(lines) + "\n"
+
+
+def _shown(tables: Tables, peers: Peers) -> list[str]:
+    lines = [
+        f"| {' | '.join([peers.heading, *[label for label, _ in peers.columns]])} |",
+        "|---" + "|---:" * len(peers.columns) + "|",
+    ]
+    for label, title in peers.rows:
+        rows = _table(tables, title)
+        cells = []
+        for _, names in peers.columns:
+            found = [rows[name] for name in names if name in rows]
+            cells.append(_rounded(found[0][1]) if found else "")
+        lines.append(f"| {' | '.join([label, *cells])} |")
+    return lines
 
 
 def renewed(readme: str, results: str) -> str:
