@@ -225,13 +225,6 @@ def equation_by_torch() -> Sample:
     return milliseconds(lambda: made(rates))
 
 
-def equation_by_autograd() -> Sample:
-    import autograd
-
-    made = autograd.jacobian(lambda rates: autograd.numpy.array(predator_and_prey(rates)))
-    return milliseconds(lambda: made(np.array(RATES)))
-
-
 def milliseconds(step: Callable[[], object]) -> Sample:
     """A function that takes one sample of how long a call takes, in ms."""
     step()
@@ -269,7 +262,6 @@ def _comparisons() -> list[Comparison]:
         Contender("autobp.compile, NumPy", partial(equation, "numpy")),
         Contender("JAX, jit of jacfwd of a scan", equation_by_jax, "jax"),
         Contender("PyTorch, func.jacfwd", equation_by_torch, "torch"),
-        Contender("autograd", equation_by_autograd, "autograd"),
     )
     title = "the Jacobian of 200 Runge–Kutta steps by 4 rates"
     return [*found, Comparison(title, contenders, rounds=5, reference="autobp.compile")]
