@@ -100,9 +100,7 @@ def _comparisons() -> Iterator[Comparison]:
                 reference="autobp.compile",
             )
     contenders = tuple(Contender(model.name, partial(compiling, model)) for model in MODELS)
-    yield Comparison(
-        "recurrences: to compile", contenders, "µs a node", rounds=3, reference=MODELS[0].name
-    )
+    yield Comparison("recurrences: to compile", contenders, "µs a node", rounds=3, reference=MODELS[0].name)
 
 
 COMPARISONS = list(_comparisons())

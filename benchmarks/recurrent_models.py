@@ -213,10 +213,12 @@ def _runge_kutta_step(slope: Callable[[Any], Any], s: Any, h: float) -> Any:
 
 def runge_kutta(theta: Any, s: Any, y: Any) -> Any:
     """How far a pendulum's way by the method of fourth order is from one that was seen."""
+    from autobp import sin
+
     k, c = theta
     total = 0.0
     for y_t in y:
-        s = _runge_kutta_step(lambda s: [s[1], -k * s[0].sin() - c * s[1]], s, 0.05)
+        s = _runge_kutta_step(lambda s: [s[1], -k * sin(s[0]) - c * s[1]], s, 0.05)
         total = total + (s[0] - y_t) ** 2
     return total
 

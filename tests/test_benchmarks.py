@@ -10,6 +10,7 @@ from benchmarks.__main__ import comparisons, table
 from benchmarks.eager import demo_step, graph
 from benchmarks.harness import SOURCE, Comparison, Contender, Row, run
 from benchmarks.microgpt import GPT, TupleValue
+from benchmarks.recurrent_models import MODELS
 from benchmarks.summary import BEGIN, read, renewed
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +64,47 @@ def test_a_missing_peer_leaves_a_blank_cell():
     assert table(comparison, rows).splitlines()[-1] == "| b |  |  |  |"
 
 
+def test_a_reference_is_the_one_that_others_are_told_in_multiples_of():
+    rows = [
+        Row("slow", "", "", [4.0, 9.0, 4.0]),
+        Row("fast", "", "", [2.0, 3.0, 4.0]),
+        Row("peer", "", "1", []),
+    ]
+    lines = table(Comparison("x", (), "µs", reference="fast"), rows).splitlines()
+    assert lines[0] == "| x | µs | × fast |"
+    assert lines[2:] == ["| slow | 4 | 2 (1–3) |", "| fast | 3 |  |", "| peer 1 |  |  |"]
+
+
+def test_the_engine_is_measured_in_both_builds_and_a_compiled_step_once():
+    from contextlib import nullcontext
+
+    class Some:
+        def __init__(self, name):
+            self.name = name
+
+        def active(self):
+            return nullcontext()
+
+    builds = [Some("compiled"), Some(SOURCE)]
+    contenders = (Contender("a", lambda: lambda: 1.0),)
+    assert [row.build for row in run(Comparison("x", contenders), builds, True)] == ["compiled", SOURCE]
+    assert [row.build for row in run(Comparison("x", contenders, reference="a"), builds, True)] == [""]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_recurrences_in_jax_are_those_in_scalars(model):
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    row = [x[0] for x in model.data(1)]
+    theta = [Value(float(x)) for x in model.theta]
+    cost = model.scalars(theta, *[x.tolist() if x.ndim else float(x) for x in row])
+    cost.backward()
+    found, gradient = jax.value_and_grad(model.by_scan)(jax.numpy.array(model.theta), *row)
+    assert float(found) == pytest.approx(cost.data, rel=1e-9)
+    assert gradient == pytest.approx([p.grad for p in theta], rel=1e-7, abs=1e-9)
+
+
 def test_ratios_are_taken_within_each_round():
     rows = [Row("autobp", SOURCE, "1", [1.0, 2.0, 4.0]), Row("peer", "", "2", [3.0, 8.0, 8.0])]
     assert "| peer 2 | 8 |  | 3 (2–4) |" in table(Comparison("x", (), "ms"), rows)
@@ -99,7 +141,8 @@ def test_readme_shows_what_was_measured():
     shown = readme.partition(BEGIN)[2]
     tables, peers = read(results)
     assert len(tables) == len(comparisons())
-    assert {peer.split()[0] for peer in peers} == {"autograd", "JAX", "micrograd", "NumPy", "PyTorch"}
+    known = {"autograd", "CasADi", "JAX", "micrograd", "NumPy", "Numba", "PyTorch", "scikit-learn"}
+    assert {peer.split()[0] for peer in peers} == known
     own = next(rows for title, rows in tables.items() if title.startswith("The same demo"))
     ratio = float(own["micrograd"][1].split()[0].replace(",", ""))
     assert f"each with its own `nn`: micrograd | {float(f'{ratio:.2g}'):,.0f} |" in shown
