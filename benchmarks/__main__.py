@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import benchmarks
@@ -40,6 +40,22 @@ def compile_into(folder: Path) -> str:
     environment = {**os.environ, "AUTOBP_COMPILE": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stderr.strip() or "unknown reason").splitlines()[-1]
+
+
+def measured(name: str, comparison: Comparison, compiled: Path | None, quick: bool) -> list[Row]:
+    """The rows of a comparison, measured in a process of its own, or in one for each contender."""
+    if not comparison.apart:
+        return in_a_process(name, compiled, quick)
+    children = [f"{name}:{i}" for i in range(len(comparison.contenders))]
+    return [row for child in children for row in in_a_process(child, compiled, quick)]
+
+
+def chosen(child: str) -> Comparison:
+    """The comparison of that name, or with the place of a contender after it that one alone."""
+    module, i, *contender = child.split(":")
+    comparison = comparisons()[f"{module}:{i}"]
+    alone = [comparison.contenders[int(k)] for k in contender]
+    return replace(comparison, contenders=tuple(alone)) if alone else comparison
 
 
 def in_a_process(name: str, compiled: Path | None, quick: bool) -> list[Row]:
@@ -126,7 +142,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         builds = [Build(COMPILED, options.compiled)] if options.compiled else []
-        rows = run(comparisons()[options.child], [*builds, Build(SOURCE, ROOT)], options.quick)
+        rows = run(chosen(options.child), [*builds, Build(SOURCE, ROOT)], options.quick)
         print(json.dumps([asdict(row) for row in rows]))
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +156,7 @@ def main() -> None:
         tables = [preface(options.quick)]
         for name, comparison in comparisons().items():
             if options.only.lower() in f"{name} {comparison.title}".lower():
-                tables.append(table(comparison, in_a_process(name, compiled, options.quick)) + "\n")
+                tables.append(table(comparison, measured(name, comparison, compiled, options.quick)) + "\n")
                 print(tables[-1], flush=True)
     if options.out:
         options.out.write_text("\n".join(tables), encoding="utf-8")

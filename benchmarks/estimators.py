@@ -49,6 +49,7 @@ COMPARISONS = [
         ),
         rounds=5,
         reference="autobp.sklearn",
+        apart=True,
     )
     for name in SETS
 ]

@@ -42,6 +42,8 @@ class Comparison:
     Attributes:
         reference: the contender that the others are told in multiples of; empty where autobp's two builds
             are measured, each a reference of its own. A compiled step is the same in both.
+        apart: whether each contender has a process of its own, as where both bring a BLAS whose threads wait
+            for work on the cores that the other's need.
     """
 
     title: str
@@ -49,6 +51,7 @@ class Comparison:
     unit: str = "ms"
     rounds: int = 7
     reference: str = ""
+    apart: bool = False
 
 
 @dataclass
