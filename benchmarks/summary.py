@@ -99,7 +99,7 @@ def read(results: str) -> tuple[Tables, list[str]]:
             rows = tables.setdefault(first, {})
             continue
         name, version, build = re.fullmatch(
-            r"(.+?)( \d[\w.+]*)?(, (?:compiled|plain Python))?", first
+            r"(.+?)( \d+\.[\w.+]*)?(, (?:compiled|plain Python))?", first
         ).groups()  # type: ignore[union-attr]
         rows[name + (build or "")] = cells
         if version and not build:
