@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,6 +23,7 @@ from autobp.backends.c_positions import Position, Variable, combined, flat, loop
 from autobp.backends.c_text import CFunction, CSource, c_source
 from autobp.backends.numpy_text import source_of
 from autobp.functions import softmax, take
+from autobp.machine.toolchain import toolchain
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -294,6 +297,44 @@ def test_sums_in_registers_are_those_of_numpy(widths: list[int], m: int) -> None
     scale = np.abs(expected_gradient).max()
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-12, atol=1e-14 * scale)
     assert "part < 2" in steps[0].c_source
+
+
+def network_over_time(units: int) -> autobp.Step:
+    """Elman's network over 30 steps."""
+    rng = np.random.default_rng(2)
+    W, b = [[Value(x) for x in row] for row in 0.4 * rng.normal(size=(units, units))], Value(0.1)
+
+    def loss(x: Any) -> Any:
+        h = [0.0] * units
+        for x_t in x:
+            h = [(autobp.sum([w * y for w, y in zip(row, h, strict=True)]) + x_t + b).tanh() for row in W]
+        return autobp.sum(h)
+
+    return autobp.compile(loss, [b, *[w for row in W for w in row]], example=(rng.normal(size=30),))
+
+
+def test_what_a_loop_multiplies_by_is_copied_before_it() -> None:
+    """So that neighbours lie side by side, of which a compiler takes several at once."""
+    text = network_over_time(16).c_source.partition("double cost_and_gradient(")[2]
+    time = text.index("for (long t_ = 0; t_ < 30; t_++)")
+    (copy,) = set(re.findall(r"(t\d+)\[16 \* i \+ j\] = theta\[16 \* j \+ i \+ 1\];", text))
+    assert text.index(f"{copy}[16 * i + j] = theta") < time < text.index(f"* {copy}[16 * k + i];")
+
+
+@pytest.mark.parametrize("units", [3, 4, 8, 16])
+def test_functions_are_called_for_several_numbers_at_once(units: int, tmp_path: Path) -> None:
+    """As glibc has them: a loop that GCC would write out calls them one by one."""
+    step = network_over_time(units)
+    kept = re.findall(r"(.*)for \(long i = 0; i < (\d+); i\+\+\) \{\n.*tanh\(", step.c_source)
+    assert {(head.strip(), int(n)) for head, n in kept} == {
+        ("KEPT_A_LOOP" if units in (4, 8) else "", units)
+    }
+    (tmp_path / "program.c").write_text(step.c_source, encoding="utf-8")
+    options = toolchain().options(step.c_source)
+    subprocess.run(["cc", *options, "program.c", "-o", "program.so", "-lm"], cwd=tmp_path, check=True)
+    if platform.libc_ver() < ("glibc", "2.35") or platform.machine() != "x86_64" or units < 4:
+        return  # where there are no such functions, or too few numbers
+    assert b"_tanh" in (tmp_path / "program.so").read_bytes()
 
 
 def test_python_code_has_no_c() -> None:

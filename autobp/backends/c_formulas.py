@@ -23,6 +23,9 @@ from autobp.backends.source_module import recorded_rule
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM, PRODUCT, SIGN, SUM
 
+#: Functions that glibc has for several numbers at once.
+SEVERAL = ("exp", "log", "tanh", "log1p", "expm1")
+
 #: Functions that C programs bring along, by name.
 HELPERS = {
     "square": "static double square(double x) { return x * x; }",
@@ -141,6 +144,14 @@ class CModule:
         body = "".join([f"    {line}\n" for line in lines])
         self.helpers[called] = f"static double {called}({arguments}) {{\n{body}}}"
         return called
+
+    def calls_several(self, lines: Sequence[str]) -> bool:
+        """Whether lines call a function that is there for several numbers at once, or a helper that does."""
+        names = {*SEVERAL}
+        for name, text in self.helpers.items():
+            if names & {*re.findall(r"\w+", text)}:
+                names.add(name)
+        return any(names & {*re.findall(r"\w+(?=\()", line)} for line in lines)
 
     def text(self) -> str:
         """The helpers and tables as C."""

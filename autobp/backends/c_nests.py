@@ -11,14 +11,29 @@ Loops = Sequence[tuple[str, "int | str"]]
 
 _LONGEST = 40  # statements in one nest: compilers take long over more
 
+#: Before a loop that GCC would write out turn by turn, and then call a function for each number by itself.
+KEPT_A_LOOP = "KEPT_A_LOOP"
+KEPT_A_LOOP_DEFINED = f"""#if defined(__GNUC__) && !defined(__clang__)
+#define {KEPT_A_LOOP} _Pragma("GCC unroll 1") /* several of its turns are done at once */
+#else
+#define {KEPT_A_LOOP}
+#endif"""
+
+_SHORT = range(4, 9)  # turns: of fewer not even two are done at once, more are not written out
+
 _TARGET = re.compile(r"(\w+)(\[.*?\])? \+?= ")
 
 
 class Nest(NamedTuple):
-    """A statement in loops: its lines, of which the last sets an element of an array."""
+    """A statement in loops: its lines, of which the last sets an element of an array.
+
+    Attributes:
+        calls: whether it calls functions that the C library has for several numbers at once.
+    """
 
     loops: tuple[tuple[str, int | str], ...]
     lines: tuple[str, ...]
+    calls: bool = False
 
     @property
     def target(self) -> tuple[str, str]:
@@ -31,24 +46,31 @@ class Nest(NamedTuple):
     def is_by_element(self) -> bool:
         """Whether it does for each element what could be done for several at once: it sums nothing up."""
         last = self.loops[-1][0] if self.loops else ""
-        summed = any(line.lstrip().startswith("for ") for line in self.lines)
+        summed = any(map(begins_a_loop, self.lines))
         return not summed and re.search(rf"\b{last}\b", self.target[1]) is not None
 
 
-def nest(loops: Loops, lines: Iterable[str]) -> Nest:
+def nest(loops: Loops, lines: Iterable[str], calls: bool = False) -> Nest:
     """A nest, without the loops that run once."""
-    return Nest(tuple([loop for loop in loops if loop[1] != 1]), tuple(lines))
+    return Nest(tuple([loop for loop in loops if loop[1] != 1]), tuple(lines), calls)
 
 
-def nested(loops: Loops, lines: Iterable[str]) -> list[str]:
-    """Lines in loops."""
+def begins_a_loop(line: str) -> bool:
+    """Whether a line is the head of a loop."""
+    return line.lstrip().removeprefix(f"{KEPT_A_LOOP} ").startswith("for ")
+
+
+def nested(loops: Loops, lines: Iterable[str], calls: bool = False) -> list[str]:
+    """Lines in loops; the innermost, if short, is kept one where they call what is there for several numbers."""
     lines = list(lines)
     is_one = len(lines) == 1  # a statement, which needs no braces
     for name, n in reversed([loop for loop in loops if loop[1] != 1]):
         head = f"for (long {name} = 0; {name} < {n}; {name}++)"
         inner = [f"    {line}" for line in lines]
+        if calls and isinstance(n, int) and n in _SHORT:
+            head = f"{KEPT_A_LOOP} {head}"
         lines = [head, *inner] if is_one else [f"{head} {{", *inner, "}"]
-        is_one = True
+        is_one, calls = True, False
     return lines if is_one else ["{", *[f"    {line}" for line in lines], "}"]
 
 
@@ -87,8 +109,8 @@ def _reads_only(name: str, element: str, lines: Iterable[str]) -> bool:
 
 def _together(group: Sequence[Nest]) -> list[str]:
     if len(group) == 1:
-        return nested(group[0].loops, group[0].lines)
+        return nested(*group[0])
     lines: list[str] = []
     for part in group:
         lines += nested((), part.lines)
-    return nested(group[0].loops, lines) if group[0].loops else lines
+    return nested(group[0].loops, lines, any(x.calls for x in group)) if group[0].loops else lines

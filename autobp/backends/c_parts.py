@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autobp.backends.c_nests import begins_a_loop
+
 #: Lines that a function may have before it is written in parts, and about as many as a part has.
 LONGEST = 1000
 _PART = 100
@@ -68,5 +70,6 @@ def _chunks(lines: Sequence[str]) -> list[list[str]]:
             found.append([])
         found[-1].append(line)
         depth += line.count("{") - line.count("}")
-        is_open = line.lstrip().startswith(("for ", "if ")) and not line.endswith(("{", ";"))
+        has_head = begins_a_loop(line) or line.lstrip().startswith("if ")
+        is_open = has_head and not line.endswith(("{", ";"))
     return [chunk for chunk in found if chunk]

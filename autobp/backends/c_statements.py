@@ -20,6 +20,7 @@ from autobp.ops import ATOM, PRODUCT, SIGN
 
 _SUMS = 32  # that are added up at once: as many as the registers of common processors hold
 _FEW = 8  # at once are no better than all of them, if there are too many for registers
+_ROWS = 8  # that multiply columns make up for copying these
 
 
 class Statements(Elements):
@@ -30,7 +31,6 @@ class Statements(Elements):
     """
 
     lines: list[str | Nest]
-    packs = True  # whether factors may be copied before the samples
 
     def __init__(self, module: CModule, program: ir.Program, memory: Memory, inlined: set[ir.Array]) -> None:
         super().__init__(module, program, memory, inlined)
@@ -71,7 +71,8 @@ class Statements(Elements):
 
     def add_nest(self, loops: Loops, lines: Iterable[str]) -> None:
         """Write lines in loops."""
-        self.lines.append(nest(loops, lines))
+        lines = list(lines)
+        self.lines.append(nest(loops, lines, self.module.calls_several(lines)))
 
     def set_each(self, array: ir.Array, text: Callable[[Index], str]) -> None:
         """Write a nest that sets each element."""
@@ -157,7 +158,7 @@ class Statements(Elements):
         rows, columns = array.rows, array.columns
         self.keep(array)
         has_p = len(rows.shape) == len(columns.shape)
-        packs = array.batched and not columns.batched and columns.shape[-2] > 1 and self.packs
+        packs = self.reuses(array) and self.holder(columns) is not None and columns.shape[-2] > 1
         loops, index = (self.axes_of_sums if packs else self.axes)(array.shape, array.batched)
         n = rows.shape[-1]
         k = loop_variable("k", n)
@@ -170,8 +171,21 @@ class Statements(Elements):
         right = self.element(columns, [*stack, index[-1], k])
         self.add_sum(loops, [("k", n)], self.target(array, index), self.times(left, right))
 
+    def reuses(self, array: ir.MatMul) -> bool:
+        """Whether a product reads its columns so often that it is worth to copy them first."""
+        return array.batched or array.size >= _ROWS * array.columns.shape[-2]
+
+    def holder(self, columns: ir.Array) -> tuple[Statements, ir.Array] | None:
+        """Who can copy columns before all that reads them, and its name for them."""
+        return None if columns.batched else (self, columns)
+
     def packed(self, columns: ir.Array, index: Index, stack: Index, k: Position) -> Text:
         """An element of the columns, copied before the samples so that neighbours lie side by side."""
+        holder = self.holder(columns)
+        assert holder is not None
+        statements, columns = holder
+        if statements is not self:
+            return statements.packed(columns, index, stack, k)
         *lead, n, length = columns.shape
         if columns not in self._packed:
             kept = self.memory.keep(self.free_name(""), Scope.ONCE, columns.size)
@@ -216,7 +230,7 @@ class Statements(Elements):
             return
         begun = nested([(name, n)], [f"sums[{name}] = {target};"]) if add_up else []
         lines = [f"double sums[{n}]{'' if add_up else ' = {0.0}'};", *begun]
-        lines += nested([*over, (name, n)], [f"sums[{name}] += {text};"])
+        lines += nested([*over, (name, n)], [f"sums[{name}] += {text};"], n == _FEW)
         self.add_nest(loops, [*lines, *nested([(name, n)], [f"{target} = sums[{name}];"])])
 
     def product(self, array: ir.Product) -> None:
@@ -338,10 +352,9 @@ class Statements(Elements):
 class Body(Statements):
     """Writes the body of a loop, in the same mode as the program around it."""
 
-    packs = False
-
     def __init__(self, outer: Statements, body: ir.Program) -> None:
         super().__init__(outer.module, body, outer.memory, inlined_in(body))
+        self._invariants: dict[ir.Array, ir.Array] = {}
         self.share_names(outer)
         self.outer = outer
         self.in_block = outer.in_block
@@ -363,6 +376,14 @@ class Body(Statements):
             self.locals[local] = self._step(x, t)
         for local, x in zip(arguments[n + len(loop.sequences) :], loop.invariants, strict=True):
             self.locals[local] = self._same(x)
+            self._invariants[local] = x
+
+    def reuses(self, array: ir.MatMul) -> bool:
+        return True
+
+    def holder(self, columns: ir.Array) -> tuple[Statements, ir.Array] | None:
+        same = self._invariants.get(columns)
+        return None if same is None else self.outer.holder(same)
 
     def _state(self, shape: ir.Shape, kept: Kept) -> Callable[[Index], Text]:
         return lambda index: Text(self.at(kept, flat(shape, index)), ATOM)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from math import prod
 
 from autobp import ir
-from autobp.backends.c_formulas import CModule
+from autobp.backends.c_formulas import SEVERAL, CModule
 from autobp.backends.c_memory import BLOCK, Kept, Memory
-from autobp.backends.c_nests import Nest, written
+from autobp.backends.c_nests import KEPT_A_LOOP, KEPT_A_LOOP_DEFINED, Nest, written
 from autobp.backends.c_parts import APART, LONGEST, Parts
 from autobp.backends.c_plan import Plan, Scope, Section, is_computed
 from autobp.backends.c_positions import broadcast, flat
@@ -129,7 +129,10 @@ def file_of(about: str, module: CModule, parts: Sequence[str], functions: Sequen
         _SEVERAL,
         f"#define BLOCK {BLOCK} /* samples that are gone through together */",
     ]
-    blocks = [comment, *head, module.text(), *parts, *[function.text for function in functions]]
+    texts = [*parts, *[function.text for function in functions]]
+    if any(KEPT_A_LOOP in text for text in texts):
+        head.append(KEPT_A_LOOP_DEFINED)
+    blocks = [comment, *head, module.text(), *texts]
     return CSource("\n\n".join([block for block in blocks if block]) + "\n", tuple(functions))
 
 
@@ -140,13 +143,9 @@ option such as -ffast-math change what sums and comparisons mean.
 
 
 #: glibc has these for several numbers at once, which GCC calls only where they are declared so.
-_SEVERAL = """#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__) && !defined(__clang__)
+_SEVERAL = f"""#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__) && !defined(__clang__)
 #if !defined(__cplusplus) && __GLIBC__ == 2 && __GLIBC_MINOR__ >= 35 /* for several numbers at once */
-__attribute__((simd("notinbranch"))) double exp(double);
-__attribute__((simd("notinbranch"))) double log(double);
-__attribute__((simd("notinbranch"))) double tanh(double);
-__attribute__((simd("notinbranch"))) double log1p(double);
-__attribute__((simd("notinbranch"))) double expm1(double);
+{chr(10).join([f'__attribute__((simd("notinbranch"))) double {name}(double);' for name in SEVERAL])}
 #endif
 #endif"""
 
