@@ -70,7 +70,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backend", default="numpy", help="what runs steps: numpy, c, or tables, C of tables")
+    parser.addoption("--backend", default="numpy", help="what runs steps: numpy, auto, c, tables (in C)")
     parser.addoption("--arrays", default="", help="whose arrays steps get too: torch, jax, strict, torch32 …")
 
 
@@ -94,16 +94,20 @@ def pytest_runtest_setup(item):
 
 @pytest.fixture(autouse=True, scope="session")
 def steps_run_on(request):
-    """With ``--backend=c``, what tests compile is machine code, where there can be any.
+    """Tests compile programs by the thousand, of which each would wait for a compiler: NumPy runs them.
 
-    With ``tables``, every graph is taken for one that has no arrays, where there can be tables.
+    With ``--backend=auto`` what is chosen by default; with ``c`` machine code, where there can be any; with
+    ``tables`` every graph is taken for one that has no arrays, where there can be tables.
     """
-    if request.config.getoption("--backend") == "numpy":
-        yield
-        return
     from autobp.compiler import functions, machine_code, tables
     from autobp.compiler.entry import compile
 
+    default = compile.__kwdefaults__["backend"]
+    if request.config.getoption("--backend") in ("numpy", "auto"):
+        compile.__kwdefaults__["backend"] = request.config.getoption("--backend")
+        yield
+        compile.__kwdefaults__["backend"] = default
+        return
     choose, largest = functions.choose, machine_code.LARGEST
 
     def chosen(*arguments):
@@ -115,9 +119,9 @@ def steps_run_on(request):
     most, alike = tables.MOST_ARRAYS, tables.ALIKE
     if request.config.getoption("--backend") == "tables":
         tables.MOST_ARRAYS, tables.ALIKE = -1, float("inf")
-    compile.__kwdefaults__["backend"] = "auto"
+    compile.__kwdefaults__.update(backend="auto", calls=float("inf"))
     functions.choose, machine_code.LARGEST = chosen, float("inf")
     yield
-    compile.__kwdefaults__["backend"] = "numpy"
+    compile.__kwdefaults__.update(backend=default, calls=None)
     functions.choose, machine_code.LARGEST = choose, largest
     tables.MOST_ARRAYS, tables.ALIKE = most, alike

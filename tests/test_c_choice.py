@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import autobp
 from autobp import MLP, Value, fit
 from autobp.compiler import Step, functions
-from autobp.compiler.machine_code import LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
+from autobp.compiler.machine_code import CALLS, LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
 from autobp.machine import NoMachineCode, cache, toolchain
 
 pytestmark = [
@@ -50,7 +51,7 @@ def step_of(sizes: list[int], **options: Any) -> tuple[Step, Any]:
     def rows(m: int) -> list[Any]:
         return [RNG.normal(size=(m, sizes[0])), RNG.normal(size=(m, sizes[-1]))]
 
-    options = {"backend": "auto", **options}
+    options = {"backend": "auto", "calls": 1_000_000, **options}
     if options.pop("traced", False):
         options["example"] = [x[0] for x in rows(1)]
     return autobp.compile(loss, net.parameters(), **options), rows
@@ -118,6 +119,27 @@ def test_an_example_is_taken_for_a_batch_of_usual_size() -> None:
     assert f"for {ROWS} rows" in step.backend
 
 
+def test_what_nobody_chose_is_machine_code_where_it_pays() -> None:
+    """By the work in the calls that are reckoned with: loops count in each of their steps."""
+    probe = "import autobp; print(autobp.compile.__kwdefaults__['backend'])"
+    told = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "auto"  # where the tests have not set another
+
+    def path(x: Any, steps: int) -> Any:
+        for _ in range(steps):
+            x = (w[0] * x + w[1]).tanh() * w[2]
+        return x
+
+    w = [Value(0.5), Value(0.1), Value(0.9)]
+    long = autobp.compile(lambda x: path(x, 300), w, backend="auto", example=(1.0,))
+    assert long.backend == "c: it is faster for so little work"
+    short = autobp.compile(lambda x: path(x, 2), w, backend="auto", example=(1.0,))
+    assert short.backend == f"numpy: {CALLS:,} calls do not make up for the time that a compiler takes"
+    assert len(long) < 4 * len(short)
+    once = autobp.compile(lambda x: path(x, 300), w, backend="auto", calls=1, example=(1.0,))
+    assert once.backend.startswith("numpy: 1 calls")
+
+
 def test_few_calls_are_not_worth_a_compiler(own_cache: Path) -> None:
     step, rows = step_of([2, 3, 1], calls=1000)
     step(step.theta, *rows(10))
@@ -145,6 +167,7 @@ def test_the_page_has_the_bounds() -> None:
     assert f"{LARGEST:,} multiplications a call" in page
     assert f"{LARGEST_ROW:,} a row" in page
     assert f"a batch of {ROWS} rows" in page
+    assert f"{CALLS:,} where" in page
 
 
 # --------------------------------------------------------------------------------------------- fit

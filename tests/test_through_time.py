@@ -466,7 +466,7 @@ def test_the_memory_that_is_told_is_what_is_allocated() -> None:
 
 def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(monkeypatch: Any) -> None:
     w = Value(0.5)
-    step = autobp.compile(lambda x: (w * x).tanh(), [w], example=(1.0,))
+    step = autobp.compile(lambda x: (w * x).tanh(), [w], example=(1.0,), backend="numpy")
     monkeypatch.setattr(functions, "memory_of_machine", lambda: 10_000)
     step(step.theta, np.ones(10))
     with pytest.raises(MemoryError, match=r"10,000 rows.* GB of memory.*fewer rows at a time"):

@@ -61,7 +61,7 @@ def begins_a_loop(line: str) -> bool:
 
 
 def nested(loops: Loops, lines: Iterable[str], calls: bool = False) -> list[str]:
-    """Lines in loops; the innermost, if short, is kept one where they call what is there for several numbers."""
+    """Lines in loops; a short innermost one is kept where they call what is there for several numbers."""
     lines = list(lines)
     is_one = len(lines) == 1  # a statement, which needs no braces
     for name, n in reversed([loop for loop in loops if loop[1] != 1]):

@@ -7,7 +7,7 @@ from collections.abc import Callable, KeysView, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, overload
 
 from autobp.compiler.arrays import floats
-from autobp.compiler.machine_code import BACKENDS, Backend, Wanted
+from autobp.compiler.machine_code import BACKENDS, CALLS, Backend, Wanted
 from autobp.compiler.pipeline import Signature
 from autobp.compiler.recording import collected, flatten, record, shape_of
 from autobp.compiler.step import Step, executable_of
@@ -28,7 +28,7 @@ def compile(
     inputs: None = None,
     example: Sequence[Any] | None = None,
     check: bool = False,
-    backend: Backend = "numpy",
+    backend: Backend = "auto",
     calls: int | None = None,
 ) -> Step: ...
 
@@ -41,7 +41,7 @@ def compile(
     inputs: Sequence[Any] | None = None,
     example: Sequence[Any] | None = None,
     check: bool = False,
-    backend: Backend = "numpy",
+    backend: Backend = "auto",
     calls: int | None = None,
 ) -> Step[tuple[float, Floats]]: ...
 
@@ -54,7 +54,7 @@ def compile(
     inputs: Sequence[Any] | None = None,
     example: Sequence[Any] | None = None,
     check: bool = False,
-    backend: Backend = "numpy",
+    backend: Backend = "auto",
     calls: int | None = None,
 ) -> Step[Floats]: ...
 
@@ -66,10 +66,10 @@ def compile(
     inputs: Sequence[Any] | None = None,
     example: Sequence[Any] | None = None,
     check: bool = False,
-    backend: Backend = "numpy",
+    backend: Backend = "auto",
     calls: int | None = None,
 ) -> Step:
-    """Compile a function of Values, or a graph that exists, to a step that runs as NumPy matrix operations.
+    """Compile a function of Values, or a graph that exists, to a program of matrix operations: a step.
 
     Args:
         function: of one sample: ``loss(x, y)``, each argument a scalar or a nested list of scalars, gives a
@@ -79,10 +79,10 @@ def compile(
         example: arguments of one sample, (x, y), to trace the function with at once.
         check: name the first statement whose result is not finite (FloatingPointError).
         backend: what runs the step: "numpy"; "c", machine code from C, which the system's compiler builds;
-            or "auto", machine code where it can be had and is faster, for as many rows as the first call
-            has, and NumPy elsewhere. ``step.backend`` says which.
-        calls: how many there will be: "auto" then builds no machine code that would save less time than its
-            building takes.
+            or "auto", machine code where it can be had and pays, for as many rows as the first call has, and
+            NumPy elsewhere. ``step.backend`` says which, and why.
+        calls: how many there will be, 10,000 if nobody says: machine code pays where it saves more time in
+            them than its building takes.
 
     Returns:
         a Step. A function is traced at the first call, once for each shape of its arguments.
@@ -99,7 +99,7 @@ def compile(
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}")
     parameters = _checked(parameters)
-    wanted = Wanted(backend, calls=calls)
+    wanted = Wanted(backend, calls=CALLS if calls is None else calls)
     if callable(function):
         if inputs is not None:
             raise TypeError("inputs= is for a graph that exists; a function has its arguments")

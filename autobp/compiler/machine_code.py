@@ -21,8 +21,10 @@ _LONGEST = 20_000  # lines of C, for which a compiler takes some 5 s
 LARGEST: float = 150_000
 #: and for one row, up to which it is faster however many rows there are.
 LARGEST_ROW: Final = 2_500
-#: Rows of a call, where nobody has said.
+#: Rows of a call, where nobody has said,
 ROWS: Final = 32
+#: and how many calls there will be.
+CALLS: Final = 10_000
 
 _SAVED = 0.7e-6  # seconds that each statement of NumPy's takes longer
 _BUILDING = 1.0, 0.005  # seconds at most that compilers take, and for each line: on a machine that is busy
@@ -37,15 +39,15 @@ class Wanted(NamedTuple):
     Attributes:
         backend: NumPy, machine code, or "auto": what is faster.
         rows: of a call.
-        calls: how many there will be; None where nobody knows.
+        calls: how many there will be.
     """
 
-    backend: Backend = "numpy"
+    backend: Backend
     rows: int = ROWS
-    calls: int | None = None
+    calls: float = CALLS
 
 
-BY_NUMPY: Final = Wanted()
+BY_NUMPY: Final = Wanted("numpy")
 
 
 class Function(Protocol):
@@ -151,11 +153,14 @@ def _runs(program: Program) -> int:
     return 1 + sum(x.steps * _runs(x.body) for x in program.arrays if isinstance(x, ir.Loop))
 
 
-def _too_few(calls: int | None, programs: Mapping[str, Program], source: CSource) -> str:
+def _statements(program: Program) -> int:
+    """How many statements NumPy runs in a call, those of loops in each step."""
+    return sum(x.steps * _statements(x.body) if isinstance(x, ir.Loop) else 1 for x in program.arrays)
+
+
+def _too_few(calls: float, programs: Mapping[str, Program], source: CSource) -> str:
     """Why so few calls are not worth a compiler's time; "" where they are."""
-    if calls is None:
-        return ""
-    saved = _SAVED * len(list(programs.values())[-1].arrays) * calls
+    saved = _SAVED * _statements(list(programs.values())[-1]) * calls
     least, each = _BUILDING
     if saved > least + each * source.text.count("\n"):
         return ""

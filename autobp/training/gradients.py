@@ -49,7 +49,7 @@ def compiled_cost(net: MLP, cost_of: Callable[[Any, Any], Value]) -> Callable[[A
     """The mean cost of samples (X, Y) by the matrix program of one sample's graph."""
     from autobp.compiler import compile
 
-    step = compile(lambda x, y: cost_of(net.trace(x).output, y), net.parameters())
+    step = compile(lambda x, y: cost_of(net.trace(x).output, y), net.parameters(), backend="numpy")
     return lambda X, Y: float(step.value(step.theta, X, Y))
 
 

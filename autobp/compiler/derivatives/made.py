@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -75,7 +76,8 @@ class Made(Functions):
         cost += ", times its weight" if wanted.weighted else ""
         docstring = _DOCSTRINGS[wanted.kind].format(cost=cost, x=target)
         name = wanted.name
-        runs = machine_code.Wanted("auto" if executable.choice.name == "c" else "numpy")
+        is_c = executable.choice.name == "c"
+        runs = machine_code.Wanted("auto", calls=math.inf) if is_c else machine_code.BY_NUMPY
         super().__init__({name: program}, {name: docstring}, graph, outputs.scalars, executable.check, runs)
         self.which, self.signature, self.program = wanted, signature, program
         self.walks: Walks = executable.other(("walks", wanted.by), lambda: Walks(graph, signature, wanted.by))
