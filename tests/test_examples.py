@@ -128,6 +128,33 @@ def test_the_example_of_the_nile_says_what_it_needs():
     assert finished.stdout.startswith("skipped: ")
 
 
+def test_hares_and_lynxes_are_fitted_as_scipy_fits_them(tmp_path):
+    pytest.importorskip("scipy")
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "made" / "picture.svg"
+    finished = run("examples/hare_and_lynx.py", str(picture))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "loop of 200 steps" in finished.stdout
+    rows = re.findall(r"^  (\S+) +(\S+) ± (\S+) +(\S+) ± (\S+)$", finished.stdout, re.MULTILINE)
+    assert [name for name, *_ in rows] == ["α", "β", "γ", "δ", "u0", "v0"]
+    for _, x, its_error, y, error in rows:
+        assert abs(float(x) - float(y)) < 1e-3 * float(error)
+        assert float(its_error) == pytest.approx(float(error), rel=1e-2)
+    assert finished.stdout.endswith("the numbers agree\n")
+    assert picture.read_text(encoding="utf-8").rstrip().endswith("</svg>")
+
+
+def test_a_recurrent_network_in_scalars_learns_to_write():
+    finished = run("examples/scalar_rnn.py", "80")
+    assert finished.returncode == 0, finished.stderr
+    assert "\nloop of 32 steps of" in finished.stdout
+    assert "\nloop of 32 steps backwards of" in finished.stdout
+    first, last = map(float, re.findall(r"(\d\.\d\d) (?:at first|after 80 steps)", finished.stdout))
+    assert first > 5 > 4 > last
+    (names,) = re.findall(r"names it writes: (.*)", finished.stdout)
+    assert len(names.split(", ")) > 5
+
+
 @pytest.mark.parametrize(
     ("script", "modules", "shown"),
     [
