@@ -15,8 +15,8 @@ import pytest
 
 from autobp import check, matrix
 from autobp.command import main
-from autobp.grading import READY, Task, grade, read_task, worker
-from autobp.grading.process import apart, ask, protection
+from autobp.grading import READY, Task, grade, limits, read_task, worker
+from autobp.grading.process import Answers, apart, ask, protection
 from autobp.grading.reports import grades_csv, page, table
 from autobp.grading.tasks import as_toml
 from autobp.testing import assert_backprop
@@ -356,7 +356,8 @@ def test_it_cannot_hand_in_what_it_is_compared_with(tmp_path, way):
     allowed = Task(**{**READY["value"].__dict__, "refused": ()})
     assert one(tmp_path, "import json.decoder\n" + VALUE, allowed).score == 10
     refused = Task(**{**READY["value"].__dict__, "refused": ("json",)})
-    assert "do without json" in one(tmp_path, "import json.tool\n" + VALUE, refused).told
+    for loaded in ("json", "json.tool"):  # of which the worker has the first itself
+        assert "do without json" in one(tmp_path, f"import {loaded}\n" + VALUE, refused).told
 
 
 def test_nor_what_lies_beside_the_worker(tmp_path):
@@ -412,6 +413,110 @@ def test_odd_files_harm_nobody(tmp_path):
     assert "\x1b" not in table(list(results.values()))
     rows = list(csv.reader(io.StringIO(grades_csv(list(results.values())))))
     assert {len(row) for row in rows} == {5}
+
+
+# -------------------------------------------------------------------------------------- a folder a student
+
+
+def hand_in(folder, **files):
+    """Folders as course systems have them: of each student's name, with files by their paths."""
+    for student, texts in files.items():
+        for name, text in texts.items():
+            path = folder / f"{student}_assignsubmission_file" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        (folder / f"{student}_assignsubmission_file").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def test_a_folder_a_student_is_read(tmp_path):
+    folder = hand_in(
+        tmp_path / "s", Ada_12={"my value.py": VALUE, "notes.txt": ""},
+        Bob_3={"task 1/.git/a.py": "", "task 1/v.py": VALUE}, Eve_4={"a.py": VALUE, "b/a.py": VALUE},
+        Max_5={"v.ipynb": "{}"}, Zoe_6={}, __MACOSX={"._v.py": ""},
+    )  # fmt: skip
+    (folder / "__MACOSX").mkdir()
+    (folder / ".git").mkdir()
+    out = folder / "grades"
+    for _ in range(2):  # the grades lie among the submissions the second time
+        results = {result.student.partition("_a")[0]: result for result in grade(folder, "value", out=out)}
+        assert list(results) == ["Ada_12", "Bob_3", "Eve_4", "Max_5", "Zoe_6", "__MACOSX"]
+        assert [result.score for result in results.values()] == [10, 10, 0, 0, 0, 0]
+    assert results["Eve_4"].told == "the folder has 2 Python files, a.py, a.py: hand in one"
+    assert results["Max_5"].told == "the folder has no Python file, but v.ipynb"
+    assert results["Zoe_6"].told == "the folder has no Python file"
+    assert {result.status for result in list(results.values())[2:]} == {"not loaded"}
+    assert (out / "Zoe_6_assignsubmission_file.html").exists()
+    (folder / "Ada_12_assignsubmission_file" / "my value.py").write_text("")
+    assert grade(folder, "value", out=out)[0].score == 0
+
+
+def test_beside_files_a_folder_without_one_is_nobodys(tmp_path):
+    folder = hand_in(submit(tmp_path, ada=VALUE), Bob={"v.py": VALUE}, data={"x.csv": ""})
+    assert [result.student for result in grade(folder, "value")] == ["Bob_assignsubmission_file", "ada"]
+    (folder / "ada").mkdir()
+    (folder / "ada" / "v.py").write_text(VALUE)
+    with pytest.raises(ValueError, match=r"ada\.py and the folder ada .*: rename one"):
+        grade(folder, "value")
+    with pytest.raises(ValueError, match=r"no \.py files in .*, and no folders with one"):
+        grade(folder / "data_assignsubmission_file", "value")
+
+
+def test_a_link_out_of_a_students_folder_is_not_followed(tmp_path):
+    folder = hand_in(tmp_path / "s", Ada={}, Bob={"v.py": VALUE}, Eve={})
+    ada, bob, eve = (folder / f"{name}_assignsubmission_file" for name in ("Ada", "Bob", "Eve"))
+    (ada / "v.py").symlink_to(bob / "v.py")
+    (ada / "more").symlink_to(bob)
+    (eve / "v.py").symlink_to("v.py")  # to itself
+    results = grade(folder, "value")
+    assert [result.score for result in results] == [0, 10, 0]
+    assert results[0].told == "the folder has no Python file"
+    assert results[2].told in ("the file cannot be read: it is no file", "the folder has no Python file")
+
+
+# -------------------------------------------------------------------------------- limits that nobody can keep
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limits of memory")
+@pytest.mark.parametrize("megabytes", [30, 100])
+@pytest.mark.parametrize("task", ["backprop", "value"])
+def test_too_few_megabytes_are_the_tasks_fault(tmp_path, task, megabytes):
+    few = Task(**{**READY[task].__dict__, "megabytes": megabytes})
+    with pytest.raises(ValueError, match=f"megabytes = {megabytes} is too little here") as told:
+        grade(submit(tmp_path / "s", ada=RIGHT[task]), few, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    enough = int(re.search(r"takes more; (\d+) are enough", str(told.value))[1])
+    assert one(tmp_path, RIGHT[task], Task(**{**few.__dict__, "megabytes": enough})).score == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limits of memory")
+def test_megabytes_are_tried_on_the_tasks_own_arrays(tmp_path):
+    def afforded(megabytes, **sizes):
+        try:
+            limits.prove_limits(Task(**{**READY["delta_loop"].__dict__, "megabytes": megabytes, **sizes}))
+        except ValueError:
+            return False
+        return True
+
+    least = next(megabytes for megabytes in range(100, 1000, 25) if afforded(megabytes))
+    assert not afforded(least, sizes=(500, 500, 1))
+    assert afforded(least + 150, sizes=(500, 500, 1))
+
+
+def test_limits_may_be_larger_than_the_system_counts(tmp_path):
+    assert one(tmp_path, RNN, Task(**{**READY["rnn"].__dict__, "megabytes": 10**30})).score == 10
+
+
+def test_too_few_seconds_and_a_machine_that_asks_nobody_are_told(tmp_path, monkeypatch):
+    folder = submit(tmp_path / "s", ada=VALUE)
+    ended = {"too slow": "seconds = 7 is too little", "crashed": "nobody could answer .* crashed: why seen"}
+    for status, words in ended.items():
+        monkeypatch.setattr(limits, "ask", lambda *_, s=status, **__: Answers(s, "why", (), "seen"))
+        with pytest.raises(ValueError, match=words):
+            grade(folder, replace_seconds(READY["value"], 7))
+    monkeypatch.undo()
+    (result,) = grade(folder, replace_seconds(READY["value"], 7))
+    assert result.score == 10
 
 
 @pytest.mark.parametrize("array", ["np.ones(3, complex)", "np.array([1, None])", "np.array(['a'])"])
@@ -504,7 +609,10 @@ def test_the_command(tmp_path, capsys):
     assert main(["grade", str(folder), "--task", "bakprop"]) == 2
     assert "did you mean 'backprop'" in capsys.readouterr().err
     assert main(["grade", str(tmp_path / "none"), "--task", "backprop"]) == 2
-    assert "no .py files" in capsys.readouterr().err
+    assert "there is no folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["grade", "--show", "batchnorm"])
+    assert "did you mean 'batch_norm'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", READY)
@@ -532,6 +640,8 @@ def test_a_task_in_toml_without_its_reader_is_told(tmp_path, monkeypatch):
         ({"samples": 0}, "samples must be a number of at least 1"),
         ({"l2": float("nan")}, "l2 must be a number of at least 0; got nan"),
         ({"name": 3}, "task.json: name must be a text; got 3"),
+        ({"name": "my function"}, "name must be one that a submission can define; got 'my function'"),
+        ({"name": "lambda"}, "name must be one that a submission can define; got 'lambda'"),
         ({"sizes": ["a", 1]}, "sizes must be a list of whole numbers"),
         ({"activations": [1, 2, 3]}, "activations must be a list of names"),
         ({"refused": "autobp"}, "refused must be a list of names; got 'autobp'"),
@@ -554,8 +664,9 @@ def test_a_task_that_is_none_is_told(tmp_path, change, words):
     [
         ({"cost": "quadr"}, "unknown cost 'quadr'; did you mean 'quadratic'?"),
         ({"notation": "Nielsen"}, "unknown notation 'Nielsen'"),
-        ({"kind": "rnnn"}, "unknown kind of task 'rnnn'"),
-        ({"points": {"BP9": 1}}, "backprop has no 'BP9' to give points for; it has BP1, BP2, BP3, BP4"),
+        ({"kind": "rnnn"}, "unknown kind of task 'rnnn'; did you mean 'rnn'?"),
+        ({"refused": ("numpy",)}, "refused has numpy, whose arrays are the arguments: leave it out"),
+        ({"points": {"BP9": 1}}, "'BP9'; did you mean 'BP4'? Known are BP1, BP2, BP3, BP4"),
         ({"points": {}}, "the task gives no points"),
         ({"activations": ("tanhh",) * 3}, "unknown activation 'tanhh'; did you mean 'tanh'?"),
         ({"sizes": (4, 5)}, "activations"),

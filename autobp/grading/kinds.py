@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from autobp.arguments import unknown
 from autobp.check import Report, compare
 from autobp.explanation.notation import Notation, named
 from autobp.grading import witnesses
@@ -363,14 +364,16 @@ KINDS: Final[dict[str, Kind]] = {
 def prove(task: Task) -> None:
     """Raise ValueError where no submission could answer the task, which would be laid to all of them."""
     if task.kind not in KINDS:
-        raise ValueError(f"unknown kind of task {task.kind!r}; known are {', '.join(KINDS)}")
+        raise ValueError(unknown("kind of task", task.kind, KINDS))
     named(task.notation)
     known = READY[task.kind].points
     for equation in task.points:
         if equation not in known:
-            raise ValueError(f"{task.kind} has no {equation!r} to give points for; it has {', '.join(known)}")
+            raise ValueError(unknown("equation to give points for", equation, known))
     if not any(task.points.values()):
         raise ValueError(f"the task gives no points: give some for {', '.join(known)}")
+    if KINDS[task.kind].how == "call" and "numpy" in task.refused:
+        raise ValueError("refused has numpy, whose arrays are the arguments: leave it out")
     if task.kind == "backprop":
         net, X, Y = network_of(task)
         compare(net, X, Y, cost=task.cost, l2=task.l2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -12,11 +11,13 @@ from pathlib import Path
 
 from autobp.grading.judged import Result, points_of
 from autobp.grading.kinds import KINDS, prove
+from autobp.grading.limits import prove_limits
 from autobp.grading.process import ask
 from autobp.grading.reports import page
+from autobp.grading.submissions import Submission, submissions_of
 from autobp.grading.tasks import Task, read_task
 
-_VERSION = 2  # of the judgement: earlier results of another are not taken up
+_VERSION = 3  # of the judgement: earlier results of another are not taken up
 
 
 def grade(
@@ -27,11 +28,13 @@ def grade(
     jobs: int = 2,
     told: Callable[[Result], object] = lambda _: None,
 ) -> list[Result]:
-    """Grade every ``.py`` file of a folder, or one file.
+    """Grade every submission of a folder, or one file.
 
     Args:
-        submissions: the folder, or the file; a student's name is the file's, without its ending. Files whose
-            names begin with a dot, which archives and editors leave, are nobody's.
+        submissions: the folder, or the file. In the folder each ``.py`` file is a submission by its name
+            without the ending, and each folder with one Python file in it by the folder's name, as course
+            systems have it; where a folder has several, or none though all hand in folders, that is told.
+            Names that begin with a dot, which archives and editors leave, are nobody's.
         task: a task, its ``.toml`` or ``.json`` file, or the name of one that is ready made.
         out: where each student's JSON and HTML go as soon as they are known. A result that is there already,
             of the same file and task, is taken as it is.
@@ -40,51 +43,50 @@ def grade(
 
     The results come in the order of the names. No submission can make it fail, or hang.
 
-    Raises ValueError where there is nothing to grade, or the task is none, or none that could be answered.
+    Raises ValueError where there is nothing to grade, or the task is none, or none that could be answered,
+    as for lack of memory.
     """
     chosen = read_task(task if isinstance(task, (str, Task)) else Path(task))
-    prove(chosen)
-    folder = Path(submissions)
-    files = [folder] if folder.is_file() else sorted(filter(_is_somebodys, folder.glob("*.py")))
-    if not files:
-        raise ValueError(f"there are no .py files in {folder}")
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1; got {jobs}")
+    prove(chosen)
     target = None if out is None else Path(out)
+    everybodys = submissions_of(Path(submissions), but=target)
+    prove_limits(chosen)
     if target is not None:
         target.mkdir(parents=True, exist_ok=True)
 
-    def one(file: Path) -> Result:
-        result = _graded(file, chosen, target)
+    def one(submission: Submission) -> Result:
+        result = _graded(submission, chosen, target)
         told(result)
         return result
 
     with ThreadPoolExecutor(jobs) as workers:
-        return list(workers.map(one, files))
+        return list(workers.map(one, everybodys))
 
 
-def _is_somebodys(path: Path) -> bool:
-    return not path.name.startswith(".") and not path.is_dir()
-
-
-def _graded(file: Path, task: Task, out: Path | None) -> Result:
+def _graded(submission: Submission, task: Task, out: Path | None) -> Result:
+    student = submission.student
     try:
+        file = submission.file()
         key = _key(file, task)
     except OSError as error:
-        result = _failed(file, task, "not loaded", f"the file cannot be read: {error.strerror}")
+        result = _failed(student, task, "not loaded", f"the file cannot be read: {error.strerror}")
+    except ValueError as error:
+        result = _failed(student, task, "not loaded", str(error))
     else:
-        known = None if out is None else _earlier(out / f"{file.stem}.json", key)
+        known = None if out is None else _earlier(out / f"{submission.name}.json", key)
         if known is not None:
             return known
-        result = judge(file, task, key)
+        result = judge(file, task, student, key)
     if out is not None:
-        _write(out / f"{file.stem}.html", page(result, task))
-        _write(out / f"{file.stem}.json", json.dumps(result.as_json(), ensure_ascii=False, indent=1))
+        _write(out / f"{submission.name}.html", page(result, task))
+        _write(out / f"{submission.name}.json", json.dumps(result.as_json(), ensure_ascii=False, indent=1))
     return result
 
 
-def judge(file: Path, task: Task, key: str = "") -> Result:
-    """One submission, asked and judged."""
+def judge(file: Path, task: Task, student: str, key: str = "") -> Result:
+    """One student's file, asked and judged."""
     kind = KINDS[task.kind]
     answers = ask(
         file, kind.how, task.name, kind.probes(task), seconds=task.seconds, megabytes=task.megabytes,
@@ -92,7 +94,7 @@ def judge(file: Path, task: Task, key: str = "") -> Result:
     )  # fmt: skip
 
     def failed(status: str, why: str) -> Result:
-        return _failed(file, task, status, why, answers.printed, key)
+        return _failed(student, task, status, why, answers.printed, key)
 
     if answers.status != "ok":
         return failed(answers.status, answers.told)
@@ -106,23 +108,16 @@ def judge(file: Path, task: Task, key: str = "") -> Result:
     points = points_of(items, task.points)
     if any("which it was given" in cause for cause in causes):  # an argument was changed
         points = {equation: (got / 2, most) for equation, (got, most) in points.items()}
-    return Result(_student(file), "judged", "", items, causes, points, answers.printed, key)
+    return Result(student, "judged", "", items, causes, points, answers.printed, key)
 
 
-def _failed(file: Path, task: Task, status: str, why: str, printed: str = "", key: str = "") -> Result:
+def _failed(student: str, task: Task, status: str, why: str, printed: str = "", key: str = "") -> Result:
     none = {equation: (0.0, float(most)) for equation, most in task.points.items()}
-    return Result(_student(file), status, why, points=none, printed=printed, key=key)
-
-
-def _student(file: Path) -> str:
-    """The file's name without its ending, as text that can be written whatever its bytes are."""
-    return os.fsencode(file.stem).decode("utf-8", "replace")
+    return Result(student, status, why, points=none, printed=printed, key=key)
 
 
 def _key(file: Path, task: Task) -> str:
     """What a result depends on: the file, the task, and how it is judged."""
-    if not file.is_file():
-        raise FileNotFoundError(errno.ENOENT, "it is no file")
     made = hashlib.sha256(file.read_bytes())
     made.update(repr((_VERSION, task)).encode())
     return made.hexdigest()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,8 @@ class Task:
         for key in ("title", "kind", "name", "asks", "notation", "cost"):
             if not isinstance(getattr(self, key), str):
                 raise ValueError(f"{key} must be a text; got {getattr(self, key)!r}")
+        if not self.name.isidentifier() or iskeyword(self.name):
+            raise ValueError(f"name must be one that a submission can define; got {self.name!r}")
         for key, least in _LEAST.items():
             number = getattr(self, key)
             whole = isinstance(number, int) or (key == "l2" and isinstance(number, float))

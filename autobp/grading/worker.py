@@ -40,7 +40,7 @@ def limit(seconds: int, megabytes: int) -> None:
     for kind, value, more in limits:
         try:
             resource.setrlimit(getattr(resource, kind), (value, value + more))
-        except (AttributeError, ValueError, OSError):
+        except (AttributeError, ValueError, OSError, OverflowError):  # as good as no limit
             continue
 
 
@@ -98,10 +98,13 @@ def _allow(rules: int, paths: Iterable[str | Path], rights: int) -> None:
 
 
 class Refused(importlib.abc.MetaPathFinder):
-    """Packages that a submission has to do without."""
+    """Packages that a submission has to do without, those too that are loaded here already."""
 
     def __init__(self, packages: Sequence[str]) -> None:
         self._packages = packages
+        for name in list(sys.modules):
+            if name.partition(".")[0] in packages:
+                del sys.modules[name]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Raise ImportError where it is one of them."""

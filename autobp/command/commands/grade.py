@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from autobp.command.arguments import size
+from autobp.command.arguments import one_of, size
 from autobp.command.parser import Command
 from autobp.grading import READY, grade
 from autobp.grading.process import protection
@@ -14,12 +14,15 @@ from autobp.grading.tasks import as_toml
 
 
 def _add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("submissions", nargs="?", type=Path, help="a folder of .py files, or one file")
+    what = "a folder with a .py file a student, or a folder a student, or one file"
+    command.add_argument("submissions", nargs="?", type=Path, help=what)
     command.add_argument("--task", metavar="TASK", help=f"a .toml or .json file, or {', '.join(READY)}")
     where = "for a JSON and an HTML file a student, and grades.csv (default: grades)"
     command.add_argument("-o", "--output", type=Path, default=Path("grades"), metavar="FOLDER", help=where)
     command.add_argument("-j", "--jobs", type=size, default=2, help="submissions at a time (default: 2)")
-    command.add_argument("--show", metavar="TASK", choices=list(READY), help="print a ready-made task's file")
+    command.add_argument(
+        "--show", metavar="TASK", type=one_of("task", READY), help="print a ready-made task's file"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
