@@ -1,5 +1,6 @@
 """Students' work judged: each kind of task, mistakes, hanging and crashing submissions, reports, resuming."""
 
+import contextlib
 import csv
 import io
 import json
@@ -513,6 +514,11 @@ def test_too_few_seconds_and_a_machine_that_asks_nobody_are_told(tmp_path, monke
     for status, words in ended.items():
         monkeypatch.setattr(limits, "ask", lambda *_, s=status, **__: Answers(s, "why", (), "seen"))
         with pytest.raises(ValueError, match=words):
+            grade(folder, replace_seconds(READY["value"], 7))
+    for raised, words in {"MemoryError: no": "MemoryError: no", "TypeError: no": ""}.items():
+        answers = Answers("ok", "", ({"returned": 1}, {"raised": raised}), "")
+        monkeypatch.setattr(limits, "ask", lambda *_, answers=answers, **__: answers)
+        with pytest.raises(ValueError, match=words) if words else contextlib.nullcontext():
             grade(folder, replace_seconds(READY["value"], 7))
     monkeypatch.undo()
     (result,) = grade(folder, replace_seconds(READY["value"], 7))
