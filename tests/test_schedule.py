@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import autobp
 from autobp import ir
-from autobp.backends import numpy_calls, numpy_text
+from autobp.backends import moves, numpy_calls, numpy_text
 from autobp.backends.aliasing import WrongSchedule, verify
 from autobp.backends.operands import (
     Buffer,
@@ -697,3 +697,39 @@ def test_every_kind_of_array_step_and_operand_is_known():
 def test_a_schedule_knows_nothing_of_numpys_text(module):
     text = (Path(autobp.__file__).parent / "backends" / f"{module}.py").read_text()
     assert not re.search(r"[\"\']np\.|source_module|numpy_text", text)
+
+
+# ---------------------------------------------------------------------------------- what is moved, and copied
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_what_is_told_to_be_no_copy_is_a_view_in_numpy(data):
+    """Only a view may be taken before a loop whose steps write to its memory."""
+    m = 3
+    x = whole = np.arange(m * 24.0).reshape(m, 2, 3, 4)
+    how: list[moves.Move] = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        kind = data.draw(st.sampled_from(["flat", "row", "merged", "split", "cut", "turned"]))
+        if kind in ("flat", "row", "merged"):
+            sizes = {"flat": (-1,), "row": ("m", -1), "merged": (-1, x.shape[-1])}[kind]
+            how.append(moves.Sizes(sizes))
+        elif kind == "split" and x.ndim > 1 and x.shape[-1] % 2 == 0:
+            how.append(moves.Sizes(("m", *x.shape[1:-1], x.shape[-1] // 2, 2)))
+        elif kind == "cut":
+            axis, step = data.draw(st.integers(0, x.ndim - 1)), data.draw(st.sampled_from([None, 2]))
+            entries = [slice(None)] * axis + [slice(0, data.draw(st.integers(1, x.shape[axis])), step)]
+            how.append(moves.Part(tuple(entries)))
+        elif x.ndim > 1:
+            how.append(moves.Swap(0, 1))
+        else:
+            continue
+        move = how[-1]
+        if isinstance(move, moves.Sizes):
+            if "m" in move.sizes and x.shape[0] != m:
+                how.pop()
+                continue
+            x = x.reshape([m if n == "m" else n for n in move.sizes])
+        else:
+            x = x[move.entries] if isinstance(move, moves.Part) else x.swapaxes(0, 1)
+    assert moves.may_copy(tuple(how)) or np.shares_memory(x, whole)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
+from autobp.backends import moves
 from autobp.backends.operands import (
     NUMBER,
     AsFloat,
@@ -22,6 +23,7 @@ from autobp.backends.operands import (
     Given,
     Kind,
     Left,
+    Moved,
     New,
     Number,
     Ones,
@@ -329,7 +331,10 @@ class _Check:
         found: list[Operand | Mean] = []
         for number, state in enumerate(step.states):
             if len(state.memory) == 1 and not state.is_number:
-                found += [body.arguments[number], body.results[number]]
+                argument = body.arguments[number]
+                found += [argument, body.results[number]]
+                if argument.kind == (False, (1,)):  # of which a body leaves the number
+                    found.append(Moved(argument, (moves.Part((0,)),)))
         return found + [body.results[n + i] for i, x in enumerate(step.outputs) if x is not None]
 
     # -------------------------------------------------------------------------------------------- results

@@ -57,6 +57,35 @@ TURNED: Final = Axes((1, 0))
 _LAST_TURNED: Final = Swap(-1, -2)
 
 
+def is_view(move: Move) -> bool:
+    """Whether what is moved changes with the array: an element or a list of them does not."""
+    if not isinstance(move, Part):
+        return True
+    entries = [x for x in move.entries if not isinstance(x, int)]
+    return bool(entries) and all(x is None or x is ... or isinstance(x, slice) for x in entries)
+
+
+def may_copy(how: Moves) -> bool:
+    """Whether memory without gaps is perhaps copied as it is moved: what was cut or turned has gaps."""
+    loose = are_rows = False
+    for move in how:
+        if isinstance(move, Sizes):
+            if loose or (are_rows and move.sizes[0] != SAMPLES):
+                return True
+        elif isinstance(move, Part) and not loose and not are_rows and _is_of_rows(move):
+            are_rows = True
+        else:
+            loose = True
+    return False
+
+
+def _is_of_rows(part: Part) -> bool:
+    """Whether it is [:, a:b], of which a row is without gaps."""
+    if len(part.entries) != 2 or part.entries[0] != _ALL:
+        return False
+    return isinstance(part.entries[1], slice) and part.entries[1].step is None
+
+
 def sizes_of(shape: Shape, batched: bool) -> tuple[Size, ...]:
     """The shape with samples before it where there are any."""
     return (SAMPLES, *shape) if batched else shape

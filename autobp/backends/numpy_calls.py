@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from autobp.backends import moves, steps
 from autobp.backends.float_loops import float_lines
-from autobp.backends.moves import Move, Sizes, sizes_of, view_moves
+from autobp.backends.moves import Sizes, sizes_of, view_moves
 from autobp.backends.numpy_loops import loop_lines
 from autobp.backends.operands import (
     AsFloat,
@@ -37,6 +37,7 @@ from autobp.backends.operands import (
     Scalar,
     Variable,
     WithOnes,
+    all_moves,
     roots,
 )
 from autobp.backends.source_module import SourceModule, as_tuple, function, number, reshaped_inputs
@@ -271,8 +272,11 @@ class NumpyCalls:
 
     def _moved(self, operand: Moved) -> str:
         text = self.module.moved(self.of(operand.source), operand.moves)
-        is_view = all(map(_is_view, operand.moves)) and self.stays(*[x.place for x in roots(operand)])
-        return self.before_loop(text) if is_view else text
+        places = [x.place for x in roots(operand)]
+        if not self.stays(*places) or not all(map(moves.is_view, operand.moves)):
+            return text
+        changes = any(isinstance(x, Buffer) for x in places)
+        return text if changes and moves.may_copy(all_moves(operand)) else self.before_loop(text)
 
     def _broadcast(self, operand: Broadcast) -> str:
         return f"np.broadcast_to({self.of(operand.source)}, {as_tuple(operand.sizes)})"
@@ -473,14 +477,6 @@ class NumpyCalls:
         steps.Accumulation: accumulation,
         steps.Put: put,
     }
-
-
-def _is_view(move: Move) -> bool:
-    """Whether what is moved changes with the array: an element or a list of them does not."""
-    if not isinstance(move, moves.Part):
-        return True
-    entries = [x for x in move.entries if not isinstance(x, int)]
-    return bool(entries) and all(x is None or x is ... or isinstance(x, slice) for x in entries)
 
 
 def _axes(axes: tuple[int, ...]) -> int | tuple[int, ...]:

@@ -232,6 +232,11 @@ def roots(operand: Operand) -> tuple[Variable, ...]:
     return roots(operand.source)
 
 
+def all_moves(operand: Operand) -> Moves:
+    """How what an operand reads is moved, one after another."""
+    return (*all_moves(operand.source), *operand.moves) if isinstance(operand, Moved) else ()
+
+
 # -------------------------------------------------------------------------------------------------- printing
 
 
