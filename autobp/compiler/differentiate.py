@@ -67,10 +67,14 @@ class Derivative:
     names: ir.Names
 
 
-def differentiate(outputs: ir.Program) -> Derivative:
-    """The derivative of the mean over the samples of a program's output, one element."""
+def differentiate(outputs: ir.Program, recomputed: Set[ir.Loop] = frozenset()) -> Derivative:
+    """The derivative of the mean over the samples of a program's output, one element.
+
+    Args:
+        recomputed: the loops whose steps the way back computes once more.
+    """
     output, theta = outputs.results[0], outputs.theta
-    reverse = Reverse([output], {theta}, taken=set(outputs.names.values()))
+    reverse = Reverse([output], {theta}, taken=set(outputs.names.values()), recomputed=recomputed)
     reverse.start(output, Adjoint(1.0, -1 if output.batched else 0))
     reverse.run()
     return Derivative(reverse.gradient(theta), reverse.adjoints, reverse.loops, reverse.names)
@@ -102,6 +106,7 @@ class Reverse:
         known: what is known of arguments of a body.
         taken: the names of arrays around a body.
         by_row: whether adjoints are each row's own, also of what is the same for all rows, and not summed up.
+        recomputed: the loops whose steps the way back computes once more, from the states before them.
         guards: whether an array that gets 0 of an infinite adjoint is here, or around the loop of this body.
     """
 
@@ -113,6 +118,7 @@ class Reverse:
         known: Mapping[ir.Array, Bounds] | None = None,
         taken: Set[str] = frozenset(),
         by_row: bool = False,
+        recomputed: Set[ir.Loop] = frozenset(),
     ) -> None:
         self.order = ir.in_order(results)
         self.targets = targets
@@ -126,7 +132,7 @@ class Reverse:
         self.names: dict[ir.Array, str] = {}
         self.adjoints: dict[ir.Array, ir.Array] = {}
         self.unbounded: set[ir.Array] = set()
-        self.known, self.taken, self.by_row = known, taken, by_row
+        self.known, self.taken, self.by_row, self.recomputed = known, taken, by_row, recomputed
         self.guards = guards or any(array in self.active and _may_stop(array) for array in self.order)
 
     def start(self, result: ir.Array, adjoint: Adjoint, unbounded: bool = False) -> None:

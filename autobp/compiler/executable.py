@@ -10,10 +10,11 @@ import numpy as np
 
 from autobp.backends.latex import equations
 from autobp.compiler.careful import mean_with_care, rows_with_care, walked
+from autobp.compiler.checkpoints import from_checkpoints, most_kept
 from autobp.compiler.functions import Functions
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.names import matrices
-from autobp.compiler.pipeline import Reading, Signature, programs_of
+from autobp.compiler.pipeline import Reading, Signature, outputs_of, programs_of
 from autobp.compiler.report import left_by_loops
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
@@ -78,6 +79,22 @@ class Executable(Functions):
                 self._others[key] = make()
             found: T = self._others[key]
             return found
+
+    def by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
+        """The function that NumPy runs, and this thread's work for m rows; from checkpoints for many."""
+        work = self.work[name]
+        if name == "cost_and_gradient" and work.bodies and not self.check:
+            kept = work.n_bytes(m)
+            if kept > most_kept() and 2 * self.from_checkpoints.work[name].n_bytes(m) < kept:
+                return self.from_checkpoints.by_numpy(name, m)
+        return super().by_numpy(name, m)
+
+    @property
+    def from_checkpoints(self) -> Functions:
+        """The functions of the cost that keep little of loops, made when they are first needed."""
+        graph, signature = self.graph, self.signature
+        outputs = self.other("outputs", lambda: outputs_of(graph, signature))
+        return self.other("checkpoints", lambda: from_checkpoints(graph, signature, outputs, self.with_care))
 
     def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives, and what counts where that is not finite."""

@@ -15,7 +15,7 @@ backend reads the last of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -135,11 +135,15 @@ def programs_of(graph: Graph | Reading, signature: Signature, loops: Limits | No
     return of_cost(forward)
 
 
-def of_cost(forward: Outputs) -> Compiled:
-    """The programs of the mean over the samples of an output of one element, and of its gradient."""
+def of_cost(forward: Outputs, recomputed: Set[Loop] = frozenset()) -> Compiled:
+    """The programs of the mean over the samples of an output of one element, and of its gradient.
+
+    Args:
+        recomputed: the loops whose steps the way back computes once more.
+    """
     outputs, scalars = forward.outputs, forward.scalars
     value = mean_cost(outputs)
-    derivative = differentiate(outputs)
+    derivative = differentiate(outputs, recomputed)
     made = substituted((*value.results, derivative.gradient), derivative.loops)
     names = {made.get(x, x): name for x, name in {**value.names, **derivative.names}.items()}
     both = replace(

@@ -56,6 +56,8 @@ class _WayBack:
 
     Attributes:
         given: the adjoints of the loop's results, by number.
+        again: whether a step is computed once more before the way back goes through it, from the states
+            before it: then these are all that is kept, and no array of the forward body is there to be read.
         samples: whether adjoints of states are each row's own, also where the states are the same for all.
         adjoints: of the states before a step, as the backward body gets them, by state.
         sequences, invariants: the other arguments of the backward body, and what is handed in for them.
@@ -65,6 +67,7 @@ class _WayBack:
 
     def __init__(self, reverse: Reverse, loop: ir.Loop, given: Mapping[int, Adjoint]) -> None:
         self.reverse, self.loop, self.given = reverse, loop, given
+        self.again = loop in reverse.recomputed
         self.n = len(loop.initial)
         self.arguments = loop.body.arguments
         self.results: Sequence[ir.Array] = loop.body.results
@@ -88,9 +91,12 @@ class _WayBack:
         parts = [g.array for pieces in summed.values() for _, g in pieces if g.array is not None]
         wanted = [full(g.array, x) for x, g in by_step.items() if g.array is not None]
         made = substituted([*self.results, *following, *wanted, *parts], body.loops)
-        self.results = [made[x] for x in self.results]
+        if not self.again:
+            self.results = [made[x] for x in self.results]
         self.names = {made.get(x, x): name for x, name in loop.body.names.items()}
-        self.forward_arrays = _forward(self.results, self.arguments, made.values())
+        self.forward_arrays = (
+            set(self.arguments) if self.again else _forward(self.results, self.arguments, made.values())
+        )
         self.kept: list[ir.Array] = list(self.results[n:])
         self.leaves: list[ir.Array] = []
         self.accumulated: list[tuple[ir.Local, ir.Array]] = []
@@ -203,6 +209,8 @@ class _WayBack:
 
     def summing(self, part: ir.Array) -> _Total:
         """How what each step adds to an adjoint is summed up; what that needs is left by step, or carried."""
+        if self.again:
+            return self.as_it_goes(part)
         room = max(_FEW, sum(x.size for x in self.arguments[: self.n]))
         if isinstance(part, ir.Product) and part.spec == "columns":
             if len(part.shape) == 2:
@@ -213,6 +221,10 @@ class _WayBack:
             return _Total(part, (self.left(part.source),))
         if part.size <= room:
             return _Total(None, (self.left(part),))
+        return self.as_it_goes(part)
+
+    def as_it_goes(self, part: ir.Array) -> _Total:
+        """The sum as a state of the way back."""
         sum_so_far = ir.Local(part.shape, part.batched)
         self.accumulated.append((sum_so_far, ir.Sum((sum_so_far, part), part.shape, (1.0, 1.0))))
         return _Total(None, (), len(self.carried) + len(self.accumulated) - 1)
