@@ -3,7 +3,8 @@
 Nodes have a colour: what operation they are, on operands of which colours. A sum's is the set of its kinds of
 terms, so that shorter sums belong with longer ones. The nodes of a colour become one array; where sums of one
 colour turn out to be products of different shapes, each shape gets a colour of its own before the nodes
-above are coloured. Constants are leaves like any other: what they are never decides a colour.
+above are coloured. Constants are leaves like any other: what they are never decides a colour. What is written
+twice, the same operation on the same elements, is one element.
 
 A shorter sum is padded with zeros, which an infinity turns into NaN. That is seen in the result, but not
 where a comparison, a choice or x**0 makes a number of it again: what leads to one of these is not padded.
@@ -11,6 +12,7 @@ where a comparison, a choice or x**0 makes a number of it again: what leads to o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +20,9 @@ import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
+from autobp.compiler.fetching import CONSTANT, Fetching
 from autobp.compiler.irregular import Bound, by_level
-from autobp.compiler.layout import affine, arrange, drop_repeated_axes, grid_of
+from autobp.compiler.layout import affine, arrange, grid_of, occurrences
 from autobp.compiler.levels import leading_to_numbers, levels_of
 from autobp.ir import (
     Argument,
@@ -27,27 +30,22 @@ from autobp.ir import (
     Choose,
     Constant,
     Fill,
-    Gather,
     Indices,
     Input,
     Map,
     MatMul,
     Program,
     Reduce,
-    Reshape,
     RowDot,
     Segments,
     Shape,
     Spread,
     Sum,
     Theta,
-    View,
 )
-from autobp.ir.slicing import slicing
-from autobp.ops import MAXIMUM, MULTIPLY, TAKE, Operation
+from autobp.ops import BUILT_IN, MAXIMUM, MULTIPLY, TAKE, Operation
 from autobp.reading.graph import PARAMETER
 
-_CONSTANT = -1
 _THETA = 0
 _MOST_PARTS = 16  # of a sum in one statement
 _MOST_IN_ORDER = 8  # numbers from which on NumPy adds up in an order of its own
@@ -95,25 +93,23 @@ def _levels(graph: Canonical) -> list[list[int]]:
     return levels
 
 
-class Builder:
+class Builder(Fetching):
     """Makes arrays of nodes.
 
     Attributes:
         arrays: those so far. A leaf is an element of the one whose number is its role.
         colour: of each node, the number of its array; -1 of constants.
         position: of each node, its position there.
-        fetched: what was picked from the arrays, so that nothing is picked twice.
         scalars: of the arrays that hold nodes, which ones, by position; -1 for none.
     """
 
     def __init__(self, graph: Canonical, arrays: Sequence[Array]) -> None:
+        super().__init__(arrays)
         self._graph = graph
         self.scalars: dict[Array, Indices] = {}
-        self.arrays: list[Array] = list(arrays)
         n = len(graph.kinds)
-        self.colour = [_CONSTANT] * n
+        self.colour = [CONSTANT] * n
         self.position = np.zeros(n, dtype=np.int64)
-        self.fetched: dict[Any, Array] = {}
         self._exposed = leading_to_numbers(graph)
         self._place_leaves()
 
@@ -190,65 +186,9 @@ class Builder:
     def _column_rank(self, colour: int) -> tuple[int, int]:
         if colour == _THETA:
             return 0, 0
-        if colour == _CONSTANT:
+        if colour == CONSTANT:
             return 2, 0
         return (3 if self.arrays[colour].batched else 1), colour
-
-    # ------------------------------------------------------------------------------------------- fetching
-
-    def fetch(self, colour: int, indices: Indices, full: bool = False) -> Array:
-        """The elements at ``indices`` of the array of a colour, axes along which they do not change as 1.
-
-        With ``full`` they have the shape of ``indices`` itself.
-        """
-        if full:
-            found = self.fetch(colour, indices)
-            return found if found.shape == indices.shape else Fill(found, indices.shape, found.batched)
-        if colour == _CONSTANT:
-            indices = drop_repeated_axes(indices)
-            return Constant(np.where(indices < 0, 0.0, self._values[indices]))
-        if indices.min() < 0:
-            there = np.flatnonzero(indices.reshape(-1) >= 0)
-            return Spread(self.fetch(colour, indices.reshape(-1)[there], True), there, indices.shape)
-        return self.picked(colour, indices)
-
-    def picked(self, colour: int, indices: Indices) -> Array:
-        """The elements at ``indices``, all of them there, of the array of a colour that has one."""
-        source = self.arrays[colour]
-        if indices.size == source.size and np.array_equal(
-            indices.reshape(-1), np.arange(source.size, dtype=np.int64)
-        ):
-            return self._reshaped(source, indices.shape)
-        indices = drop_repeated_axes(indices)
-        if indices.size == source.size == 1:
-            return self._reshaped(source, indices.shape)
-        found_affine = affine(indices)
-        if found_affine is not None:
-            base, strides = found_affine
-            key: Any = (colour, base, indices.shape, strides)
-            if key not in self.fetched:
-                if slicing(source.size, base, indices.shape, strides) is not None:
-                    self.fetched[key] = View(source, base, indices.shape, strides)
-                else:
-                    self.fetched[key] = Gather(source, indices)
-            return self.fetched[key]
-        key = (colour, indices.shape, indices.tobytes())
-        if key not in self.fetched:
-            self.fetched[key] = Gather(source, indices)
-        return self.fetched[key]
-
-    def _reshaped(self, source: Array, shape: tuple[int, ...]) -> Array:
-        if source.shape == shape:
-            return source
-        key = (id(source), shape)
-        if key not in self.fetched:
-            self.fetched[key] = Reshape(source, shape)
-        return self.fetched[key]
-
-    def add(self, array: Array) -> int:
-        """The number of a new array."""
-        self.arrays.append(array)
-        return len(self.arrays) - 1
 
     def settle(self, nodes: Sequence[int], colour: int, positions: Indices) -> None:
         """Say where nodes are."""
@@ -275,10 +215,18 @@ class Builder:
     # ----------------------------------------------------------------------------------- maps and choices
 
     def _elementwise(
-        self, operands: Sequence[tuple[int, Indices]]
+        self, operands: Sequence[tuple[int, Indices]], *also: Indices, once: bool = True
     ) -> tuple[tuple[Array, ...], Indices, Shape]:
-        """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape."""
-        moving = [(c, p) for c, p in operands if c != _CONSTANT]
+        """Operands, each a colour and positions (n,), laid out together: arrays, places of the n, shape.
+
+        Args:
+            also: (n,) numbers that elements must have in common, beside their operands, to be equal.
+            once: whether equal elements have one place.
+        """
+        repeated = self._repeated(operands, also) if once else None
+        if repeated is not None:
+            operands = [(c, p[repeated[0]]) for c, p in operands]
+        moving = [(c, p) for c, p in operands if c != CONSTANT]
         order, shape = arrange([p for _, p in moving], [self.arrays[c].shape for c, _ in moving])
         places = np.empty(len(order), dtype=np.int64)
         places[order] = np.arange(len(order))
@@ -293,7 +241,22 @@ class Builder:
             arrays.append(array)
         if np.broadcast_shapes(*[x.shape for x in arrays]) != shape:  # the same node several times
             arrays[0] = Fill(arrays[0], shape, arrays[0].batched)
-        return tuple(arrays), places, shape
+        return tuple(arrays), places if repeated is None else places[repeated[1]], shape
+
+    def _repeated(
+        self, operands: Sequence[tuple[int, Indices]], also: Sequence[Indices]
+    ) -> tuple[Indices, Indices] | None:
+        """As :func:`occurrences` has them, the elements that are equal; None where all differ.
+
+        Where constants differ, all have to be there equally often: no data that happen to be equal decide
+        what stands where.
+        """
+        repeated = occurrences([*[p for _, p in operands], *also])
+        constants = [*[p for c, p in operands if c == CONSTANT], *also]
+        if repeated is not None and any((numbers != numbers[0]).any() for numbers in constants):
+            times = np.bincount(repeated[1])
+            return repeated if (times == times[0]).all() else None
+        return repeated
 
     def _operand(self, ids: Sequence[int]) -> tuple[int, Indices]:
         return self.colour[ids[0]], self.position[np.array(ids)]
@@ -301,7 +264,9 @@ class Builder:
     def _build_map(self, nodes: list[int], operation: Operation, constants: tuple[float, ...]) -> None:
         rows = [self._graph.operands[node] for node in nodes]
         operands = [self._operand(column) for column in zip(*rows, strict=True)]
-        arrays, places, shape = self._elementwise(operands)
+        # what a rule of somebody's own gives the second time is not known
+        once = BUILT_IN.get(operation.name) is operation
+        arrays, places, shape = self._elementwise(operands, once=once)
         self.settle(nodes, self.add(Map(arrays, shape, operation, constants)), places)
 
     def _build_take(self, nodes: list[int]) -> None:
@@ -370,9 +335,9 @@ class Builder:
         if len(parts) == 1 and factors[0] == 1.0 and not offsets.any():
             self.settle(nodes, *parts[0])
             return
-        arrays, places, shape = self._elementwise(parts)
+        arrays, places, shape = self._elementwise(parts, offsets.view(np.int64))
         if offsets.any():
-            laid_out = np.empty(len(nodes))
+            laid_out = np.empty(math.prod(shape))
             laid_out[places] = offsets
             values = laid_out.reshape(shape)
             if (values == values.flat[0]).all():
@@ -392,12 +357,12 @@ class Builder:
         b = self.position[np.array([x for _, row in terms for x in row])]
         lengths = np.array([len(row) for row, _ in terms], dtype=np.int64)
         for colour, positions, other in ((colour_a, a, 1), (colour_b, b, 0)):
-            if colour == _CONSTANT and (positions == positions[0]).all():
+            if colour == CONSTANT and (positions == positions[0]).all():
                 plain = [row[other] for row in terms]
                 found = self._plain_part(colour_b if other else colour_a, plain)
                 return found[0], found[1], found[2] * float(self._values[positions[0]])
         # Terms are not put in order by constants: what they are would decide where the others stand.
-        by_columns = colour_a == _THETA or colour_b == _CONSTANT
+        by_columns = colour_a == _THETA or colour_b == CONSTANT
         made = factor(a, b, lengths, by_columns, True)
         if isinstance(made, Split):
             return made
@@ -449,11 +414,11 @@ class Builder:
     ) -> tuple[int, Indices, float]:
         c, o, k = made.columns.shape
         p = made.rows.shape[1]
-        weights = c == 1 and colour_a == _THETA and colour_b not in (_THETA, _CONSTANT)
+        weights = c == 1 and colour_a == _THETA and colour_b not in (_THETA, CONSTANT)
         if k == 1 and not (weights and (o > 1 or p > 1 or self.arrays[colour_b].batched)):
             arrays, places, shape = self._elementwise([(colour_a, a), (colour_b, b)])
             return self.add(Map(arrays, shape, MULTIPLY)), places, 1.0
-        batched_a = colour_a != _CONSTANT and self.arrays[colour_a].batched
+        batched_a = colour_a != CONSTANT and self.arrays[colour_a].batched
         rows: Indices
         columns: Indices
         if o == 1 and p == 1 and not (c == 1 and not batched_a and colour_a != colour_b):

@@ -61,6 +61,26 @@ def grid_of(columns: Indices) -> tuple[int, ...] | None:
     return tuple(sizes) or (1,)
 
 
+def occurrences(columns: Sequence[Indices]) -> tuple[Indices, Indices] | None:
+    """Which rows of a table, given by its columns (n,), are the same row again; None where all differ.
+
+    Returns:
+        of each row that is there the number of its first occurrence (u,), and for all rows which of these
+        it is (n,).
+    """
+    n = len(columns[0])
+    if any(len(np.unique(column)) == n for column in columns):
+        return None
+    order = np.lexsort(columns[::-1])
+    is_new = np.ones(n, dtype=bool)
+    is_new[1:] = np.any([np.diff(column[order]) != 0 for column in columns], axis=0)
+    if is_new.all():
+        return None
+    which = np.empty(n, dtype=np.int64)
+    which[order] = np.cumsum(is_new) - 1
+    return order[is_new], which
+
+
 def arrange(columns: Sequence[Indices], shapes: Sequence[tuple[int, ...]]) -> tuple[Indices, tuple[int, ...]]:
     """An order of n nodes and a shape for them, from the positions of their operands.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autobp.backends.numpy_checked import write_checked
 from autobp.backends.source_module import SourceModule
@@ -180,6 +181,13 @@ def _factor_to_come(row: Floats, expected: Floats) -> float:
     return float(ROWS)
 
 
+def _is_alone(graph: Graph, nodes: Indices) -> NDArray[np.bool_]:
+    """Whether no other node has a node's number: equal ones may be one element, and their adjoints a sum."""
+    _, which, times = np.unique(np.array(graph.values), return_inverse=True, return_counts=True)
+    alone: NDArray[np.bool_] = times[which.reshape(-1)[nodes]] == 1
+    return alone
+
+
 def _difference(values: Floats, nodes: Indices, witness: Witness, spread: Spread) -> str | None:
     """The first of some scalars (or adjoints) that an array does not have right, in words; None if it has."""
     graph, nodes = witness.graph, nodes.reshape(-1)
@@ -188,6 +196,10 @@ def _difference(values: Floats, nodes: Indices, witness: Witness, spread: Spread
     known = np.flatnonzero((numbers >= 0) & (numbers < len(graph)))
     if not known.size or values.size % nodes.size:
         return None
+    if of_adjoints:
+        known = known[_is_alone(graph, numbers[known])]
+        if not known.size:
+            return None
     of, deviations = (witness.adjoints, spread.adjoints) if of_adjoints else (witness.values, spread.values)
     expected = np.array([of[i] for i in numbers[known]])
     by_rounding = OF_ROUNDING * np.array([deviations[i][0] for i in numbers[known]])
