@@ -332,6 +332,24 @@ def test_checks_are_numpys() -> None:
         step_on("c", check=True)
 
 
+def test_a_network_whose_layers_fill_no_vectors() -> None:
+    """Its machine code crashed with vectors of 8 numbers."""
+    net = autobp.MLP(13, [30, 20, 3], activation="tanh", seed=0)
+
+    def loss(x: Any, y: Any) -> Any:
+        return autobp.costs.quadratic(net(x), y)
+
+    by_c, by_numpy = (
+        autobp.compile(loss, net.parameters(), example=([0.1] * 13, [0.1] * 3), backend=backend)
+        for backend in ("c", "numpy")
+    )
+    for m in (1, 3, 50):
+        X, Y = np.random.default_rng(m).normal(size=(m, 13)), np.ones((m, 3))
+        (cost, gradient), expected = by_c(by_c.theta, X, Y), by_numpy(by_c.theta, X, Y)
+        assert cost == pytest.approx(expected[0], rel=1e-12)
+        np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-14)
+
+
 # ------------------------------------------------------------------------------------------- no compiler
 
 
