@@ -223,6 +223,28 @@ def test_a_loop_hears_an_interrupt() -> None:
 # ------------------------------------------------------------------------------------------- other witnesses
 
 
+def test_a_plain_recurrent_network_is_that_of_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    case = rnn(30)
+    step, (x, y) = compiled(case), case[2]
+    assert len(loops_of(step.program)) == 2
+    W, U, b, o = np.split(step.theta, [25, 35, 40])
+    cell = torch.nn.RNN(2, 5, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        cell.weight_hh_l0.copy_(torch.tensor(W.reshape(5, 5)))
+        cell.weight_ih_l0.copy_(torch.tensor(U.reshape(5, 2)))
+        cell.bias_ih_l0.copy_(torch.tensor(b))
+        cell.bias_hh_l0.zero_()
+    out = torch.tensor(o, requires_grad=True)
+    cost = ((cell(torch.tensor(x))[0][:, -1] @ out - torch.tensor(y)) ** 2).mean()
+    cost.backward()
+    found, gradient = step(step.theta, x, y)
+    slopes = [cell.weight_hh_l0.grad, cell.weight_ih_l0.grad, cell.bias_ih_l0.grad, out.grad]
+    expected = np.concatenate([g.numpy().reshape(-1) for g in slopes])
+    assert found == pytest.approx(cost.item(), rel=1e-13)
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-14 * max(1.0, np.abs(expected).max()))
+
+
 def test_a_long_short_term_memory_is_that_of_pytorch() -> None:
     torch = pytest.importorskip("torch")
     case = lstm(30)
