@@ -518,9 +518,12 @@ def test_rows_within_a_step_are_no_steps() -> None:
 class Drawn:
     """A random recurrence: what each state becomes is drawn once, and then computed step after step."""
 
+    fewest, most = 9, 20  # steps
+    unary: Sequence[Callable[[Any], Any]] = (tanh, sigmoid, autobp.sin, lambda v: 0.5 * v, lambda v: v - 1)
+
     def __init__(self, draw: Any) -> None:
         self.draw = draw
-        self.steps = self.integer(9, 20)
+        self.steps = self.integer(self.fewest, self.most)
         self.width = self.integer(1, 3)
         self.states = self.integer(1, 3)
         self.lags = self.integer(1, 3)
@@ -529,6 +532,10 @@ class Drawn:
         self.from_data = self.integer(0, 2) > 0
         self.ends = self.integer(0, 3)
         self.odd_step = self.integer(-1, 2)
+
+    def products(self, W: Any, h: Any) -> Any:
+        """What units take from the state before."""
+        return linear(W, h)
 
     def integer(self, low: int, high: int) -> int:
         return int(self.draw(st.integers(low, high)))
@@ -543,7 +550,7 @@ class Drawn:
         if kind == 2:
             return "number", self.integer(0, 5)
         if kind == 3:
-            return self.integer(0, 4), self.recipe(depth - 1)
+            return self.integer(0, len(self.unary) - 1), self.recipe(depth - 1)
         return "+-*m/"[self.integer(0, 4)], self.recipe(depth - 1), self.recipe(depth - 1)
 
     def case(self) -> Case:
@@ -569,7 +576,7 @@ class Drawn:
                 return leaf(recipe, *where)
             x, *y = [element(operand, *where) for operand in operands]
             if isinstance(kind, int):
-                return (tanh, sigmoid, autobp.sin, lambda v: 0.5 * v, lambda v: v - 1)[kind](Value(0.0) + x)
+                return self.unary[kind](Value(0.0) + x)
             if kind == "m":
                 return maximum(Value(0.0) + x, y[0])
             if kind == "/":
@@ -586,7 +593,7 @@ class Drawn:
                 for k, recipe in enumerate(self.recipes):
                     new = [element(recipe, past, now, t, i, x) for i in range(self.width)]
                     if self.carried[k] == 1:
-                        new = [p + q for p, q in zip(new, linear(W[k], past[-1][k]), strict=True)]
+                        new = [p + q for p, q in zip(new, self.products(W[k], past[-1][k]), strict=True)]
                     elif self.carried[k] > 1:
                         new = [p - 0.5 * q for p, q in zip(new, past[0][k], strict=True)]
                     if t == self.odd_step:
@@ -634,7 +641,7 @@ def test_the_report_of_a_loop_says_what_it_carries_takes_and_leaves():
         return states
 
     program = program_of((outputs, [w], (np.full((1, 40), 0.1),)))
-    said = report(program, [], 7, [Note("a note", [])], [[]] * len(loops_of(program)), {})
+    said = report(program, [], 7, [Note("a note", [])], [], [[]] * len(loops_of(program)), {})
     loop = next(array for array in program.arrays if isinstance(array, ir.Loop))
     assert said.splitlines()[0] == "7 statements"
     assert f"loop of {loop.steps} steps of " in said

@@ -68,12 +68,9 @@ def group(
     """
     arguments = arguments_of(n_parameters, samples)
     builder = Builder(canonical, arguments)
-    bound, n_nodes = Bound(canonical), 0
-    for number, nodes in enumerate(_levels(canonical)):
-        builder.build_level(nodes)
-        n_nodes += len(nodes)
-        if bound.is_exceeded(number, n_nodes, len(builder.arrays)):
-            return by_level(canonical, arguments, bound.forms)
+    exceeded = builder.build_all()
+    if exceeded is not None:
+        return by_level(canonical, arguments, exceeded.forms)
     output = builder.collect(canonical.outputs)
     return Program(arguments, (output,), {}), builder.scalars
 
@@ -130,6 +127,16 @@ class Builder(Fetching):
                 self.colour[node] = graph.roles[node]  # theta is array 0, argument k array k + 1
                 self.position[node] = graph.positions[node]
         assert PARAMETER == _THETA
+
+    def build_all(self) -> Bound | None:
+        """Build everything, from the leaves up; or only until there are too many arrays: what they exceed."""
+        bound, n_nodes = Bound(self._graph), 0
+        for number, nodes in enumerate(_levels(self._graph)):
+            self.build_level(nodes)
+            n_nodes += len(nodes)
+            if bound.is_exceeded(number, n_nodes, len(self.arrays)):
+                return bound
+        return None
 
     def build_level(self, nodes: list[int]) -> None:
         graph, colour = self._graph, self.colour

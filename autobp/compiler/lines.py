@@ -29,14 +29,17 @@ def lines_of(
         samples: the shape of one sample of each argument.
         graph: what was recorded of the function.
 
-    None for any node where the function does something else by now.
+    None for any node where the function does something else by now, and for a node whose operation two lines
+    apply to the same operands: which of them computes it is not seen.
     """
-    found: dict[tuple[Any, ...], tuple[str, int]] = {}
+    found: dict[tuple[Any, ...], tuple[str, int] | None] = {}
     operands_seen = []  # ids stay unique while the Values live
 
     def on_result(name: str, operands: tuple[Value, ...]) -> None:
         operands_seen.append(operands)
-        found.setdefault((name, *map(id, operands)), callers_line(sys._getframe(1)))
+        key, line = (name, *map(id, operands)), callers_line(sys._getframe(1))
+        if found.setdefault(key, line) != line:
+            found[key] = None
 
     try:
         with watch_results(on_result):
@@ -50,6 +53,7 @@ def lines_of(
     for number, (operation, parents) in enumerate(zip(again.operations, again.parents, strict=True)):
         if operation is not None:
             key = (operation.name, *[id(again.nodes[parent]) for parent in parents])
-            if key in found:
-                lines[number] = found[key]
+            line = found.get(key)
+            if line is not None:
+                lines[number] = line
     return lines

@@ -1,14 +1,17 @@
-"""What was found in a graph, in words: its loops and its matrices, why what repeats is no loop, and where."""
+"""What was found in a graph, in words: its loops and its matrices, what is in none, why, and where."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from autobp.compiler.loops.finding import Note
 from autobp.compiler.place import place
 from autobp.ir import Array, Indices, Loop, Program, Result
 
 _FEW = 8  # nodes of an array: not every line is known
+_MOST = 8  # lines on what is alone
 
 #: File and line of the caller's code, by the number of the node that it computes.
 Lines = Mapping[int, tuple[str, int]]
@@ -19,6 +22,7 @@ def report(
     matrices: Sequence[tuple[str, Indices]],
     statements: int,
     notes: Sequence[Note],
+    alone: Sequence[Note],
     left: Sequence[Sequence[int]],
     lines: Lines,
 ) -> str:
@@ -29,20 +33,22 @@ def report(
         matrices: (name, positions in theta) of each matrix of parameters.
         statements: the number of statements of its source.
         notes: why what repeats is no loop.
+        alone: why scalars are in no array with others.
         left: of the program's loops in order, nodes of the graph that they compute; no more are known.
         lines: where nodes are computed, as far as that is known.
     """
     written = [f"{statements} statements"]
     shapes = [f"{name} {'×'.join(map(str, x.shape))}" for name, x in matrices if x.ndim == 2]
-    alone = sum(x.ndim < 2 for _, x in matrices)
+    others = sum(x.ndim < 2 for _, x in matrices)
     written.append(
         f"matrices of parameters: {', '.join(shapes) or 'none'}"
-        + f"; {alone} other{'s' * (alone > 1)}" * (alone > 0)
+        + f"; {others} other{'s' * (others > 1)}" * (others > 0)
     )
     loops = [array for array in program.arrays if isinstance(array, Loop)]
     where = {loop: _where(nodes, lines) for loop, nodes in zip(loops, left, strict=True)}
     written += _loops(program, 0, where)
     written += [f"no loop: {note.why}{_where(note.nodes, lines)}" for note in notes]
+    written += _counted([f"alone: {note.why}{_where(note.nodes, lines)}" for note in alone])
     return "\n".join(written)
 
 
@@ -66,6 +72,16 @@ def _where(nodes: Iterable[int], lines: Lines) -> str:
         if node in lines:
             return f": {place(*lines[node]).rstrip(',')}"
     return ""
+
+
+def _counted(written: Sequence[str]) -> Iterator[str]:
+    """Each line once, and only the first of many."""
+    number = Counter(written)
+    for line, n in islice(number.items(), _MOST):
+        yield line + f" ({n} times)" * (n > 1)
+    rest = sum(islice(number.values(), _MOST, None))
+    if rest:
+        yield f"alone: {rest} more"
 
 
 def _loops(program: Program, depth: int, where: Mapping[Loop, str]) -> Iterator[str]:

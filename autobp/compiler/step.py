@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from autobp.backends.numpy_text import Source
+from autobp.compiler.apart import notes_on
 from autobp.compiler.arrays import floats, shapes_of_floats
 from autobp.compiler.blocks import check_rows_are_known, run_in_blocks
 from autobp.compiler.certificate import Certificate, certify
@@ -414,7 +415,7 @@ class Step(Derivatives, Generic[R]):
         return self._executable().latex
 
     def report(self) -> str:
-        """Which matrices and loops were found, a line each, why what repeats is no loop, and where it is.
+        """Which matrices and loops were found, a line each, what is in none, why, and where it is computed.
 
         The function is traced once more, to see which of its lines compute what; a pickle does not hold it.
         Raises ValueError before the trace.
@@ -425,7 +426,8 @@ class Step(Derivatives, Generic[R]):
             if self._function is not None and self._parameters is not None
             else {}
         )
-        return report(self.program, found.matrices, found.n_statements, found.notes, found.left, lines)
+        alone = notes_on(found.graph, found.signature)
+        return report(self.program, found.matrices, found.n_statements, found.notes, alone, found.left, lines)
 
     def __repr__(self) -> str:
         about = f"{len(self._theta)} parameters"
