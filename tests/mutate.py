@@ -198,7 +198,7 @@ def survives(run: list[str], module: str = "", source: str = "") -> bool:
             with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
                 if module:
                     _replace(module, source)
-                options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+                options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "--assert=plain"]
                 status = int(pytest.main([*options, *run]))
         finally:
             os._exit(status)

@@ -63,6 +63,25 @@ def test_a_formula_that_is_not_broken_would_not_fit(tmp_path):
 
 
 @needs_pdflatex
+@pytest.mark.parametrize("height", [55, 83, 120])
+def test_no_page_ends_with_a_steps_first_line_or_begins_with_its_last(height, tmp_path):
+    document = derivation(*NETWORKS[1], "ML15").document
+    for of in ("step", "further"):  # each line tells its page when that is made
+        document = re.sub(rf"(\\def\\{of}#1.*#1\$)", rf"\1\\write-1{{{of} on \\thepage}}", document)
+    log = set_in_type(document.replace("{245mm}", f"{{{height}mm}}"), tmp_path)
+    chains = [
+        [int(page) for page in re.findall(r"on (\d+)", chain)]
+        for chain in re.split(r"^step ", log, flags=re.MULTILINE)[1:]
+    ]
+    assert len(chains) > 20
+    assert max(map(max, chains)) > 5
+    for pages in filter(lambda pages: len(pages) > 1, chains):
+        assert pages[0] == pages[1]
+        assert pages[-2] == pages[-1]
+    assert any(pages[0] < pages[-1] for pages in chains)  # but between them there is a page's end
+
+
+@needs_pdflatex
 def test_the_latex_breaks_in_an_article_and_leaves_it_as_it_was(tmp_path):
     found = derivation(*NETWORKS[2], "autobp").latex
     article = "\n".join([
@@ -91,7 +110,9 @@ def test_a_document_has_every_formula_of_the_text():
     [
         (r"\left(a\right)", r"\left(a\right)"),
         (rf"\left({'a + ' * 40}b\right)", rf"\bigl({'a + ' * 40}b\bigr)"),
-        (rf"\left(\frac{{1}}{{2}} {'+ a' * 40}\right)", rf"\Bigl(\frac{{1}}{{2}} {'+ a' * 40}\Bigr)"),
+        (rf"\left(\frac{{1}}{{2}} {'+ a' * 40}\right)", rf"\biggl(\frac{{1}}{{2}} {'+ a' * 40}\biggr)"),
+        (rf"\left(a^{{(2)}} {'+ a' * 40}\right)", rf"\Bigl(a^{{(2)}} {'+ a' * 40}\Bigr)"),
+        (rf"\left(\left(a^{{[2]}}\right){'a' * 80}\right)", rf"\Bigl(\left(a^{{[2]}}\right){'a' * 80}\Bigr)"),
         (rf"\frac{{\left({'a + ' * 40}b\right)}}{{2}}", rf"\frac{{\left({'a + ' * 40}b\right)}}{{2}}"),
         (rf"\left.{'a + ' * 40}b\right|_{{u}}", rf"\left.{'a + ' * 40}b\right|_{{u}}"),
         (rf"\left({'a + ' * 40}\left(b\right)\right)", rf"\bigl({'a + ' * 40}\left(b\right)\bigr)"),

@@ -17,6 +17,8 @@ from autobp.explanation.writing import Writing
 #: TeX breaks a formula in a paragraph after its signs, but where \left encloses them. What is no longer than
 #: so many characters stays together.
 _TOGETHER: Final = 90
+#: Brackets about as large as \left makes them, by what is within: the first that is found there.
+_BRACKETS: Final = ((r"\\frac", "bigg"), (r"\^\{[(\[]", "Big"), ("", "big"))
 
 _HEAD: Final = r"""\documentclass[a4paper]{article}
 \usepackage{amsmath}
@@ -52,7 +54,9 @@ def body(sections: Sequence[Section], style: Writing, most: int) -> str:
             (left,), *right = step.lines(latex)
             for i, parts in enumerate(right):
                 formula = breakable(" ".join(parts))
-                lines.append(rf"\further{{= {formula}}}" if i else rf"\step{{{left} = {formula}}}")
+                # no page ends with a step's first line, nor begins with its last
+                kept = r"\nobreak" if i in (1, len(right) - 1) else ""
+                lines.append(rf"{kept}\further{{= {formula}}}" if i else rf"\step{{{left} = {formula}}}")
     return "\n".join([_SETTING + lines[0], *lines[1:], r"\endgroup"])
 
 
@@ -66,9 +70,8 @@ def breakable(formula: str) -> str:
     changes: list[tuple[int, int, str]] = []
     for start, end in _groups(formula):
         if end - start > _TOGETHER:
-            large = "Bigl Bigr" if r"\frac" in formula[start:end] else "bigl bigr"
-            opening, closing = large.split()
-            changes += [(start, len(r"\left"), rf"\{opening}"), (end, len(r"\right"), rf"\{closing}")]
+            size = next(size for within, size in _BRACKETS if re.search(within, formula[start:end]))
+            changes += [(start, len(r"\left"), rf"\{size}l"), (end, len(r"\right"), rf"\{size}r")]
     for place, length, text in sorted(changes, reverse=True):
         formula = formula[:place] + text + formula[place + length :]
     return formula
