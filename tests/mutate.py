@@ -194,16 +194,21 @@ def survives(run: list[str], module: str = "", source: str = "") -> bool:
         try:
             gc.disable()
             signal.alarm(LIMIT)
-            told = io.StringIO()
-            with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-                if module:
-                    _replace(module, source)
-                options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "--assert=plain"]
-                status = int(pytest.main([*options, *run]))
+            if module:
+                _replace(module, source)
+            status = _tested(run)
         finally:
             os._exit(status)
     _, ended = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(ended) == 0
+
+
+def _tested(run: list[str]) -> int:
+    """pytest's exit status; nothing is printed."""
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "--assert=plain"]
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        return int(pytest.main([*options, *run]))
 
 
 def _replace(module: str, source: str) -> None:
@@ -267,8 +272,11 @@ def main(names: list[str]) -> int:
     """Mutate; the exit status is 1 where something survives."""
     sys.path.insert(0, str(HERE))
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    for used in ("autobp.matrix", "networks", "hypothesis", "sympy"):  # once, and not in each process
-        importlib.import_module(used)
+    for used in ("autobp.matrix", "networks", "hypothesis", "sympy", "numpy.random"):
+        importlib.import_module(used)  # once, and not in each process
+    with tempfile.TemporaryDirectory() as folder:  # nor what pytest imports when it runs
+        Path(folder, "test_nothing.py").write_text("def test_nothing(): pass\n", encoding="utf-8")
+        assert _tested([folder, "--rootdir", folder]) == 0
     gc.freeze()  # so that a process that is forked shares it
     chosen = names or [*MODULES, *DOCUMENTS]
     left = [what for name in chosen for what in (of_module if name in MODULES else of_document)(name)]

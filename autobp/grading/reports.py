@@ -14,9 +14,12 @@ _STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 50em; margin
 table { border-collapse: collapse; width: 100% } .points { width: auto }
 td, th { border-bottom: 1px solid #ccc; padding: .3em .6em; text-align: left; vertical-align: top }
 .wrong, .missing { background: #fdecea } .follows { background: #fff8e1 } .right { background: #edf7ed }
-summary { cursor: pointer } pre { background: #f5f5f5; padding: .6em; overflow: auto }
+h1, p, td { overflow-wrap: anywhere } summary { cursor: pointer }
+pre { background: #f5f5f5; padding: .6em; overflow: auto }
 @media (prefers-color-scheme: dark) { body { background: #181a1b; color: #e8e6e3 } pre { background: #222 }
-.wrong, .missing { background: #4a2320 } .follows { background: #453b1a } .right { background: #1f3a24 } }"""
+.wrong, .missing { background: #4a2320 } .follows { background: #453b1a } .right { background: #1f3a24 } }
+@media (max-width: 40em) { .items th { display: none } .items td { display: inline-block; border: 0 }
+.items tr, .items td:last-child { display: block } .items tr { border-bottom: 1px solid #ccc } }"""
 
 
 def table(results: Sequence[Result]) -> str:
@@ -72,7 +75,8 @@ def page(result: Result, task: Task) -> str:
     if result.status != "judged":
         what = f"<p class='wrong'>{escape(result.status)}: {escape(result.told)}</p>"
     rows = "".join(_row(item) for item in result.items)
-    items = f"<table><tr><th>equation<th>quantity<th>verdict<th>hints</tr>{rows}</table>" if rows else ""
+    head = "<tr><th>equation<th>quantity<th>verdict<th>hints</tr>"
+    items = f"<table class='items'>{head}{rows}</table>" if rows else ""
     printed = f"<h2>Printed</h2><pre>{escape(result.printed)}</pre>" if result.printed else ""
     return (
         f"<!doctype html><html lang='en'><meta charset='utf-8'>"
