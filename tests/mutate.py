@@ -127,12 +127,15 @@ ALSO = {ast.Mult: ast.Add}
 def mutants(source: str) -> Iterator[tuple[str, str, str]]:
     """(in which function, the statement with «before|after» in it, the changed source) of each mutant."""
     tree = ast.parse(source)
-    for owner, statement, node in list(_walk(tree, "", None)):
-        before, kept = _first_line(statement), dict(vars(node))
-        for changed in _changes(node):
-            vars(node).update(changed)
-            yield owner, _marked(before, _first_line(statement)), ast.unparse(tree)
-            vars(node).update(kept)
+    texts = [ast.unparse(part) for part in tree.body]
+    for i, part in enumerate(tree.body):
+        for owner, statement, node in list(_walk(ast.Module([part], []), "", None)):
+            before, kept = _first_line(statement), dict(vars(node))
+            for changed in _changes(node):
+                vars(node).update(changed)
+                whole = "\n".join([*texts[:i], ast.unparse(part), *texts[i + 1 :]])
+                yield owner, _marked(before, _first_line(statement)), whole
+                vars(node).update(kept)
 
 
 def _walk(node: ast.AST, owner: str, statement: ast.stmt | None) -> Iterator[tuple[str, Any, ast.AST]]:

@@ -13,6 +13,7 @@ from html import escape
 
 import numpy as np
 import pytest
+from test_page import in_browser, needs_browser
 
 from autobp import check, matrix
 from autobp.command import main
@@ -601,6 +602,22 @@ def test_the_table_the_csv_and_the_page(tmp_path):
         (row,) = re.findall(rf"<td>{quantity}</td>.*?</tr>", made)
         assert f"nothing to mend here: it is right for the {given} that it was given" in row
     assert json.loads(json.dumps(results[1].as_json()))["score"] == 8
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_students_page_is_no_wider_than_a_phone(width, tmp_path):
+    wrong = BACKPROP.replace("(a[-1] - Y)", "2 * (a[-1] - Y)") + "print('x' * 300)"
+    (result,) = grade(submit(tmp_path / "s", **{"Ada_" * 20: wrong}), "backprop")
+    made = page(result, READY["backprop"]).replace("<details>", "<details open>")
+    frame = f'<iframe srcdoc="{escape(made)}" style="border: 0; width: {width}px; height: 600px"></iframe>'
+    (tmp_path / "framed.html").write_text(f"<!doctype html><body>{frame}</body>", encoding="utf-8")
+    script = """const frame = document.querySelector("iframe");
+        const seen = () => frame.contentDocument?.querySelector(".items");
+        while (!seen()) await new Promise((done) => setTimeout(done, 20));
+        const root = frame.contentDocument.documentElement;
+        return [root.scrollWidth - root.clientWidth, seen().offsetWidth > 0];"""
+    assert in_browser(tmp_path / "framed.html", script, tmp_path) == [0, True]
 
 
 def test_the_command(tmp_path, capsys):
