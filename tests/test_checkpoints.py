@@ -17,6 +17,7 @@ from test_loops import (
     MODELS,
     Case,
     gru,
+    kalman,
     loops_of,
     lstm,
     newton_within,
@@ -27,7 +28,7 @@ from test_loops import (
 from test_through_time import LOOPS, THETA, M, X, complex_step, computed, eager, guarded, total
 
 import autobp
-from autobp import Value, ir, ops
+from autobp import Value, exp, ir, ops, tanh
 from autobp.backends.schedule import schedule
 from autobp.compiler import checkpoints, functions, stretches
 from autobp.compiler.differentiate import differentiate
@@ -83,6 +84,34 @@ def test_gradients_from_checkpoints_are_those_of_the_scalars(model: Callable[[in
 @pytest.mark.parametrize("model", [rnn, gru])
 def test_steps_need_not_be_a_whole_number_of_stretches(model: Callable[[int], Case], steps: int) -> None:
     check(model(steps))
+
+
+def lagged(steps: int, lag: int) -> Case:
+    """Costs that read states of several steps ago, at some steps, and the first and the last on their own."""
+    a, b, c = Value(0.6), Value(0.4), Value(0.3)
+
+    def loss(x: Any, y: Any) -> Any:
+        h, k, hs, ks = x[0], y[0], [], []
+        for t in range(steps):
+            h, k = tanh(a * h + b * x[t]), tanh(c * k + 0.1 * h)
+            hs.append(h)
+            ks.append(k)
+        cost = hs[0] * ks[0] + hs[-1] * y[0] + ks[-1] * ks[-1]
+        for t in range(lag, steps):
+            cost = cost + hs[t] * ks[t - lag] * y[t - lag] + (hs[t - lag] - y[t]) ** 2
+        for t in range(3, steps - 2):
+            cost = cost + exp(hs[t - 1] - x[t]) * ks[t]
+        return cost
+
+    rng = np.random.default_rng(21)
+    return loss, [a, b, c], (rng.standard_normal((3, steps)), rng.standard_normal((3, steps)))
+
+
+@pytest.mark.parametrize("lag", [1, 2, 5, 20])
+@pytest.mark.parametrize("steps", [40, 61])
+def test_costs_may_read_steps_of_before(steps: int, lag: int) -> None:
+    everything, fewer = check(lagged(steps, lag))
+    assert len(loops_of(fewer)) > len(loops_of(everything))
 
 
 @settings(max_examples=25, deadline=None)
@@ -152,7 +181,7 @@ def peak(step: Step, data: list[np.ndarray]) -> tuple[tuple[float, np.ndarray], 
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("model", "part"), [(rnn, 4), (lstm, 2), (gru, 5), (newton_within, 6)])
+@pytest.mark.parametrize(("model", "part"), [(rnn, 4), (lstm, 4), (gru, 5), (kalman, 3), (newton_within, 6)])
 def test_above_a_limit_less_is_kept(model: Callable[[int], Case], part: int, monkeypatch: Any) -> None:
     step, data = of_many(model, 150, 1000)
     expected, everything = peak(step, data)

@@ -157,9 +157,13 @@ class NumpyText(Printer):
     def read_by(self, arrays: Iterable[ir.Array]) -> tuple[ir.Array, ...]:
         """The arrays with names that the texts of some arrays mention, each once, in order."""
         found: dict[ir.Array, None] = {}
+        seen: set[ir.Array] = set()
         stack = [*arrays][::-1]
         while stack:
             array = stack.pop()
+            if array in seen:
+                continue
+            seen.add(array)
             if array in self.variables or isinstance(array, ir.Theta):
                 found[array] = None
             else:

@@ -121,17 +121,27 @@ class Rows(ABC):
             self._made[key] = self._rows(array, first, apart)
         return self._made[key]
 
+    def source(self, view: ir.View, first: int, apart: int) -> ir.Array:
+        """What rows of a view are views of."""
+        found = row_view(view)
+        assert found is not None
+        return self.rows(view.source, found.first + found.apart * first, found.apart * apart)
+
+    def operand(self, array: ir.Array, x: ir.Array, by_row: bool, first: int, apart: int) -> ir.Array:
+        """What rows of an array are computed from."""
+        return self.rows(x, first, apart) if by_row else self.whole(x)
+
     def _rows(self, array: ir.Array, first: int, apart: int) -> ir.Array:
         if not self.goes_into(array):
             return self.given(array, first, apart)
         if isinstance(array, ir.View):
             found = row_view(array)
             assert found is not None
-            source = self.rows(array.source, found.first + found.apart * first, found.apart * apart)
+            source = self.source(array, first, apart)
             return ir.View(source, found.at, (self.n, *array.shape[1:]), (found.width, *array.strides[1:]))
         parts = operands_by_rows(array)
         assert parts is not None
-        by = {x: self.rows(x, first, apart) if by_row else self.whole(x) for x, by_row in parts}
+        by = {x: self.operand(array, x, by_row, first, apart) for x, by_row in parts}
         made = of_operands(array, by)
         field = _SHAPES.get(type(array))
         if field is None:
