@@ -320,7 +320,7 @@ def test_a_pruned_network_does_not_fall_apart(act):
         lengths.append(len(step))
         X, Y = RNG.normal(size=(3, width)), RNG.normal(size=(3, width))
         assert step.verify(step.theta, X, Y)
-    assert lengths[2] < 250
+    assert lengths[2] < 110
 
 
 def test_an_infinite_number_stays_what_the_engine_has():

@@ -12,9 +12,9 @@ import autobp
 from autobp import Value, ir
 from autobp.compiler.bounds import ANY, NOT_NEGATIVE, POSITIVE, Bounds, bounds_of, bounds_of_arrays
 from autobp.compiler.canonical import canonicalise
-from autobp.compiler.group import group
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record
+from autobp.compiler.without_loops import without_loops
 from autobp.functions import exp, maximum, relu, sigmoid, softplus, sqrt
 from autobp.ir.expression import Expression, slots
 from autobp.ops import TABLE
@@ -57,7 +57,7 @@ def test_the_stages_are_values() -> None:
     graph = graph_of(*neuron())
     canonical = canonicalise(graph)
     for _ in range(2):  # a stage leaves what it was given as it was
-        outputs, scalars = group(canonical, 3, [(2,)])
+        outputs, scalars = without_loops(canonical, 3, [(2,)])
         assert str(outputs).splitlines()[:2] == ["theta: 3", "t1: m×2"]
         assert str(outputs).splitlines()[-1].startswith("return t")
         assert scalars[outputs.results[0]].tolist() == list(graph.outputs)
@@ -77,7 +77,7 @@ def test_the_stages_are_values() -> None:
 def of_value(f: Any) -> Bounds:
     """The bounds of a function of two inputs."""
     x = [Value(0.5), Value(0.25)]
-    outputs, _ = group(canonicalise(graph_of(f(*x), [], x)), 0, [(2,)])
+    outputs, _ = without_loops(canonicalise(graph_of(f(*x), [], x)), 0, [(2,)])
     return bounds_of_arrays(outputs.arrays)[outputs.results[0]]
 
 

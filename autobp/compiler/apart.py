@@ -18,6 +18,7 @@ from autobp.compiler.loops.finding import Note
 from autobp.compiler.loops.order import Level, plain_levels
 from autobp.compiler.names import name_forward
 from autobp.compiler.pipeline import LIMITS, Reading, Signature
+from autobp.compiler.without_loops import built
 from autobp.ir import Array, Choose, Map, Program, Reduce, Result, Segments
 from autobp.ops import MULTIPLY, Operation
 from autobp.reading.graph import Graph
@@ -51,11 +52,13 @@ def notes_on(graph: Graph, signature: Signature) -> list[Note]:
     reading = Reading(graph)
     canonical, levels = reading.found.graph, reading.found.levels
     arguments = arguments_of(len(signature.labels), signature.samples)
-    builder = LoopBuilder(canonical, arguments, None, LIMITS)
-    if levels is not None:
-        builder.build_levels(levels)
-    elif builder.build_all() is not None:
-        return [_without_arrays(canonical, builder)]
+    if levels is None:
+        builder, exceeded = built(canonical, arguments)
+        if exceeded is not None:
+            return [_without_arrays(canonical, builder)]
+    else:
+        builder = of_loops = LoopBuilder(canonical, arguments, None, LIMITS)
+        of_loops.build_levels(levels)
     outputs = Program(arguments, (builder.collect(canonical.outputs),), {})
     names = name_forward(outputs, signature.arguments, signature.labels).names
     words = ["parameter", *[names.get(x) or _word(x) for x in builder.arrays[1:]]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autobp.compiler.layout import affine, drop_repeated_axes
-from autobp.ir import Array, Constant, Fill, Floats, Gather, Indices, Reshape, Spread, View
+from autobp.ir import Absent, Array, Assemble, Constant, Fill, Floats, Gather, Indices, Reshape, Spread, View
 from autobp.ir.slicing import slicing
 
 #: The number of constants, which are in no array until they are fetched.
@@ -81,3 +81,14 @@ class Fetching:
         if key not in self.fetched:
             self.fetched[key] = Reshape(source, shape)
         return self.fetched[key]
+
+
+def side_by_side(arrays: Sequence[Array]) -> Array:
+    """Arrays of one axis one after another, with samples where one of them has any."""
+    if len(arrays) == 1:
+        return arrays[0]
+    size, batched = sum(x.size for x in arrays), any(x.batched for x in arrays)
+    whole = Absent((size,), batched)
+    starts = np.cumsum([0, *[x.size for x in arrays]]).tolist()
+    places = [View(whole, start, (x.size,), (1,)) for start, x in zip(starts, arrays, strict=False)]
+    return Assemble(tuple(arrays), tuple(places), (False,) * len(arrays), False, (size,), batched)

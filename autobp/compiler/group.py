@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from autobp.compiler.canonical import LEAF, MAP, SUM, Canonical
 from autobp.compiler.factor import Factors, Pairs, Split, factor
 from autobp.compiler.fetching import CONSTANT, Fetching
-from autobp.compiler.irregular import Bound, by_level
 from autobp.compiler.layout import affine, arrange, grid_of, occurrences
-from autobp.compiler.levels import leading_to_numbers, levels_of
+from autobp.compiler.levels import leading_to_numbers
 from autobp.ir import (
     Argument,
     Array,
@@ -34,7 +33,6 @@ from autobp.ir import (
     Input,
     Map,
     MatMul,
-    Program,
     Reduce,
     RowDot,
     Segments,
@@ -46,33 +44,28 @@ from autobp.ir import (
 from autobp.ops import BUILT_IN, MAXIMUM, MULTIPLY, TAKE, Operation
 from autobp.reading.graph import PARAMETER
 
-_THETA = 0
+THETA = 0
 _MOST_PARTS = 16  # of a sum in one statement
 _MOST_IN_ORDER = 8  # numbers from which on NumPy adds up in an order of its own
 
 #: A kind of term: its sign, the colour of one operand, and of the other (None where there is none).
 Kind = tuple[int, int, int | None]
-Members = list[tuple[int, dict[Kind, tuple[list[int], list[int]]]]]
+#: Terms of one kind: the one operand of each, and the other.
+Terms = tuple[list[int], list[int]]
+#: Sums of one colour, each with its terms by their kind.
+Members = list[tuple[int, dict[Kind, Terms]]]
 
 
-def group(
-    canonical: Canonical, n_parameters: int, samples: Sequence[Shape]
-) -> tuple[Program, dict[Array, Indices]]:
-    """The program of a graph's outputs, flat and in their order, without names.
+class Alike(NamedTuple):
+    """The nodes of a level, those together that become an array.
 
-    Args:
-        samples: the shapes of the arguments.
-
-    Returns:
-        the program, and of the arrays that hold scalar nodes, which ones, by position; -1 for none.
+    Attributes:
+        maps: all but sums, by what they are and the colours of their operands.
+        sums: by the kinds of their terms.
     """
-    arguments = arguments_of(n_parameters, samples)
-    builder = Builder(canonical, arguments)
-    exceeded = builder.build_all()
-    if exceeded is not None:
-        return by_level(canonical, arguments, exceeded.forms)
-    output = builder.collect(canonical.outputs)
-    return Program(arguments, (output,), {}), builder.scalars
+
+    maps: dict[Any, list[int]]
+    sums: dict[Any, Members]
 
 
 def arguments_of(n_parameters: int, samples: Sequence[Shape]) -> tuple[Argument, ...]:
@@ -80,21 +73,12 @@ def arguments_of(n_parameters: int, samples: Sequence[Shape]) -> tuple[Argument,
     return (Theta(n_parameters), *[Input(i, sample) for i, sample in enumerate(samples)])
 
 
-def _levels(graph: Canonical) -> list[list[int]]:
-    """The nodes above the leaves, by the longest path that leads to them."""
-    level = levels_of(graph)
-    levels: list[list[int]] = [[] for _ in range(max(level, default=0))]
-    for node in graph.order:
-        if graph.kinds[node] != LEAF:
-            levels[level[node] - 1].append(node)
-    return levels
-
-
 class Builder(Fetching):
     """Makes arrays of nodes.
 
     Attributes:
         arrays: those so far. A leaf is an element of the one whose number is its role.
+        graph: whose nodes they are.
         colour: of each node, the number of its array; -1 of constants.
         position: of each node, its position there.
         scalars: of the arrays that hold nodes, which ones, by position; -1 for none.
@@ -102,16 +86,16 @@ class Builder(Fetching):
 
     def __init__(self, graph: Canonical, arrays: Sequence[Array]) -> None:
         super().__init__(arrays)
-        self._graph = graph
+        self.graph = graph
         self.scalars: dict[Array, Indices] = {}
         n = len(graph.kinds)
         self.colour = [CONSTANT] * n
         self.position = np.zeros(n, dtype=np.int64)
-        self._exposed = leading_to_numbers(graph)
+        self.exposed = leading_to_numbers(graph)
         self._place_leaves()
 
     def _place_leaves(self) -> None:
-        graph = self._graph
+        graph = self.graph
         interned: dict[float, int] = {}
         values: list[float] = []
         for node, value in graph.fixed.items():
@@ -126,31 +110,26 @@ class Builder(Fetching):
             if graph.kinds[node] == LEAF:
                 self.colour[node] = graph.roles[node]  # theta is array 0, argument k array k + 1
                 self.position[node] = graph.positions[node]
-        assert PARAMETER == _THETA
-
-    def build_all(self) -> Bound | None:
-        """Build everything, from the leaves up; or only until there are too many arrays: what they exceed."""
-        bound, n_nodes = Bound(self._graph), 0
-        for number, nodes in enumerate(_levels(self._graph)):
-            self.build_level(nodes)
-            n_nodes += len(nodes)
-            if bound.is_exceeded(number, n_nodes, len(self.arrays)):
-                return bound
-        return None
+        assert PARAMETER == THETA
 
     def build_level(self, nodes: list[int]) -> None:
-        graph, colour = self._graph, self.colour
+        """Make the arrays of nodes whose operands have theirs."""
+        self.build(self.alike(nodes))
+
+    def alike(self, nodes: Sequence[int]) -> Alike:
+        """Which nodes are alike, by the colours of their operands."""
+        graph, colour = self.graph, self.colour
         maps: dict[Any, list[int]] = {}
         sums: dict[Any, Members] = {}
         for node in nodes:
             kind = graph.kinds[node]
             if kind == SUM:
-                present: dict[Kind, tuple[list[int], list[int]]] = {}
+                present: dict[Kind, Terms] = {}
                 for sign, a, b in graph.terms[node]:
                     if b < 0:
                         key: Kind = (sign, colour[a], None)
                     else:
-                        if self._is_column(colour[b], colour[a]):
+                        if self.is_column(colour[b], colour[a]):
                             a, b = b, a
                         key = (sign, colour[a], colour[b])
                     terms = present.get(key)
@@ -159,7 +138,7 @@ class Builder(Fetching):
                     terms[0].append(a)
                     terms[1].append(b)
                 signature: Any = frozenset(present)
-                if node in self._exposed:  # no longer sums among them, which would have it padded
+                if node in self.exposed:  # no longer sums among them, which would have it padded
                     signature = frozenset([(kind, len(terms[0])) for kind, terms in present.items()])
                 sums.setdefault(signature, []).append((node, present))
             else:
@@ -170,7 +149,11 @@ class Builder(Fetching):
                     else (kind, graph.operations[node], frozenset(colours))
                 )
                 maps.setdefault(signature, []).append(node)
-        for signature, group in maps.items():
+        return Alike(maps, sums)
+
+    def build(self, alike: Alike) -> None:
+        """Make the arrays of nodes that are alike."""
+        for signature, group in alike.maps.items():
             operation = signature[1]
             if signature[0] != MAP:
                 self._build_extremum(group, operation)
@@ -178,10 +161,10 @@ class Builder(Fetching):
                 self._build_take(group)
             else:
                 self._build_map(group, operation, signature[2])
-        for members in sums.values():
+        for members in alike.sums.values():
             self._build_sum(members)
 
-    def _is_column(self, x: int, y: int) -> bool:
+    def is_column(self, x: int, y: int) -> bool:
         """Whether x rather than y is the matrix in a product: a parameter, a constant, what has no samples.
 
         Operands of one colour stay as they are written.
@@ -191,7 +174,7 @@ class Builder(Fetching):
         return self._column_rank(x) < self._column_rank(y)
 
     def _column_rank(self, colour: int) -> tuple[int, int]:
-        if colour == _THETA:
+        if colour == THETA:
             return 0, 0
         if colour == CONSTANT:
             return 2, 0
@@ -269,7 +252,7 @@ class Builder(Fetching):
         return self.colour[ids[0]], self.position[np.array(ids)]
 
     def _build_map(self, nodes: list[int], operation: Operation, constants: tuple[float, ...]) -> None:
-        rows = [self._graph.operands[node] for node in nodes]
+        rows = [self.graph.operands[node] for node in nodes]
         operands = [self._operand(column) for column in zip(*rows, strict=True)]
         # what a rule of somebody's own gives the second time is not known
         once = BUILT_IN.get(operation.name) is operation
@@ -277,7 +260,7 @@ class Builder(Fetching):
         self.settle(nodes, self.add(Map(arrays, shape, operation, constants)), places)
 
     def _build_take(self, nodes: list[int]) -> None:
-        rows = [self._graph.operands[node] for node in nodes]
+        rows = [self.graph.operands[node] for node in nodes]
         index_colour, index = self._operand([row[0] for row in rows])
         by_length: dict[int, list[int]] = {}
         for i, row in enumerate(rows):
@@ -307,7 +290,7 @@ class Builder(Fetching):
         present: list[dict[int, list[int]]] = []
         for node in nodes:
             by_colour: dict[int, list[int]] = {}
-            for x in self._graph.operands[node]:
+            for x in self.graph.operands[node]:
                 by_colour.setdefault(self.colour[x], []).append(x)
             present.append(by_colour)
         parts = [self._reduction(c, [found[c] for found in present], ufunc) for c in sorted(present[0])]
@@ -332,7 +315,7 @@ class Builder(Fetching):
             colour, positions, scale = made
             parts.append((colour, positions))
             factors.append(kind[0] * scale)
-        offsets = np.array([self._graph.offsets[node] for node in nodes])
+        offsets = np.array([self.graph.offsets.get(node, 0.0) for node in nodes])  # a product has none
         while len(parts) > _MOST_PARTS:  # of a long sum of different things, some at a time
             some, parts = parts[:_MOST_PARTS], parts[_MOST_PARTS:]
             arrays, places, shape = self._elementwise(some)
@@ -354,28 +337,32 @@ class Builder(Fetching):
         self.settle(nodes, self.add(Sum(arrays, shape, tuple(factors))), places)
 
     def _part(
-        self, kind: Kind, terms: list[tuple[list[int], list[int]]]
+        self, kind: Kind, terms: list[Terms]
     ) -> tuple[int, Indices, float] | Split:
         """The terms of one kind: the colour and the positions of their sums, and a factor."""
         _, colour_a, colour_b = kind
         if colour_b is None:
             return self._plain_part(colour_a, [a for a, _ in terms])
-        a = self.position[np.array([x for row, _ in terms for x in row])]
-        b = self.position[np.array([x for _, row in terms for x in row])]
-        lengths = np.array([len(row) for row, _ in terms], dtype=np.int64)
+        a, b, lengths = self.positions_of(terms)
         for colour, positions, other in ((colour_a, a, 1), (colour_b, b, 0)):
             if colour == CONSTANT and (positions == positions[0]).all():
                 plain = [row[other] for row in terms]
                 found = self._plain_part(colour_b if other else colour_a, plain)
                 return found[0], found[1], found[2] * float(self._values[positions[0]])
         # Terms are not put in order by constants: what they are would decide where the others stand.
-        by_columns = colour_a == _THETA or colour_b == CONSTANT
+        by_columns = colour_a == THETA or colour_b == CONSTANT
         made = factor(a, b, lengths, by_columns, True)
         if isinstance(made, Split):
             return made
         if isinstance(made, Factors):
             return self._product(colour_a, colour_b, a, b, made)
         return self._pairs(colour_a, colour_b, lengths, made)
+
+    def positions_of(self, terms: Sequence[Terms]) -> tuple[Indices, Indices, Indices]:
+        """The positions of the one factors, of the others, and how many there are in each sum."""
+        a = self.position[np.array([x for row, _ in terms for x in row])]
+        b = self.position[np.array([x for _, row in terms for x in row])]
+        return a, b, np.array([len(row) for row, _ in terms], dtype=np.int64)
 
     def _plain_part(self, colour: int, rows: list[list[int]]) -> tuple[int, Indices, float]:
         if all(len(row) == 1 for row in rows):
@@ -421,7 +408,7 @@ class Builder(Fetching):
     ) -> tuple[int, Indices, float]:
         c, o, k = made.columns.shape
         p = made.rows.shape[1]
-        weights = c == 1 and colour_a == _THETA and colour_b not in (_THETA, CONSTANT)
+        weights = c == 1 and colour_a == THETA and colour_b not in (THETA, CONSTANT)
         if k == 1 and not (weights and (o > 1 or p > 1 or self.arrays[colour_b].batched)):
             arrays, places, shape = self._elementwise([(colour_a, a), (colour_b, b)])
             return self.add(Map(arrays, shape, MULTIPLY)), places, 1.0

@@ -17,12 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from autobp.compiler.canonical import EXTREMUM, LEAF, SUM, Canonical
+from autobp.compiler.fetching import side_by_side
 from autobp.compiler.levels import levels_of, reached_by_derivatives
 from autobp.ir import (
-    Absent,
     Argument,
     Array,
-    Assemble,
     Choose,
     Constant,
     Gather,
@@ -188,20 +187,12 @@ class _Pool:
 
     def _fill(self, pieces: Sequence[tuple[Array, Sequence[int]]]) -> None:
         """Make a pool of arrays with the nodes that they hold."""
-        size = sum(array.size for array, _ in pieces)
-        batched = any(array.batched for array, _ in pieces)
-        whole = Absent((size,), batched)
-        places, base = [], 0
+        base = 0
         for array, nodes in pieces:
-            places.append(View(whole, base, (array.size,), (1,)))
             self.position[np.array(nodes)] = np.arange(base, base + array.size)
             base += array.size
-        arrays = tuple([array for array, _ in pieces])
         self.held = np.concatenate([np.array(nodes) for _, nodes in pieces])
-        if len(arrays) == 1:
-            self.array = arrays[0]
-            return
-        self.array = Assemble(arrays, tuple(places), (False,) * len(arrays), False, (size,), batched)
+        self.array = side_by_side([array for array, _ in pieces])
 
     def compute(self, number: int, forms: dict[Form, list[int]]) -> None:
         """Compute a level's nodes."""

@@ -33,6 +33,16 @@ def levels_of(graph: Canonical) -> list[int]:
     return level
 
 
+def by_height(graph: Canonical) -> list[list[int]]:
+    """The nodes above the leaves, by the longest path that leads to them."""
+    level = levels_of(graph)
+    levels: list[list[int]] = [[] for _ in range(max(level, default=0))]
+    for node in graph.order:
+        if graph.kinds[node] != LEAF:
+            levels[level[node] - 1].append(node)
+    return levels
+
+
 def reached_by_derivatives(graph: Canonical) -> set[int]:
     """The nodes that an output depends on by another way than through an operation that is flat."""
     found = set(graph.outputs)

@@ -21,12 +21,12 @@ from functools import cached_property
 
 from autobp.compiler.canonical import Canonical, canonicalise
 from autobp.compiler.differentiate import differentiate, has_infinite_slopes
-from autobp.compiler.group import group
 from autobp.compiler.loops.building import roll
 from autobp.compiler.loops.finding import Found, Limits, Note, loops_of
 from autobp.compiler.names import name_backward, name_forward
 from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
+from autobp.compiler.without_loops import without_loops
 from autobp.ir import Array, Indices, Loop, Program, Shape
 from autobp.reading.graph import Graph
 from autobp.reading.labels import array_name
@@ -114,7 +114,7 @@ def outputs_of(graph: Graph | Reading, signature: Signature, loops: Limits | Non
     canonical, found, loops = reading.canonical, reading.found, reading.loops
     n_parameters, samples = len(signature.labels), signature.samples
     if found.levels is None or loops is None:
-        unnamed, scalars = group(canonical, n_parameters, samples)
+        unnamed, scalars = without_loops(canonical, n_parameters, samples)
     else:
         taken = {*signature.arguments, *map(array_name, signature.labels)}
         unnamed, scalars = roll(found.graph, found.levels, n_parameters, samples, taken, loops)

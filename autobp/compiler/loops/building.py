@@ -32,7 +32,8 @@ def roll(
     taken: Iterable[str],
     limits: Limits,
 ) -> tuple[Program, dict[Array, Indices]]:
-    """The program of a graph's outputs, as :func:`~autobp.compiler.group.group` makes it, but with loops.
+    """The program of a graph's outputs, as :func:`~autobp.compiler.without_loops.without_loops` makes it,
+    but with loops.
 
     Args:
         levels: the order of nodes and loops.
@@ -68,18 +69,18 @@ class LoopBuilder(Builder):
         for level in levels:
             self.build_level(level.nodes)
             for placed in level.loops:
-                _Maker(self, self._graph, placed).make()
+                _Maker(self, self.graph, placed).make()
 
     # ------------------------------------------------------------------------------ what bodies ask for
 
     def number(self, node: int) -> float | None:
         """The value of a constant; None of other nodes."""
-        return self._graph.fixed.get(node)
+        return self.graph.fixed.get(node)
 
     def places(self, nodes: Indices) -> tuple[Indices, Indices]:
         """Of nodes the numbers of their arrays, -1 of constants, and their positions there."""
         colours = np.array([self.colour[x] for x in nodes.tolist()], dtype=np.int64)
-        assert self._graph.fixed.keys() >= set(nodes[colours < 0].tolist()), (
+        assert self.graph.fixed.keys() >= set(nodes[colours < 0].tolist()), (
             "a node is read before it is built"
         )
         return colours, self.position[nodes]
@@ -97,7 +98,7 @@ class LoopBuilder(Builder):
 
     def has_samples(self, node: int) -> bool:
         """Whether a node depends on data."""
-        return node not in self._graph.fixed and self.arrays[self.colour[node]].batched
+        return node not in self.graph.fixed and self.arrays[self.colour[node]].batched
 
 
 class _BodyBuilder(LoopBuilder):
@@ -169,7 +170,7 @@ class _Maker:
 
     def __init__(self, outer: LoopBuilder, graph: Canonical, placed: Placed) -> None:
         self._outer = outer
-        self._graph = graph
+        self.graph = graph
         self._loop = placed.loop
         self._read = placed.read
         self._leaves = Leaves(outer, placed.loop)
@@ -226,7 +227,7 @@ class _Maker:
         states = [Local(x.shape, x.samples) for x in arrays]
         first = len(self._outer.arrays)
         places = {state: (first + g, i) for g, x in enumerate(arrays) for i, state in enumerate(x.states)}
-        body = body_of(self._graph, self._loop, self._leaves, places, self._results)
+        body = body_of(self.graph, self._loop, self._leaves, places, self._results)
         found = loops_of(body.graph, self._outer.limits)
         builder = _BodyBuilder(found.graph, self._outer, self._leaves.tables, states, distinct)
         builder.build_levels(found.levels or plain_levels(found.graph))
