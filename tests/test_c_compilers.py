@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from test_c_machine import agree, call_is_built, pytestmark, step_on
 
@@ -129,35 +128,6 @@ def test_another_source_or_compiler_is_another_library(own_cache: Path) -> None:
     ]
     keys = {tools.key("a"), tools.key("b"), *[x.key("a") for x in others]}
     assert len(keys) == 5
-
-
-def test_what_is_left_of_a_loop_is_stored_whole() -> None:
-    """Two rows at a time, and a last one: with vectors of 8 numbers GCC 12 stores half of the last."""
-    source = """
-    static const long I[] = {0, 1, 5, 7};
-    double value(const double *theta, const double *x, long m, double *work) {
-        double t1[8], t2[8 * 61], sum = 0.0;
-        for (long i = 0; i < 8; i++) t1[i] = theta[i] * 2.0;
-        for (long s = 0; s < m; s++)
-            for (long i = 0; i < 57; i++) t2[61 * s + i] = x[s];
-        for (long s = 0; s < m; s++)
-            for (long i = 0; i < 4; i++) t2[61 * s + i + 57] = t1[I[i]];
-        for (long s = 0; s < m; s++)
-            for (long i = 0; i < 61; i++) work[61 * s + i] = t2[61 * s + i];
-        for (long i = 0; i < 61 * m; i++) sum += work[i];
-        return sum;
-    }
-    """
-    tools = toolchain.toolchain()
-    library = ctypes.CDLL(str(cache.put(tools.key(source), tools.build(source))))
-    numbers = [ctypes.POINTER(ctypes.c_double)] * 2
-    library.value.restype, library.value.argtypes = ctypes.c_double, [*numbers, ctypes.c_long, numbers[0]]
-    theta, x, work = np.arange(8.0), np.arange(8.0), np.zeros(8 * 61)
-    theta_x_work = [a.ctypes.data_as(numbers[0]) for a in (theta, x, work)]
-    for m in range(1, 9):
-        work[:] = np.nan
-        sum_ = library.value(*theta_x_work[:2], m, theta_x_work[2])
-        assert sum_ == 57 * sum(range(m)) + m * 2.0 * (0 + 1 + 5 + 7)
 
 
 def test_compilers_are_asked_for_less_over_many_lines_and_for_vectors_of_four() -> None:
