@@ -104,4 +104,5 @@ def test_the_site_builds_strictly_and_its_links_lead_somewhere(tmp_path):
     assert n_links > 500
     networks = (tmp_path / "reference" / "networks" / "index.html").read_text(encoding="utf-8")
     assert "patience" in networks
+    assert 'href="../../site.css"' in networks
     assert ":func:" not in networks
