@@ -104,11 +104,10 @@ def gpt_by_hand(
 def kalman() -> tuple[Any, tuple[Any, ...]]:
     """The compiled step of a filter of one state, and what it has seen in each row."""
     import autobp
-    from benchmarks import recurrences
+    from benchmarks import recurrent_models
 
-    recurrences.STEPS = STEPS
     parameters = [autobp.Value(v, label=name) for name, v in (("a", 0.9), ("q", 0.1), ("r", 0.5))]
-    loss = lambda z: recurrences.kalman_cost(parameters, z)  # noqa: E731
+    loss = lambda z: recurrent_models.kalman(parameters, z)  # noqa: E731
     return autobp.compile(loss, parameters), (np.random.default_rng(4).normal(size=(ROWS, STEPS)),)
 
 

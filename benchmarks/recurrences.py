@@ -16,8 +16,9 @@ import numpy as np
 from benchmarks.built_c import library
 from benchmarks.casadi_c import casadi_sample
 from benchmarks.harness import Comparison, Contender, Sample, timed_briefly
+from benchmarks.recurrent_models import STEPS, kalman, kalman_by_scan, runge_kutta, runge_kutta_by_scan
 
-STEPS, ROWS = 200, 4
+ROWS = 4
 
 BY_HAND = """
 #include <math.h>
@@ -82,71 +83,6 @@ double runge_kutta(const double *theta, const double *begin, const double *y, lo
     return cost / m;
 }
 """
-
-
-def kalman_cost(theta: Any, z: Any) -> Any:
-    """The likelihood of what a filter of one state has seen, in scalars of any kind."""
-    a, q, r = theta
-    mean, variance, total = 0.0, 1.0, 0.0
-    for t in range(STEPS):
-        mean, variance = a * mean, a * a * variance + q
-        s, e = variance + r, z[t] - mean
-        gain = variance / s
-        total = total + 0.5 * (s.log() + e * e / s)
-        mean, variance = mean + gain * e, (1 - gain) * variance
-    return total
-
-
-def kalman_by_scan(theta: Any, z: Any) -> Any:
-    """The same with JAX's loop."""
-    import jax
-    import jax.numpy as jnp
-
-    a, q, r = theta
-
-    def step(state: Any, seen: Any) -> Any:
-        mean, variance = a * state[0], a * a * state[1] + q
-        s, e = variance + r, seen - mean
-        gain = variance / s
-        return (mean + gain * e, (1 - gain) * variance), 0.5 * (jnp.log(s) + e * e / s)
-
-    return jax.lax.scan(step, (jnp.zeros(()), jnp.ones(())), z)[1].sum()
-
-
-def _after(s: Any, by: Any, step: float) -> Any:
-    return [p + q * step for p, q in zip(s, by, strict=True)]
-
-
-def _runge_kutta_step(slope: Callable[[Any], Any], s: Any, h: float) -> Any:
-    k1 = slope(s)
-    k2 = slope(_after(s, k1, h / 2))
-    k3 = slope(_after(s, k2, h / 2))
-    k4 = slope(_after(s, k3, h))
-    return [p + (u + 2 * v + 2 * w + z) * (h / 6) for p, u, v, w, z in zip(s, k1, k2, k3, k4, strict=True)]
-
-
-def runge_kutta_cost(theta: Any, s: Any, y: Any) -> Any:
-    """How far a pendulum's way by the method of fourth order is from one that was seen."""
-    k, c = theta
-    total = 0.0
-    for t in range(STEPS):
-        s = _runge_kutta_step(lambda s: [s[1], -k * s[0].sin() - c * s[1]], s, 0.05)
-        total = total + (s[0] - y[t]) ** 2
-    return total
-
-
-def runge_kutta_by_scan(theta: Any, s: Any, y: Any) -> Any:
-    """The same with JAX's loop."""
-    import jax
-    import jax.numpy as jnp
-
-    k, c = theta
-
-    def step(state: Any, seen: Any) -> Any:
-        state = _runge_kutta_step(lambda s: [s[1], -k * jnp.sin(s[0]) - c * s[1]], state, 0.05)
-        return state, (state[0] - seen) ** 2
-
-    return jax.lax.scan(step, [s[0], s[1]], y)[1].sum()
 
 
 def data_of(name: str) -> tuple[Any, ...]:
@@ -226,8 +162,8 @@ class Case:
 
 def _comparisons() -> Iterator[Comparison]:
     for case in (
-        Case("kalman", kalman_cost, kalman_by_scan, [0.9, 0.1, 0.5]),
-        Case("runge_kutta", runge_kutta_cost, runge_kutta_by_scan, [1.5, 0.3]),
+        Case("kalman", kalman, kalman_by_scan, [0.9, 0.1, 0.5]),
+        Case("runge_kutta", runge_kutta, runge_kutta_by_scan, [1.5, 0.3]),
     ):
         title = f"{case.name}, {STEPS} steps, {ROWS} rows: cost and gradient"
         contenders = (

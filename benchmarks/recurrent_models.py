@@ -211,14 +211,17 @@ def _runge_kutta_step(slope: Callable[[Any], Any], s: Any, h: float) -> Any:
     return [p + (u + 2 * v + 2 * w + z) * (h / 6) for p, u, v, w, z in zip(s, k1, k2, k3, k4, strict=True)]
 
 
+def _sin(x: Any) -> Any:
+    """Of a scalar of any kind that has it, or of a number."""
+    return x.sin() if hasattr(x, "sin") else math.sin(x)
+
+
 def runge_kutta(theta: Any, s: Any, y: Any) -> Any:
     """How far a pendulum's way by the method of fourth order is from one that was seen."""
-    from autobp import sin
-
     k, c = theta
     total = 0.0
     for y_t in y:
-        s = _runge_kutta_step(lambda s: [s[1], -k * sin(s[0]) - c * s[1]], s, 0.05)
+        s = _runge_kutta_step(lambda s: [s[1], -k * _sin(s[0]) - c * s[1]], s, 0.05)
         total = total + (s[0] - y_t) ** 2
     return total
 
