@@ -80,8 +80,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links as they are in the tree, to where the same things are on the site."""
     if page.file.src_uri in PAGES.values():
-        markdown = markdown.replace("](docs/", "](").replace("](README.md", "](index.md")
-    return markdown.replace("](../", "](")
+        markdown = markdown.replace("](docs/", "](")
+    return markdown.replace("](../", "](").replace("](README.md", "](index.md")
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:

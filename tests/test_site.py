@@ -81,7 +81,6 @@ class Links(HTMLParser):
         self.links += [value for name, value in attributes if name in ("href", "src") and value]
 
 
-@pytest.mark.long
 def test_the_site_builds_strictly_and_its_links_lead_somewhere(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
