@@ -15,7 +15,9 @@ import pytest
 import autobp
 from autobp import MLP, Value, fit
 from autobp.compiler import Step, functions
-from autobp.compiler.machine_code import CALLS, LARGEST, LARGEST_ROW, ROWS, Choice, multiplications
+from autobp.compiler.derivatives.made import Made
+from autobp.compiler.machine_code import CALLS, LARGEST, LARGEST_ROW, ROWS, Choice
+from autobp.compiler.work import multiplications
 from autobp.machine import NoMachineCode, cache, toolchain
 
 pytestmark = [
@@ -138,6 +140,29 @@ def test_what_nobody_chose_is_machine_code_where_it_pays() -> None:
     assert len(long) < 4 * len(short)
     once = autobp.compile(lambda x: path(x, 300), w, backend="auto", calls=1, example=(1.0,))
     assert once.backend.startswith("numpy: 1 calls")
+
+
+def test_many_rows_and_a_derivative_are_work_too() -> None:
+    """What has few statements is machine code for many rows; a derivative chooses by its own statements."""
+    w = [Value(0.5), Value(0.1), Value(0.9)]
+
+    def residual(x: Any, y: Any) -> Any:
+        return (w[0] * (w[1] * x).exp() + w[2] * x.sin() - y) ** 2
+
+    def chosen(m: int, **options: Any) -> list[str]:
+        step = autobp.compile(residual, w, **{"backend": "auto", **options})
+        X, Y = RNG.normal(size=(2, m))
+        step(step.theta, X, Y)
+        hessian = step.hessian(step.theta, X, Y)
+        assert np.allclose(hessian, autobp.compile(residual, w, backend="numpy").hessian(step.theta, X, Y))
+        (made,) = (x for x in step.executable._others.values() if isinstance(x, Made))
+        return [step.executable.choice.name, made.choice.name]
+
+    assert chosen(1) == ["numpy", "numpy"]
+    assert chosen(100_000) == ["c", "c"]
+    assert chosen(1, calls=70_000) == ["numpy", "c"]
+    assert chosen(1, calls=1, backend="c") == ["c", "c"]
+    assert chosen(100_000, backend="numpy") == ["numpy", "numpy"]
 
 
 def test_few_calls_are_not_worth_a_compiler(own_cache: Path) -> None:

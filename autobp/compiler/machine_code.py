@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from autobp import ir, machine
+from autobp import machine
 from autobp.backends.c_text import CSource, c_source
+from autobp.compiler import work
 from autobp.ir import Floats, Program
 from autobp.machine import MachineFunction, NoMachineCode
 
@@ -26,7 +27,7 @@ ROWS: Final = 32
 #: and how many calls there will be.
 CALLS: Final = 10_000
 
-_SAVED = 0.7e-6  # seconds that each statement of NumPy's takes longer
+_SAVED = 0.7e-6, 0.2e-9  # seconds that NumPy takes longer for each statement, and for each element
 _BUILDING = 1.0, 0.005  # seconds at most that compilers take, and for each line: on a machine that is busy
 
 #: Of a function, by its name, and a number of samples: what NumPy runs, and its work.
@@ -108,11 +109,12 @@ def choose(
     try:
         if check:
             raise NoMachineCode("each statement is checked, which only NumPy does")
-        why = _why_not(list(programs.values())[-1], wanted.rows) if is_auto else ""
+        program = list(programs.values())[-1]
+        why = _why_not(program, wanted.rows) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
         source = _source(programs, about)
-        why = _too_few(wanted.calls, programs, source) if is_auto else ""
+        why = _too_few(wanted, program, source) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
         functions = built(source, otherwise, scalars)
@@ -125,9 +127,9 @@ def choose(
 
 def _why_not(program: Program, rows: int) -> str:
     """Why NumPy, which hands large products to a library for them, is faster; "" where it is not."""
-    row = multiplications(program, 1)
-    found = multiplications(program, rows)
-    runs = _runs(program)
+    row = work.multiplications(program, 1)
+    found = work.multiplications(program, rows)
+    runs = work.runs(program)
     if found <= LARGEST * runs or row <= LARGEST_ROW * runs:
         return ""
     return (
@@ -135,36 +137,14 @@ def _why_not(program: Program, rows: int) -> str:
     )
 
 
-def multiplications(program: Program, rows: int) -> int:
-    """How many multiplications the products of matrices take for so many rows, those of loops too."""
-    found = 0
-    for x in program.arrays:
-        if isinstance(x, ir.Loop):
-            found += x.steps * multiplications(x.body, rows)
-        elif isinstance(x, ir.MatMul | ir.Product):
-            left, right = (x.rows, x.columns) if isinstance(x, ir.MatMul) else (x.delta, x.other)
-            times = left.size * (right.shape[-2] if isinstance(x, ir.MatMul) else right.shape[-1])
-            found += times * (rows if left.batched or right.batched else 1)
-    return found
-
-
-def _runs(program: Program) -> int:
-    """How often NumPy is called for a program's statements: for those of a loop at each step."""
-    return 1 + sum(x.steps * _runs(x.body) for x in program.arrays if isinstance(x, ir.Loop))
-
-
-def _statements(program: Program) -> int:
-    """How many statements NumPy runs in a call, those of loops in each step."""
-    return sum(x.steps * _statements(x.body) if isinstance(x, ir.Loop) else 1 for x in program.arrays)
-
-
-def _too_few(calls: float, programs: Mapping[str, Program], source: CSource) -> str:
+def _too_few(wanted: Wanted, program: Program, source: CSource) -> str:
     """Why so few calls are not worth a compiler's time; "" where they are."""
-    saved = _SAVED * _statements(list(programs.values())[-1]) * calls
-    least, each = _BUILDING
-    if saved > least + each * source.text.count("\n"):
+    statement, element = _SAVED
+    saved = statement * work.statements(program) + element * work.elements(program, wanted.rows)
+    least, line = _BUILDING
+    if saved * wanted.calls > least + line * source.text.count("\n"):
         return ""
-    return f"{calls:,} calls do not make up for the time that a compiler takes"
+    return f"{wanted.calls:,} calls do not make up for the time that a compiler takes"
 
 
 def _source(programs: Mapping[str, Program], about: str) -> CSource:

@@ -42,7 +42,7 @@ class Origin(Protocol):
     Attributes:
         graph, signature: what is differentiated.
         check: whether to name the first statement whose result is not finite.
-        choice: what runs it.
+        wanted: what was asked for to run it.
     """
 
     @property
@@ -52,10 +52,17 @@ class Origin(Protocol):
     @property
     def check(self) -> bool: ...
     @property
-    def choice(self) -> machine_code.Choice: ...
+    def wanted(self) -> machine_code.Wanted: ...
     def other(self, key: Any, make: Callable[[], T]) -> T:
         """What is made of it when first asked for, and kept."""
         ...
+
+
+def _runs(executable: Origin) -> machine_code.Wanted:
+    """What is to run a derivative: what was asked for, or what is faster for as many calls and rows."""
+    if executable.wanted.backend == "c":  # which there may be none of for the derivative
+        return machine_code.Wanted("auto", calls=math.inf)
+    return executable.wanted
 
 
 class Made(Functions):
@@ -76,8 +83,7 @@ class Made(Functions):
         cost += ", times its weight" if wanted.weighted else ""
         docstring = _DOCSTRINGS[wanted.kind].format(cost=cost, x=target)
         name = wanted.name
-        is_c = executable.choice.name == "c"
-        runs = machine_code.Wanted("auto", calls=math.inf) if is_c else machine_code.BY_NUMPY
+        runs = _runs(executable)
         super().__init__({name: program}, {name: docstring}, graph, outputs.scalars, executable.check, runs)
         self.which, self.signature, self.program = wanted, signature, program
         self.walks: Walks = executable.other(("walks", wanted.by), lambda: Walks(graph, signature, wanted.by))

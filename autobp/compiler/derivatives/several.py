@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autobp import ir
+from autobp.compiler import machine_code, work
 from autobp.compiler.derivatives.made import Made, made_of
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.executable import Executable
-from autobp.compiler.machine_code import Choice, multiplications
 from autobp.compiler.pipeline import Signature
-from autobp.ir import Floats
+from autobp.ir import Floats, Program
 from autobp.reading.graph import PARAMETER, Graph
 
 _LEAST = 8  # thetas, for which it is worth to compile once more
@@ -42,8 +41,8 @@ class _ThetaAsArgument:
         return self.executable.check
 
     @property
-    def choice(self) -> Choice:
-        return self.executable.choice
+    def wanted(self) -> machine_code.Wanted:
+        return self.executable.wanted
 
     def other(self, key: Any, make: Callable[[], T]) -> T:
         return self.executable.other(("of several thetas", key), make)
@@ -80,7 +79,7 @@ def all_at_once(
     scalar, program = executable.result_shape is None, list(executable.programs.values())[-1]
     if k < _LEAST or not scalar or executable.check or executable.choice.functions:
         return None
-    most = _ELEMENTS * _statements(program)
+    most = _ELEMENTS * work.statements(program)
     if m * _work(program) > most:
         return None
     made = executable.other("of several thetas", lambda: _made(executable))
@@ -92,18 +91,6 @@ def all_at_once(
         return costs.reshape(k, m).mean(1), gradients.reshape(k, m, -1).mean(1)
 
 
-def _statements(program: ir.Program) -> int:
-    """How many arrays are computed, those of a loop at each step."""
-    return sum(x.steps * _statements(x.body) if isinstance(x, ir.Loop) else 1 for x in program.arrays)
-
-
-def _work(program: ir.Program) -> int:
+def _work(program: Program) -> int:
     """How many numbers are computed for one row, and how many products in products of matrices."""
-    return multiplications(program, 1) + _elements(program)
-
-
-def _elements(program: ir.Program) -> int:
-    """The elements that one row has, those of a loop at each step."""
-    return sum(
-        x.steps * _elements(x.body) if isinstance(x, ir.Loop) else x.size * x.batched for x in program.arrays
-    )
+    return work.multiplications(program, 1) + work.elements(program, 1)
