@@ -229,6 +229,21 @@ def test_of_layers_each_pair_has_second_derivatives_once() -> None:
     assert half.computed.sum() < 0.7 * half.computed.size
 
 
+@pytest.mark.parametrize("sizes", [(2, 8, 5, 1), (3, 9, 4, 3, 2), (4, 20)])
+def test_a_hessian_of_layers_is_put_together_by_slices(
+    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each block where it belongs, and the same turned: what indices of single elements give, bit for bit."""
+    step, theta, x, y = network_step(*sizes)
+    found, source = step.hessian(theta, x, y), step.source_of("hessian")
+    assert "\nI1 = " not in source
+    assert source.count("\n") < 200
+    monkeypatch.setattr(symmetric, "_MOST_BLOCKS", 0)
+    other, theta, x, y = network_step(*sizes)
+    np.testing.assert_array_equal(found, other.hessian(theta, x, y))
+    assert "\nI1 = " in other.source_of("hessian")
+
+
 def scaled_on_its_way_back(xp: Any, z: Any, x: Any, y: Any) -> tuple[Any, ...]:
     """Partials of x·y that are no gradient: ∂/∂x of the second is not ∂/∂y of the first."""
     return y, 2.0 * x * y

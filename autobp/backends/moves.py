@@ -12,7 +12,7 @@ from types import EllipsisType
 from typing import Final, NamedTuple
 
 from autobp.ir import Array, Assemble, Gather, Indices, MatMul, Product, Shape, SumTo
-from autobp.ir.slicing import slicing
+from autobp.ir.slicing import Slicing, slicing
 
 #: The number of samples, as the size of an axis.
 SAMPLES: Final = "m"
@@ -108,12 +108,16 @@ def view_moves(size: int, base: int, shape: Shape, strides: tuple[int, ...], bat
         moves.append(Part((*lead, slice(how.start, how.stop, how.step if how.step != 1 else None))))
     if how.sizes:
         moves.append(Sizes(sizes_of(how.sizes, batched)))
-    index: list[slice | int] = []
-    for part, n in zip(how.parts, how.sizes, strict=True):
-        if isinstance(part, int) or part == (0, n):
-            index.append(part if isinstance(part, int) else _ALL)
-        else:
-            index.append(slice(part[0], part[1] if part[1] < n else None))
+    index = _entries(how)
+    lengths: list[int] = []
+    part = how
+    while part.within is not None:
+        lengths += [last - first for first, last in part.stretches]
+        part = part.within
+        index.append(slice(part.start, part.stop, part.step if part.step != 1 else None))
+        if part.sizes:
+            moves += [Part((*lead, *index)), Sizes(sizes_of((*lengths, *part.sizes), batched))]
+            index = [*[_ALL] * len(lengths), *_entries(part)]
     if how.axes != tuple(range(len(how.axes))):
         if any(entry != _ALL for entry in index):
             moves.append(Part((*lead, *index)))
@@ -128,6 +132,17 @@ def view_moves(size: int, base: int, shape: Shape, strides: tuple[int, ...], bat
     elif any(entry != _ALL for entry in index):
         moves.append(Part((*lead, *index)))
     return tuple(moves)
+
+
+def _entries(how: Slicing) -> list[slice | int]:
+    """What is picked of each axis that a flat array was reshaped to."""
+    index: list[slice | int] = []
+    for part, n in zip(how.parts, how.sizes, strict=how.within is None):
+        if isinstance(part, int) or part == (0, n):
+            index.append(part if isinstance(part, int) else _ALL)
+        else:
+            index.append(slice(part[0], part[1] if part[1] < n else None))
+    return index
 
 
 # ------------------------------------------------------------------------------------------------ products

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -15,6 +16,8 @@ class Slicing:
         parts: for each of those axes (first, last + 1), or a single index, which drops the axis.
         axes: the order of the axes that are left.
         shape: the shape in the end, with axes of size 1 put in.
+        within: of the last axis, where it is sliced and reshaped once more, how; ``parts`` are then those of
+            the axes before it.
     """
 
     start: int
@@ -24,6 +27,12 @@ class Slicing:
     parts: tuple[tuple[int, int] | int, ...]
     axes: tuple[int, ...]
     shape: tuple[int, ...]
+    within: Slicing | None = None
+
+    @property
+    def stretches(self) -> list[tuple[int, int]]:
+        """The parts that are stretches of an axis."""
+        return [part for part in self.parts if not isinstance(part, int)]
 
 
 def slicing(size: int, base: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Slicing | None:
@@ -37,23 +46,39 @@ def slicing(size: int, base: int, shape: tuple[int, ...], strides: tuple[int, ..
     order = tuple([nested.index(axis) for axis in axes])
     if len(nested) <= 1:
         count, step = (counts[0], steps[0]) if nested else (1, 1)
-        return Slicing(base, base + (count - 1) * step + 1, step, (), (), order, shape)
+        stop = base + (count - 1) * step + 1
+        return Slicing(base, stop, step, (), (), order, shape) if stop <= size else None
+    for k in (len(steps), *range(len(steps) - 1, 0, -1)):  # axes that one shape has room for
+        for start, sizes, firsts, offset in _shapes(size, base, counts[:k], steps[:k]):
+            parts = tuple([(first, first + n) for first, n in zip(firsts, counts, strict=False)])
+            flat, last = (start, start + counts[0] * steps[0], 1), steps[k - 1]
+            if k < len(steps):
+                within = slicing(last, offset, tuple(counts[k:]), tuple(steps[k:]))
+                if within is not None:
+                    return Slicing(*flat, (*sizes, last), parts, order, shape, within)
+            elif last > 1:
+                return Slicing(*flat, (*sizes, last), (*parts, offset), order, shape)
+            else:
+                return Slicing(*flat, sizes, parts, order, shape)
+    return None
+
+
+def _shapes(
+    size: int, base: int, counts: list[int], steps: list[int]
+) -> Iterator[tuple[int, tuple[int, ...], tuple[int, ...], int]]:
+    """Shapes whose axes have these steps: where one starts, its sizes, the first of each, what is left."""
     if any(steps[i] % steps[i + 1] or counts[i + 1] * steps[i + 1] > steps[i] for i in range(len(steps) - 1)):
-        return None
+        return
     block = counts[0] * steps[0]
     for start in (base - base % steps[0], base, size - block):
         if not 0 <= start <= base or start + block > size:
             continue
-        sizes, parts = [counts[0]], [(0, counts[0])]
-        offset = base - start
+        sizes, firsts, offset = [counts[0]], [0], base - start
         fits = offset < steps[0]
         for i in range(1, len(steps)):
             sizes.append(steps[i - 1] // steps[i])
             first, offset = divmod(offset, steps[i])
-            parts.append((first, first + counts[i]))
+            firsts.append(first)
             fits = fits and first + counts[i] <= sizes[-1]
         if fits:
-            if steps[-1] > 1:
-                return Slicing(start, start + block, 1, (*sizes, steps[-1]), (*parts, offset), order, shape)
-            return Slicing(start, start + block, 1, tuple(sizes), tuple(parts), order, shape)
-    return None
+            yield start, tuple(sizes), tuple(firsts), offset

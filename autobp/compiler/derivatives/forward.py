@@ -20,6 +20,7 @@ from autobp.compiler.derivatives.tangents import (
     Known,
     Tangent,
     added,
+    among,
     filled,
     only,
     picked,
@@ -238,20 +239,19 @@ class Forward:
         return replace(t, array=reshaped(found, (*t.lead, o, array.n)))
 
     def assemble(self, array: ir.Assemble) -> Tangent | None:
-        parts: list[Tangent] = []
-        pairs = list(zip(array.pieces, array.places, strict=True))
-        directions = {self.of(x).directions for x, _ in pairs if x in self.tangents}
-        for wanted in sorted(directions, key=lambda d: d or ()):
-            pieces: list[tuple[ir.Place | None, Adjoint]] = []
-            for piece, place in pairs:
-                if piece in self.tangents and self.of(piece).directions == wanted:
-                    t = self.of(piece)
-                    shape = array.shape if place is None else place.shape
-                    pieces.append((_place(place, t, array), Adjoint(array=ranked(t, len(shape)))))
-            lead = () if wanted is None else (len(wanted),)
-            like = ir.Absent((*lead, *array.shape), False)
-            parts.append(Tangent(assemble(pieces, like), wanted))
-        return added(parts, array) if parts else None
+        pairs = zip(array.pieces, array.places, strict=True)
+        known = [(self.of(x), place) for x, place in pairs if x in self.tangents]
+        if not known:
+            return None
+        several = any(t.lead for t, _ in known)
+        directions = tuple(sorted({i for t, _ in known for i in t.directions or ()})) if several else None
+        pieces: list[tuple[ir.Place | None, Adjoint]] = []
+        for t, place in known:
+            shape = array.shape if place is None else place.shape
+            where = place if directions is None else among(place, t, directions, array)
+            pieces.append((where, Adjoint(array=ranked(t, len(shape)))))
+        lead = () if directions is None else (len(directions),)
+        return Tangent(assemble(pieces, ir.Absent((*lead, *array.shape), False)), directions)
 
     # -------------------------------------------------------------------------------------- elementwise
 
@@ -440,16 +440,6 @@ def _by_direction(positions: ir.Indices, t: Tangent, size: int) -> ir.Indices:
         return positions
     starts = np.arange(_size(t), dtype=np.int64) * size
     return starts.reshape(-1, *[1] * positions.ndim) + positions
-
-
-def _place(place: ir.Place | None, t: Tangent, array: ir.Assemble) -> ir.Place | None:
-    """The place of a piece among the directions."""
-    if place is None or not t.lead:
-        return place
-    whole = ir.Absent((*t.lead, *array.shape), False)
-    if isinstance(place, ir.Gather):
-        return ir.Gather(whole, _by_direction(place.positions, t, array.size))
-    return view(whole, place.base, (*t.lead, *place.shape), (array.size, *place.strides))
 
 
 def _same_number(t: Tangent) -> float | None:

@@ -33,7 +33,9 @@ _DOCSTRINGS = {
 }
 T = TypeVar("T")
 
-_MEMORY = 4_000_000  # bytes that are worked on at once, where rows can be taken some at a time
+#: Bytes that are worked on at once, where rows can be taken some at a time; more where as much is needed
+#: however few rows there are, which all parts pay for: so many times that, up to a bound.
+_MEMORY, _TIMES, _MOST_MEMORY = 4_000_000, 16, 256_000_000
 
 
 class Origin(Protocol):
@@ -90,7 +92,8 @@ class Made(Functions):
         work = self.work[name]
         each = max(1, work.n_bytes(2) - work.n_bytes(1))
         whatever_the_rows = max(0, work.n_bytes(1) - each)
-        self.at_once = max(16, max(_MEMORY, 2 * whatever_the_rows) // each)
+        most = max(_MEMORY, min(_TIMES * whatever_the_rows, _MOST_MEMORY))
+        self.at_once = max(16, most // each)
         self.executable = executable
         self.n_data = len(signature.samples) + wanted.weighted
 

@@ -11,7 +11,7 @@ from autobp import ir
 from autobp.compiler.adjoint import Adjoint
 from autobp.compiler.derivatives.forward import Forward, push
 from autobp.compiler.derivatives.pruning import pruned
-from autobp.compiler.derivatives.symmetric import half_of
+from autobp.compiler.derivatives.symmetric import Column, half_of
 from autobp.compiler.derivatives.tangents import Tangent, filled, picked, reshaped, spread_over, turned
 from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.differentiate import Reverse
@@ -68,8 +68,19 @@ class _Maker:
             matrix = self.matrix(forward, gradient, len(order), order)
             matrix = matrix if self.symmetric else turned(matrix, (1, 0))
         else:
-            matrix = half.mirrored(self.matrix(forward, gradient, len(order)), order)
+            blocks = half.in_blocks(self.columns_of(base.results[1], forward), order)
+            whole = self.matrix(forward, gradient, len(order))
+            matrix = half.mirrored(whole, order) if blocks is None else blocks
         return self.program(pushed, matrix, forward)
+
+    def columns_of(self, gradient: ir.Array, forward: Forward) -> list[Column]:
+        """The pieces of a gradient that was pushed forward."""
+        assert isinstance(gradient, ir.Assemble)
+        found = []
+        for piece, place in zip(gradient.pieces, gradient.places, strict=True):
+            new = forward.made[piece]
+            found.append(Column(place, forward.of(new) if new in forward.tangents else None))
+        return found
 
     def hvp(self) -> ir.Program:
         return self.in_directions(self.gradient_program())

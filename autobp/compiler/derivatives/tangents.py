@@ -63,8 +63,8 @@ def spread_over(tangent: Tangent, directions: tuple[int, ...], like: ir.Array) -
     """The tangent among more directions, with 0 in those that it has not."""
     if tangent.directions == directions or tangent.directions is None:
         return tangent.array
-    whole = (len(directions), *like.shape)
-    return assemble([(_place(tangent, directions, like), _adjoint(tangent, like))], ir.Absent(whole, False))
+    place, whole = among(None, tangent, directions, like), (len(directions), *like.shape)
+    return assemble([(place, _adjoint(tangent, like))], ir.Absent(whole, False))
 
 
 def only(tangent: Tangent, directions: tuple[int, ...]) -> Tangent:
@@ -94,7 +94,7 @@ def added(tangents: Sequence[Tangent], like: ir.Array) -> Tangent:
     if len(merged) == 1:
         return merged[0]
     union = tuple(sorted({i for tangent in merged for i in tangent.directions or ()}))
-    pieces = [(_place(tangent, union, like), _adjoint(tangent, like)) for tangent in merged]
+    pieces = [(among(None, tangent, union, like), _adjoint(tangent, like)) for tangent in merged]
     return Tangent(assemble(pieces, ir.Absent((len(union), *like.shape), False)), union)
 
 
@@ -109,20 +109,30 @@ def _adjoint(tangent: Tangent, like: ir.Array) -> Adjoint:
     return Adjoint(array=full(tangent.array, ir.Absent(shape, tangent.array.batched)))
 
 
-def _place(tangent: Tangent, directions: tuple[int, ...], like: ir.Array) -> ir.Place | None:
-    """Where the tangent's directions lie among more of them."""
+def among(
+    place: ir.Place | None, tangent: Tangent, directions: tuple[int, ...], like: ir.Array
+) -> ir.Place | None:
+    """Where the tangent of what lies at a place of an array is, in that array's tangent in more directions.
+
+    Args:
+        place: None for all of the array.
+        like: the array.
+    """
     assert tangent.directions is not None
-    if tangent.directions == directions:
+    if place is None and tangent.directions == directions:
         return None
     at = np.searchsorted(directions, tangent.directions).astype(np.int64)
     whole = ir.Absent((len(directions), *like.shape), tangent.array.batched)
-    shape, size = (len(at), *like.shape), like.size
     steps = np.diff(at)
-    if len(at) == 1 or (steps == steps[0]).all():
+    if not isinstance(place, ir.Gather) and (len(at) == 1 or (steps == steps[0]).all()):
+        base, shape, strides = 0, like.shape, row_strides(like.shape)
+        if place is not None:
+            base, shape, strides = place.base, place.shape, place.strides
         step = int(steps[0]) if len(at) > 1 else 1
-        return view(whole, int(at[0]) * size, shape, (step * size, *row_strides(like.shape)))
-    inner = np.arange(size, dtype=np.int64).reshape(like.shape)
-    return ir.Gather(whole, at.reshape(-1, *[1] * len(like.shape)) * size + inner)
+        base += int(at[0]) * like.size
+        return view(whole, base, (len(at), *shape), (step * like.size, *strides))
+    inner = np.arange(like.size, dtype=np.int64).reshape(like.shape) if place is None else place.indices()
+    return ir.Gather(whole, at.reshape(-1, *[1] * inner.ndim) * like.size + inner)
 
 
 def row_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
