@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,7 +37,6 @@ class Executable(Functions):
 
     Attributes:
         signature: what the function takes and gives.
-        n_statements: the statements of its functions, forward and backward.
         matrices: (name, positions in theta) of each matrix of parameters.
         result_shape: of the outputs for one sample; None for a scalar.
         notes: why what repeats in the graph is no loop.
@@ -59,13 +59,21 @@ class Executable(Functions):
         docstrings = _DOCSTRINGS if self.result_shape is None else {"value": _DOCSTRING_OF_OUTPUTS}
         super().__init__(compiled.programs, docstrings, graph, compiled.scalars, check, wanted)
         self.matrices = matrices(self.programs["value"], signature.labels)
-        self.n_statements = len(self.text.functions[-1].lines)
         self.notes = tuple(compiled.notes)
         self.left = left_by_loops(list(self.programs.values())[-1], compiled.scalars)
         self.looks_at_gradient = len(signature.labels) <= _FEW or compiled.infinite_slopes
-        self.latex = equations(list(self.programs.values())[-1])
         _ = self.choice
         prove(self.answer, graph, signature, compiled)
+
+    @cached_property
+    def latex(self) -> str:
+        """The program as equations."""
+        return equations(list(self.programs.values())[-1])
+
+    @property
+    def n_statements(self) -> int:
+        """The statements of the cost and gradient, or of the outputs, as they are written."""
+        return len(self.text.functions[-1].lines)
 
     def start(self) -> None:
         super().start()

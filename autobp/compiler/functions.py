@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -25,19 +26,29 @@ from autobp.reading.graph import Graph
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
 
 
+class ForNumPy(NamedTuple):
+    """What NumPy runs.
+
+    Attributes:
+        source: of the functions, without the constants.
+        statements: where each is checked, all of them.
+    """
+
+    source: str
+    constants: Mapping[str, Floats]
+    statements: Sequence[Statement]
+
+
 class Functions:
     """Programs as functions, by name.
 
     Attributes:
-        programs: by the name of the function each became.
+        programs, docstrings: by the name of the function each became.
         about: what they are, in a sentence.
-        text: their readable source.
-        statements: where each is checked, the statements of the functions that run.
-        work: the memory that each needs.
     """
 
     OF_THE_PROCESS: ClassVar[frozenset[str]] = frozenset(
-        {"_namespace", "_of_few", "_plans", "_choice", "_lock", "_work", "_on_arrays"}
+        {"_namespace", "_of_few", "plans", "_choice", "_lock", "_work", "_on_arrays"}
     )
 
     _choice: Choice | None
@@ -62,30 +73,56 @@ class Functions:
             check: whether to name the first statement whose result is not finite.
             wanted: what is to run them.
         """
-        self.programs = programs
+        self.programs, self.docstrings = programs, docstrings
         self.about = f"Compiled by autobp from {len(graph.parents):,} scalar nodes."
-        self.text: Source = source_of(programs, self.about, docstrings)
         self.graph, self.check, self.wanted = graph, check, wanted
-        self.statements: list[Statement] = []
-        self.work: dict[str, Work] = {}
         self.start()
-        fast_module, checked_module = SourceModule(), SourceModule()
-        fast, checked = [], []
-        for name, program in programs.items():
-            plan = schedule(program)
-            self.work[name] = plan.work
-            if plan.work.bodies:
-                self._plans[name] = plan
-            fast.append(numpy_calls.write(name, program, plan, fast_module, docstrings[name]))
-            if check:
-                text, found = write_checked(
-                    name, program, checked_module, docstrings[name], scalars, len(self.statements)
-                )
-                checked.append(text)
-                self.statements += found
-        run = (checked_module, checked) if check else (fast_module, fast)
-        self.run_source = run[0].text(run[1], self.about, with_constants=False)
-        self.constants = run[0].constants
+        if check:
+            self.for_numpy = self._checked(scalars)
+
+    @cached_property
+    def text(self) -> Source:
+        """The readable source, written when it is first asked for."""
+        return source_of(self.programs, self.about, self.docstrings)
+
+    @cached_property
+    def plans(self) -> dict[str, Schedule]:
+        """In what order and memory NumPy computes each of them."""
+        return {name: schedule(program) for name, program in self.programs.items()}
+
+    @cached_property
+    def work(self) -> dict[str, Work]:
+        """The memory that each needs where NumPy runs it."""
+        return {name: plan.work for name, plan in self.plans.items()}
+
+    @cached_property
+    def for_numpy(self) -> ForNumPy:
+        """What NumPy runs, written when it is first needed: machine code does without."""
+        module, docstrings = SourceModule(), self.docstrings
+        written = [
+            numpy_calls.write(name, program, self.plans[name], module, docstrings[name])
+            for name, program in self.programs.items()
+        ]
+        return ForNumPy(module.text(written, self.about, with_constants=False), module.constants, ())
+
+    def _checked(self, scalars: Mapping[Array, Indices]) -> ForNumPy:
+        """The same, with each statement's result checked."""
+        module, written = SourceModule(), []
+        statements: list[Statement] = []
+        for name, program in self.programs.items():
+            text, found = write_checked(
+                name, program, module, self.docstrings[name], scalars, len(statements)
+            )
+            written.append(text)
+            statements += found
+        return ForNumPy(
+            module.text(written, self.about, with_constants=False), module.constants, tuple(statements)
+        )
+
+    @property
+    def run_source(self) -> str:
+        """The functions that NumPy runs, without their constants."""
+        return self.for_numpy.source
 
     @property
     def source(self) -> str:
@@ -130,7 +167,6 @@ class Functions:
         self._on_arrays = None
         self._namespace: dict[str, Any] | None = None
         self._of_few: dict[tuple[str, int], Callable[..., Any]] = {}
-        self._plans: dict[str, Schedule] = {}  # of the programs with loops
         self._choice = None
         self._lock = threading.Lock()
         self._work = threading.local()
@@ -146,9 +182,9 @@ class Functions:
     def by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
         """The function that NumPy runs, and this thread's work for m rows."""
         if self._namespace is None:
-            namespace: dict[str, Any] = dict(self.constants)
+            namespace: dict[str, Any] = dict(self.for_numpy.constants)
             if self.check:
-                namespace["finite"] = checker(self.graph, self.statements)
+                namespace["finite"] = checker(self.graph, self.for_numpy.statements)
             exec(compile_source(self.run_source), namespace)
             self._namespace = namespace
         function: Callable[..., Any] = self._namespace[name]
@@ -164,8 +200,10 @@ class Functions:
         if not 0 < rows <= FEW:
             return function
         if (name, rows) not in self._of_few:
-            module, plan = SourceModule(), self._plans.get(name) or schedule(program)
-            text = module.text([numpy_calls.write(name, program, plan, module, "", rows)], "", False)
+            module = SourceModule()
+            text = module.text(
+                [numpy_calls.write(name, program, self.plans[name], module, "", rows)], "", False
+            )
             namespace: dict[str, Any] = {**KNOWN, **module.constants}
             exec(compile_source(text), namespace)
             self._of_few[name, rows] = _first_that_can(namespace[name], function)
