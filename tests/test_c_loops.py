@@ -13,7 +13,10 @@ from test_c_source import built
 from test_loops import MODELS
 from test_through_time import eager, loops_of, program_of
 
+import autobp
 from autobp import ir
+from autobp.backends.c_loops import with_sums_after_loops
+from autobp.backends.c_nests import Nest, written
 from autobp.backends.c_text import CFunction, c_source
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -48,3 +51,54 @@ def test_models_of_many_steps(tmp_path: Path) -> None:
             cost, gradient = called(library, function, program, theta, rows)
             assert cost == pytest.approx(expected, rel=1e-11), function.name
             np.testing.assert_allclose(gradient, derivatives, rtol=1e-9, atol=1e-11, err_msg=function.name)
+
+
+def test_what_a_loop_sums_over_the_samples_by_step_is_summed_after_it(tmp_path: Path) -> None:
+    """The loop is then run for a block of samples at a time; what a step reads itself is left where it is."""
+    w = [autobp.Value(0.5 + 0.01 * t) for t in range(40)]
+
+    def loss(x: Any) -> Any:
+        for each in w:
+            x = (each * x + 0.1).tanh()
+        return x * x
+
+    step = autobp.compile(loss, w, example=(0.3,), backend="numpy")
+    assert loops_of(step.program)
+    source = c_source({"cost_and_gradient": step.program}, "Weights by step.")
+    assert source.text.count("for (long first = 0") == 1
+    assert "s < m" not in source.text
+    x = np.linspace(-1.0, 1.0, 21)
+    theta = np.array([each.data for each in w])
+    cost, gradient = called(built(source, tmp_path), source.functions[0], step.program, theta, [x])
+    expected = step(theta, x)
+    assert cost == pytest.approx(expected[0], rel=1e-13)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-12)
+
+
+def test_a_sum_over_the_samples_that_a_step_reads_stays_in_the_loop() -> None:
+    """As the mean of all samples' states, in each step: no block of samples can be run alone."""
+    h, x = ir.Local((1,), True), ir.Input(0, (1,))
+    mean = ir.SumTo(h, (), True)
+    following = ir.Sum((h, mean), (1,), (1.0, -1.0))
+    body = ir.Program((h,), (following, mean), {h: "h"})
+    loop = ir.Loop(5, body, (x,))
+    program = ir.Program((ir.Theta(1), x), (ir.Total((ir.Term(1.0, 0, ir.Result(loop, 1)),)),), {x: "x"})
+    assert with_sums_after_loops(program) is program
+
+
+def test_what_is_read_here_and_there_is_kept_apart_from_calls_for_several_numbers() -> None:
+    """Compilers call exp for several numbers at once only in a loop over what lies side by side."""
+    near = Nest((("s", "rows"), ("i", 17)), ("b[17 * s + i] = exp(a[17 * s + i]);",), True)
+    more = near._replace(lines=("c[17 * s + i] = b[17 * s + i] + 1.0;",), calls=False)
+    texts = "a[17 * s + i] = x[I1[i]];", "a[17 * s + i] = x[s + 35 * i];", "d[s + 9 * i] = b[17 * s + i];"
+    for text in texts:
+        apart = near._replace(lines=(text,), calls=False)
+        assert apart.is_scattered
+        for order in ([apart, near, more], [near, more, apart]):
+            lines = written(order)
+            (of_calls,) = [k for k, line in enumerate(lines) if "exp(" in line]
+            (of_apart,) = [k for k, line in enumerate(lines) if text in line]
+            between = lines[min(of_calls, of_apart) : max(of_calls, of_apart)]
+            assert any("for (long s" in line for line in between)
+    assert not near.is_scattered
+    assert sum("for (long s" in line for line in written([near, more])) == 1

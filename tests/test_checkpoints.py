@@ -36,9 +36,9 @@ from autobp.compiler.pipeline import Compiled, Signature, of_cost, outputs_of
 from autobp.compiler.recording import record_function
 from autobp.compiler.step import Step
 from autobp.compiler.stretches import in_stretches
-from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
 from autobp.compiler.verified import ProgramDiffers
+from autobp.ir.substituting import substituted
 
 
 def programs_of(case: Case) -> tuple[ir.Program, ir.Program]:

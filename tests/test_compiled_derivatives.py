@@ -503,7 +503,7 @@ def one_by_one(step: Any, thetas: Any, *data: Any) -> Any:
 def test_many_thetas_are_computed_all_at_once() -> None:
     by_row, whole, thetas, data = walkers(20)
     recurrence = test_loops.kalman(40)
-    kalman = autobp.compile(lambda x: recurrence[0](x), recurrence[1])
+    kalman = autobp.compile(lambda x: recurrence[0](x), recurrence[1], backend="numpy")
     around = kalman.theta * np.linspace(0.9, 1.1, 30)[:, None]
     for step, several, arguments in (
         (by_row, thetas, data),

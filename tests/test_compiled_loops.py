@@ -56,7 +56,9 @@ def check(step: Step, case: Case) -> None:
     assert cost == pytest.approx(expected[0], rel=1e-12, abs=1e-12)
     scale = max(1.0, np.abs(expected[1]).max())
     np.testing.assert_allclose(gradient, expected[1], rtol=0, atol=1e-13 * scale)
-    assert step.value(step.theta, *case[2]) == cost
+    value = step.value(step.theta, *case[2])
+    # compilers of C may call exp for several numbers in one function, and one by one in the other
+    assert value == (cost if step.backend.startswith("numpy") else pytest.approx(cost, rel=1e-14))
 
 
 @pytest.mark.parametrize("model", MODELS)

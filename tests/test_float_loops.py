@@ -142,7 +142,7 @@ def test_no_step_of_a_loop_on_floats_calls_numpy(model: Callable[[int], Case]) -
 
 def test_more_rows_are_arrays() -> None:
     case = kalman(30)
-    step = autobp.compile(case[0], case[1], example=[x[0] for x in case[2]])
+    step = autobp.compile(case[0], case[1], example=[x[0] for x in case[2]], backend="numpy")
     executable, theta, _ = step._prepare(np.array([0.9, 0.1, 0.5]), case[2])
     for rows in (FEW, FEW + 1):
         executable.run("cost_and_gradient", theta, [np.ones((rows, 30))])

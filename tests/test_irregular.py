@@ -237,11 +237,11 @@ class Random:
         cost, *gradient = np.mean(found, axis=0)
         return cost, gradient
 
-    def step(self) -> Any:
+    def step(self, **options: Any) -> Any:
         """The graph compiled."""
         if self.rows is None:
-            return autobp.compile(self.whole(), self.parameters)
-        return autobp.compile(self.sample, self.parameters, example=(self.rows[0],))
+            return autobp.compile(self.whole(), self.parameters, **options)
+        return autobp.compile(self.sample, self.parameters, example=(self.rows[0],), **options)
 
 
 def check_odd_numbers(graph: Random | Chain, step: Any) -> None:
@@ -382,7 +382,7 @@ def by_tables(step: Any) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_chain_runs_from_tables_of_its_operations(seed, inputs):
     graph = Chain(seed, 1600, inputs)
-    step = graph.step()
+    step = graph.step(backend="numpy")
     assert by_tables(step)
     assert step.backend == "numpy: asked for"
     arguments = () if graph.rows is None else (graph.rows,)
@@ -461,7 +461,7 @@ def test_a_fault_in_the_tables_is_found_before_they_are_handed_out(few_are_many,
     for _ in range(150):
         p, which = rng.choice(w), rng.randrange(3)
         v = (v * p).tanh() if which == 0 else (v + p).tanh() if which == 1 else (p - v).sin()
-    assert by_tables(autobp.compile(v, w))
+    assert by_tables(autobp.compile(v, w, backend="numpy"))
     right, seen = by_floats._entry, []
 
     def wrong(form: Any, slots: Any) -> Any:
@@ -473,5 +473,5 @@ def test_a_fault_in_the_tables_is_found_before_they_are_handed_out(few_are_many,
 
     monkeypatch.setattr(by_floats, "_entry", wrong)
     with pytest.raises(ProgramDiffers):
-        autobp.compile(v, w)
+        autobp.compile(v, w, backend="numpy")
     assert seen

@@ -23,9 +23,9 @@ from autobp.compiler.differentiate import differentiate
 from autobp.compiler.loops.finding import Limits
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
-from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
 from autobp.functions import relu, sqrt, tanh
+from autobp.ir.substituting import substituted
 from autobp.ops import TABLE
 
 

@@ -50,6 +50,20 @@ class Nest(NamedTuple):
         return not summed and re.search(rf"\b{last}\b", self.target[1]) is not None
 
 
+    @property
+    def is_scattered(self) -> bool:
+        """Whether an innermost turn reads or sets elements apart from those of the one before."""
+        last = self.loops[-1][0] if self.loops else ""
+        apart = re.compile(rf"\d \* {last}\b|\bI\d+\[[^\]]*\b{last}\b|\({last}\)")
+        return any(apart.search(line) for line in self.lines)
+
+    @property
+    def is_for_several(self) -> bool:
+        """Whether it calls functions for several numbers at once that lie one after another."""
+        n = self.loops[-1][1] if self.loops else 1
+        return self.calls and (isinstance(n, str) or n >= _SHORT.start) and not self.is_scattered
+
+
 def nest(loops: Loops, lines: Iterable[str], calls: bool = False) -> Nest:
     """A nest, without the loops that run once."""
     return Nest(tuple([loop for loop in loops if loop[1] != 1]), tuple(lines), calls)
@@ -95,6 +109,9 @@ def _joins(group: Sequence[Nest], other: Nest) -> bool:
         return False
     if not (other.is_by_element and group[0].is_by_element):
         return False
+    every = [*group, other]
+    if any(x.is_for_several for x in every) and any(x.is_scattered for x in every):
+        return False  # compilers would then call the functions for each number by itself
     if not all(_reads_only(*x.target, other.lines) for x in group):
         return False
     name, element = other.target

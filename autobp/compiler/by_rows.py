@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autobp import ir
-from autobp.compiler.substituting import of_operands
+from autobp.ir.substituting import of_operands
 
 #: The field with the shape of the arrays that have one.
 _SHAPES: Mapping[type[ir.Array], str] = {ir.Map: "over", ir.Sum: "over", ir.Reshape: "to", ir.Fill: "to"}

@@ -24,10 +24,10 @@ from autobp.compiler.differentiate import differentiate, has_infinite_slopes
 from autobp.compiler.loops.building import roll
 from autobp.compiler.loops.finding import Found, Limits, Note, loops_of
 from autobp.compiler.names import name_backward, name_forward
-from autobp.compiler.substituting import substituted
 from autobp.compiler.total import mean_cost
 from autobp.compiler.without_loops import without_loops
 from autobp.ir import Array, Indices, Loop, Program, Shape
+from autobp.ir.substituting import substituted
 from autobp.reading.graph import Graph
 from autobp.reading.labels import array_name
 

@@ -19,7 +19,7 @@ from autobp import ir
 from autobp.compiler.adjoint import Adjoint, full, materialise
 from autobp.compiler.after_loops import After, Late
 from autobp.compiler.by_rows import Rows, is_computed, operands_by_rows, some_rows
-from autobp.compiler.substituting import of_operands
+from autobp.ir.substituting import of_operands
 
 #: Of fewer steps, a stretch keeps about as much as all of them.
 LEAST = 16

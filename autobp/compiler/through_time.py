@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint, Piece, combine, full, materialise
 from autobp.compiler.bounds import Bounds, bounds_of_loop
-from autobp.compiler.substituting import substituted
+from autobp.ir.substituting import substituted
 
 if TYPE_CHECKING:
     from autobp.compiler.differentiate import Reverse

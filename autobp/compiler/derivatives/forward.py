@@ -33,8 +33,8 @@ from autobp.compiler.derivatives.tangents import (
 from autobp.compiler.derivatives.through_steps import Stepped, through_steps
 from autobp.compiler.differentiate import partials_of_map
 from autobp.compiler.names import Distinct
-from autobp.compiler.substituting import of_operands
 from autobp.ir.expression import Expression, slots, substitute, times, used_slots
+from autobp.ir.substituting import of_operands
 from autobp.ops import WHERE
 
 #: An expression for what changes where slots have these tangents; it is linear in them.

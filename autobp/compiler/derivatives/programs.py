@@ -17,8 +17,8 @@ from autobp.compiler.derivatives.wanted import Wanted
 from autobp.compiler.differentiate import Reverse
 from autobp.compiler.names import Distinct
 from autobp.compiler.pipeline import Outputs, of_cost
-from autobp.compiler.substituting import substituted
 from autobp.ir.reserved import is_free
+from autobp.ir.substituting import substituted
 from autobp.ops import MULTIPLY
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autobp import ir
-from autobp.compiler.substituting import of_operands
+from autobp.ir.substituting import of_operands
 
 
 def pruned(program: ir.Program) -> ir.Program:
