@@ -217,3 +217,63 @@ def test_of_many_nodes_those_in_sight_have_their_numbers(tmp_path):
     assert 0 < n_seen < 60
     assert found["near"][5] == f"{0.01 * int(found['chosen'][1:]):.4g}"
     assert found["then"] == "7"
+
+
+def recurrence(steps):
+    """A chain of tanh with weights that are used in every step."""
+    w, u, h = Value(0.5, label="w"), Value(-0.3, label="u"), Value(0.0, label="h")
+    for t in range(steps):
+        h = (w * h + u * Value(t / 10, label=f"x{t}")).tanh()
+    return h
+
+
+VIEW = """const first = () => {
+    const frame = svg.getBoundingClientRect();
+    const seen = (item) => inside(item.outline.getBoundingClientRect(), frame);
+    const letters = LETTERS / scale().unit;
+    return { letters, result: seen(itemOf.get(root)), all: items.every(seen) };
+  };
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("direction", "size"), [("LR", (1400, 850)), ("BT", (1400, 850)), ("RL", (500, 700)), ("TB", (500, 700))]
+)
+def test_a_page_opens_on_the_result_and_large_enough_to_be_read(direction, size, tmp_path):
+    graph = recurrence(36)
+    assert len(record([graph])) > 180
+    path = page(graph, tmp_path / "page.html", direction=direction)
+    found = in_browser(path, CLICK + VIEW + """const opened = first(); fit();
+        return [opened, first()];""", tmp_path, size=size)  # fmt: skip
+    assert found[0]["letters"] == pytest.approx(7, rel=0.01)
+    assert found[0]["result"]
+    assert not found[0]["all"]
+    assert found[1]["all"]
+    assert found[1]["letters"] < 3
+
+
+@needs_browser
+def test_a_page_opens_whole_where_all_of_it_can_be_read(tmp_path):
+    path = written_page("network", tmp_path)
+    found = in_browser(path, CLICK + VIEW + "return first();", tmp_path)
+    assert found["all"]
+    assert found["letters"] > 7
+
+
+@needs_browser
+def test_a_window_of_another_size_changes_the_first_view_and_no_other(tmp_path):
+    path = page(recurrence(4), tmp_path / "page.html")
+    found = in_browser(path, CLICK + VIEW + """const turn = (width) => {
+          svg.style.flex = "none"; svg.style.width = `${width}px`;
+          dispatchEvent(new Event("resize"));
+          return first();
+        };
+        const narrow = turn(400), wide = turn(3000);
+        zoomMiddle(2);
+        const before = [seen.x, seen.width];
+        turn(400);
+        return { narrow, wide, before, after: [seen.x, seen.width] };""", tmp_path)  # fmt: skip
+    assert found["narrow"]["letters"] == pytest.approx(7, rel=0.01)
+    assert found["wide"]["all"]
+    assert found["before"] == found["after"]

@@ -305,5 +305,5 @@ byId("help").textContent = `Click an array, or move among arrays with the arrow 
 } Drag the background to move, turn the wheel to zoom.`;
 byId("graph").setAttribute("aria-label", "Arrays of the program; arrow keys follow the edges");
 byId("step").max = nSteps;
-fit();
 refresh();
+showResult();

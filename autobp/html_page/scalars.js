@@ -222,5 +222,5 @@ function takeColour(which) {
 choice("way", Object.keys(stagings), model.way, takeWay);
 choice("colour", ["data", "grad"], colour, takeColour);
 byId("step").max = nSteps;
-fit();
 takeColour(colour);
+showResult();

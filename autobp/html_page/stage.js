@@ -159,28 +159,58 @@ function show(x, y, width, height) {
 
 // Of many items only those in sight, and large enough to be read, have their numbers: text is what takes time.
 const MANY = items.length > 150;
+const LETTERS = 11; // units of the graph, as the style has them
 const SMALLEST = 3; // pixels
+const LEGIBLE = 6;
+const READABLE = 7;
 let onMove = () => {};
 
 function sight() {
   const { unit, x, y, frame } = scale();
-  svg.classList.toggle("far", MANY && 11 / unit < SMALLEST);
+  svg.classList.toggle("far", MANY && LETTERS / unit < SMALLEST);
   const isOut = (item) =>
-    11 / unit < SMALLEST ||
+    LETTERS / unit < SMALLEST ||
     Math.abs(item.x - x - (unit * frame.width) / 2) > (unit * frame.width + item.width) / 2 ||
     Math.abs(item.y - y - (unit * frame.height) / 2) > (unit * frame.height + item.height) / 2;
   return MANY ? (item) => !isOut(item) : () => true;
 }
 
+const MARGIN = 12; // units around the graph
+
+// how much of the window the buttons stand over, in pixels
+const covered = (frame) => Math.max(0, byId("zoom").getBoundingClientRect().bottom - frame.top);
+
 function fit() {
-  const margin = 12;
-  // the buttons may stand over the graph: their place in its units, as it is about to be drawn
   const frame = svg.getBoundingClientRect();
-  const over = Math.max(0, byId("zoom").getBoundingClientRect().bottom - frame.top);
-  const unit = Math.max(view.width / frame.width, view.height / Math.max(frame.height - over, 1)) || 1;
-  const top = margin + over * unit;
-  show(-margin, -top, view.width + 2 * margin, view.height + top + margin);
+  const unit = Math.max(view.width / frame.width, view.height / Math.max(frame.height - covered(frame), 1)) || 1;
+  const top = MARGIN + covered(frame) * unit;
+  show(-MARGIN, -top, view.width + 2 * MARGIN, view.height + top + MARGIN);
 }
+
+// The first view: the whole graph where its letters can just be read, else as much as can be read around the result.
+let first = null;
+
+function showResult() {
+  fit();
+  const { unit, frame } = scale();
+  const result = itemOf.get(root);
+  if (result && frame.width && LETTERS / unit < LEGIBLE) {
+    const near = LETTERS / READABLE;
+    const top = MARGIN + covered(frame) * near;
+    const [width, height] = [frame.width * near, frame.height * near];
+    const x = startAround(result.x, width, -MARGIN, view.width + MARGIN);
+    show(x, startAround(result.y, height, -top, view.height + MARGIN), width, height);
+  }
+  first = seen;
+}
+
+// where a window on one side of the graph starts that has a place in its middle, but nothing beyond the graph
+function startAround(place, length, low, high) {
+  if (high - low < length) return (low + high - length) / 2;
+  return Math.min(Math.max(place - length / 2, low), high - length);
+}
+
+addEventListener("resize", () => seen === first && showResult());
 
 // how many units of the graph a pixel is, and where the graph starts in the window
 function scale() {
