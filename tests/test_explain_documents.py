@@ -35,6 +35,7 @@ def derivation(
 def plain(latex):
     """LaTeX without spaces, dots, brackets and what else only makes it look well."""
     latex = re.sub(r"\\mathbin\{(\.\\times|\.\*)\}|\.\*|\\odot", "@", latex)
+    latex = re.sub(r"\\d?frac\{-", r"-\\frac{", re.sub(r" \\cdot (1\b|\(1\))", "", latex))
     latex = re.sub(r"\\(left|right|mathrm|cdot|times)(?![a-z])|\\[,; ]|\*|\s", "", latex)
     latex = latex.replace("dfrac", "frac").replace(r"J(\theta)", "J").replace(r"J(\Theta)", "J")
     latex = latex.replace(r"\langlei\rangle", "").replace("cost(i)", "cost")
@@ -65,14 +66,37 @@ def at(formula, **numbers):
 
 
 #: Entries whose mended form is no equation of its own.
-MENDED_IN_PART = {"induction-40", "brawer-20", "brawer-42", "brawer-44", "brawer-46"}
-#: Entries of which one letter is mended: (printed, mended).
-MENDED_LETTERS = {"slides-15": ("K", "k"), "slides-16": ("z_j^l =", r"\delta_j^l =")}
+MENDED_IN_PART = {
+    "induction-40", "induction-41", "brawer-20", "brawer-41", "brawer-42", "brawer-44", "brawer-46",
+}  # fmt: skip
+#: Entries of which a letter is mended, or written with the indices that the document leaves out here:
+#: (printed, mended or in full).
+IN_FULL = {
+    "ml15-24": [("z^{(3)}", "z_1^{(3)}")],
+    "bp-12": [(r"\nabla_a C", r"\dfrac{\partial C}{\partial a^L}")],
+    "brawer-2": [(r"\ell", "e")],
+    "brawer-15a": [(r"\begin{cases}h(z)(1 - h(z)) & l > 1 \\ 1 & l = 1\end{cases}", "h^l(z)(1 - h^l(z))"),
+                   ("(z)", "(z_j^l)")],
+    "brawer-29": [(r"\theta_q", r"\theta_{1,q}^1"), ("h(", "h^2(")],
+    "slides-15": [("K", "k")],
+    "slides-16": [("z_j^l =", r"\delta_j^l =")],
+    "slides-24": [(r"w_{kj}^{l+1}\delta_k^{l+1}", r"\delta_k^{l+1} w_{kj}^{l+1}")],  # as in slides-23
+    "slides-32": [(r"\dfrac{dw^l}{(n_l \times n_{l-1})}", r"\dfrac{\partial C}{\partial w^l}")],
+    "slides-35": [("db^l", r"\dfrac{\partial C}{\partial b^l}")],
+    "slides-36": [],
+    "slides-37": [(r"\omega", "w")],
+    "slides-39": [(r"\omega", "w")],
+    "slides-46": [(r"\dfrac{da^L}{(n_L \times 1)}", r"\dfrac{\partial C}{\partial a^L}")],
+    "slides-51": [("y", "y_1"), ("a(", "a_1^L("), ("-a", "-a_1^L"), ("{a-", "{a_1^L-")],
+    "slides-54": [("y", "y_1"), ("a(", "a_1^L("), ("-a", "-a_1^L"), ("{a-", "{a_1^L-"), ("a - ", "a_1^L - ")],
+}  # fmt: skip
+#: Brawer writes h C in some of his equations and C h in the others, which the derivation does.
+H_BEFORE_C = r"(h\^\S+?\(z_\S+?\)) (C_\S+)"
 #: A sum over one sample, class or neuron, the mean over one sample, and the factor that is 1 for p > 0.
 ONE_TERM = (
     r"\\dfrac\{1\}\{m\}(?=\\sum)"
     r"|\\sum_(?:\{[^{}]*(?:_\{\d\}|_\d)?[^{}]*\}|k)(?:\^\{s_\{?[^{}]*\}?\}|\^\{m\})?"
-    r"|\(1 - I_\{p,0\}\)"
+    r"|\(1 - I_\{p,0\}\)|I_\{p,(?:j|k_0)\}(?= \S)"
 )
 
 
@@ -83,9 +107,11 @@ def sides(entry, one, **numbers):
     mended, the printed form has the rest.
     """
     printed, *mended = EQUATIONS[entry].split("<br> mended: ")
-    by_letters = printed.replace(*MENDED_LETTERS.get(entry, ("", "")))
-    equation = by_letters if entry in {*MENDED_IN_PART, *MENDED_LETTERS} else mended[0] if mended else printed
+    equation = mended[0] if mended and entry not in {*MENDED_IN_PART, *IN_FULL} else printed
     formula = re.search(r"\$`(.+?)`\$", equation)[1]
+    for before, after in IN_FULL.get(entry, []):
+        formula = formula.replace(before, after)
+    formula = re.sub(r"I_\{p,(?:j|k_0)\}$", "1", re.sub(H_BEFORE_C, r"\2 \1", formula))
     formula = re.sub(
         r"\^\{\((i|l)\)(T?)\}",
         lambda found: "" if found[1] == "i" else f"^{{{numbers['l']}{found[2]}}}",
@@ -99,7 +125,7 @@ def sides(entry, one, **numbers):
 
 def in_one_layer(side, one):
     """The side with y for the only output's target, and for the slides' y^L."""
-    side = re.sub(r"y_(\d)\^\d", r"y_\1", side).replace("A", "a")
+    side = re.sub(r"y(_\d)?\^\d", r"y\1", side).replace("A", "a")
     return re.sub(r"_1(?=\^[3L])", "", side.replace("y_1", "y")) if one else side
 
 
@@ -121,7 +147,7 @@ QUADRATIC = {"cost": "quadratic"}
 
 #: notation, sizes, what the derivative is by, how; the document's letters; the entries that stand there
 CASES = [
-    (INDUCTION, (3, 1), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "04 06 10 13 16 17"),
+    (INDUCTION, (3, 1), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "04 06 08 10 13 16 17"),
     (INDUCTION, (3, 1), "W1[1,2]", {"bias": False}, {"l": 1, "i": 1, "j": 2}, "14"),
     (INDUCTION, (3, 1), "W1[1,3]", {"bias": False}, {"l": 1, "i": 1, "j": 3}, "15"),
     (INDUCTION, (3, 2), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "20 21 27"),
@@ -130,32 +156,42 @@ CASES = [
     (INDUCTION, (3, 2), "W1[2,1]", {"bias": False}, {"l": 1, "i": 2, "j": 1}, "24 27"),
     (INDUCTION, (3, 2), "W1[2,2]", {"bias": False}, {"l": 1, "i": 2, "j": 2}, "25 27"),
     (INDUCTION, (3, 2), "W1[2,3]", {"bias": False}, {"l": 1, "i": 2, "j": 3}, "26 27"),
-    (INDUCTION, (3, 2, 1), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "28 34 40 47"),
+    (INDUCTION, (3, 2, 1), "W1[1,1]", {"bias": False}, {"l": 1, "i": 1, "j": 1}, "28 34 40 41 42 47"),
     (INDUCTION, (3, 2, 1), "W1[1,2]", {"bias": False}, {"l": 1, "i": 1, "j": 2}, "28 35 40 47"),
     (INDUCTION, (3, 2, 1), "W1[1,3]", {"bias": False}, {"l": 1, "i": 1, "j": 3}, "28 36 40 47"),
-    (INDUCTION, (3, 2, 1), "W1[2,1]", {"bias": False}, {"l": 1, "i": 2, "j": 1}, "28 37 40 47"),
+    (INDUCTION, (3, 2, 1), "W1[2,1]", {"bias": False}, {"l": 1, "i": 2, "j": 1}, "28 37 40 41 42 47"),
     (INDUCTION, (3, 2, 1), "W1[2,2]", {"bias": False}, {"l": 1, "i": 2, "j": 2}, "28 38 40 47"),
     (INDUCTION, (3, 2, 1), "W1[2,3]", {"bias": False}, {"l": 1, "i": 2, "j": 3}, "28 39 40 47"),
     (INDUCTION, (3, 2, 2), "W2[1,1]", {"bias": False}, {"l": 2, "i": 1, "j": 1}, "53 54 58"),
     (INDUCTION, (3, 2, 2), "W2[1,2]", {"bias": False}, {"l": 2, "i": 1, "j": 2}, "55 58"),
     (INDUCTION, (3, 2, 2), "W2[2,1]", {"bias": False}, {"l": 2, "i": 2, "j": 1}, "56 58"),
     (INDUCTION, (3, 2, 2), "W2[2,2]", {"bias": False}, {"l": 2, "i": 2, "j": 2}, "57 58"),
-    (ML15, (2, 2, 2, 1), "W1[2,1]", {}, {"l": 1, "i": 2, "j": 1, "L": 4}, "09 10 11 13 17 29"),
+    (ML15, (2, 2, 2, 1), "W1[2,1]", {}, {"l": 1, "i": 2, "j": 1, "L": 4}, "09 10 11 13 17 24 29"),
     (ML15, (2, 2, 2, 1), "W1[2,1]", MANY, {"l": 1, "i": 2, "j": 1, "L": 4}, "09 10 11 17 20 22 29"),
     (ML15, (2, 2, 2, 1), "b1[2]", MANY, {"l": 1, "i": 2, "j": 0, "L": 4}, "21"),
-    (NOTE, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 16 25 26 27"),
+    (NOTE, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 12 16 25 26 27"),
     (NOTE, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "L": 3}, "10 20 21"),
     (NOTE, (2, 3, 1), "W2[1,2]", QUADRATIC, {"l": 3, "j": 1, "k": 2, "L": 3}, "11 24 26 27"),
     (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "13 15 16 17 22 23"),
-    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "20 25"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "20 24 25 37"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {}, "03 05"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 1, "L": 3}, "11 12 26 32 36 39"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", {"cost": "hinge"}, {"L": 3}, "46"),
+    (SLIDES, (2, 3, 1), "W1[2,1]", {}, {"L": 3}, "51 54"),
     (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 1, "k": 1, "i": 2, "L": 3}, "09 10 28 31"),
     (SLIDES, (2, 3, 1), "W1[2,1]", QUADRATIC, {"l": 2, "j": 1, "L": 3}, "44 45 53"),
     (SLIDES, (2, 3, 1), "W2[1,2]", QUADRATIC, {"l": 3, "j": 1, "i": 2, "L": 3}, "07"),
     (SLIDES, (2, 3, 1), "b2[1]", QUADRATIC, {"l": 3, "j": 1, "L": 3}, "08"),
-    (SLIDES, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "33"),
+    (SLIDES, (2, 3, 1), "b1[2]", QUADRATIC, {"l": 2, "j": 2, "k": 1, "i": 2, "L": 3}, "33 34 35 38"),
     (SLIDES, (2, 3, 1), "W2[1,2]", {}, {"l": 3, "j": 2, "i": 1, "L": 3}, "27 31"),
     (BRAWER, (2, 2, 1), "W1[2,1]", {}, {"l": 2, "p": 2, "q": 1, "L": 3, "k": 1, "k0": 1}, "34 43 48"),
-    (BRAWER, (2, 2, 1), "W1[2,1]", {}, {"l": 1, "p": 2, "q": 1, "L": 3, "k": 1}, "44"),
+    (BRAWER, (2, 2, 1), "W1[2,1]", {}, {"l": 1, "p": 2, "q": 1, "L": 3, "k": 1}, "35 44"),
+    (BRAWER, (2, 2, 1), "W1[1,2]", {}, {"l": 2, "p": 1, "q": 2, "j": 1, "L": 3}, "12 14 45"),
+    (BRAWER, (2, 2, 1), "W2[1,2]", {}, {"p": 1, "q": 2, "k0": 1, "L": 3}, "24 26"),
+    (BRAWER, (2, 2, 1), "b1[2]", {}, {"l": 2, "p": 2, "j": 2, "L": 3}, "13"),
+    (BRAWER, (2, 2, 1), "b2[1]", {}, {"p": 1, "k0": 1, "L": 3}, "25"),
+    (BRAWER, (2, 2, 1, 1), "W1[2,1]", {}, {"p": 2, "q": 1, "k1": 1, "L": 4}, "40 41"),
+    (BRAWER, (2, 1), "W1[1,2]", {}, {"l": 2, "j": 1, "q": 2, "L": 2}, "2 15a 29"),
     (BRAWER, (2, 2, 1), "b1[2]", {}, {"l": 1, "p": 2, "L": 3}, "46"),
     (BRAWER, (2, 2, 1), "b2[1]", {}, {"l": 2, "p": 1, "L": 3}, "27 46"),
     (BRAWER, (2, 2, 2, 1), "W1[2,1]", {}, {"l": 3, "j": 1, "k": 1, "L": 4}, "31"),
@@ -183,25 +219,28 @@ def test_a_ledgers_equation_that_is_not_derived_is_missed():
 
 #: Displayed equations that are no line of a derivation, by the reason: their own tests hold what they say.
 NO_LINE = {
-    "the cost, which stands at the end of Forward with its numbers": """
-        induction-03 ml15-25 ml15-26 ml15-27 brawer-18""",
-    "what is asked for, by itself": "ml15-03",
-    "a vector or a matrix: a line has one entry, and the heading the whole": """
-        induction-19 induction-44 induction-46 induction-48 induction-49 bp-12 brawer-47 slides-03 slides-05
-        slides-26 slides-32 slides-35 slides-36 slides-37 slides-38 slides-39 slides-46""",
-    "shapes, or a node that computes nothing": """
-        ml15-04 brawer-8 brawer-8a-1 brawer-8a-2 brawer-45 slides-04""",
-    "a step on the way to a line, which has the same two ends": """
-        induction-07 induction-08 induction-09 induction-11 induction-12 induction-29 induction-30
-        induction-31 induction-32 induction-33 induction-41 induction-42 induction-51 induction-52
-        induction-59 induction-60 ml15-24 bp-14 bp-19 brawer-29 slides-11 slides-12 slides-21 slides-24
-        slides-30 slides-34 slides-48 slides-49 slides-50 slides-51 slides-52 slides-54""",
-    "the sigmoid, by its definition": "brawer-2 brawer-3 brawer-15a",
-    "by a weight layers back at once: a derivation goes from error to error, by (43) and (44)": """
-        brawer-10 brawer-11 brawer-12 brawer-13 brawer-14 brawer-16-1 brawer-16-2 brawer-17 brawer-17a
-        brawer-19 brawer-21 brawer-22 brawer-23 brawer-24 brawer-25 brawer-26 brawer-29a-1 brawer-29a-2
-        brawer-29a-3 brawer-30 brawer-u3 brawer-32 brawer-33 brawer-33a brawer-35 brawer-36-1 brawer-36-2
-        brawer-37 brawer-39-1 brawer-39-2 brawer-40 brawer-41""",
+    "the cost: Forward ends with it, in the outputs' own names; of several samples it is their mean": """
+        induction-03 ml15-25 ml15-26 brawer-18""",
+    "an analogy": "ml15-27",
+    "a derivative alone, which is said to equal nothing: it is what the derivation is headed by": """
+        ml15-03""",
+    "a vector in brackets, or an entry of a product: the entries are lines, the heading has the whole": """
+        induction-19 induction-44 induction-46 induction-48 induction-49 brawer-47""",
+    "shapes; the input by its other name; the bias node, whose output is 1: Forward has its weight alone": """
+        ml15-04 brawer-8 brawer-8a-1 brawer-8a-2 slides-04""",
+    "the sigmoid and the identity in one: Forward's heading has the sigmoid, (45) is the identity": """
+        brawer-3""",
+    "the chain rule by a longer step: the derivation has every factor that it is made of": """
+        induction-29 induction-30 induction-32 induction-33 induction-51 induction-52 induction-59
+        induction-60 bp-14 bp-19""",
+    "a path that does not lead to the weight: the derivation leaves it out": "induction-31",
+    "algebra between two formulas that both are lines": """
+        induction-07 induction-09 induction-11 induction-12 slides-21 slides-30 slides-48 slides-49
+        slides-50 slides-52""",
+    "Brawer's way to (43) and (44), by a weight layers back at once: the derivation begins there": """
+        brawer-10 brawer-11 brawer-16-1 brawer-16-2 brawer-17 brawer-17a brawer-19 brawer-21 brawer-22
+        brawer-23 brawer-29a-1 brawer-29a-2 brawer-29a-3 brawer-30 brawer-u3 brawer-32 brawer-33 brawer-33a
+        brawer-36-1 brawer-36-2 brawer-37 brawer-39-1 brawer-39-2""",
 }
 
 
@@ -244,9 +283,9 @@ TITLES = [
         "(44): the derivative by the weight",
     ]),
     (SLIDES, (2, 3, 1), QUADRATIC, [
-        "The error of the output layer, δ^[3] = ∂C/∂a^[3] ⊙ σ'(z^[3])",
+        "The error of the output layer, δ^[3] = (a^[3] - y) ⊙ σ'(z^[3])",
         "The error of the layer below, δ^[2] = w^[3]ᵀ δ^[3] ⊙ σ'(z^[2])",
-        "The derivative by the weight",
+        "The derivative by the weight, ∂C/∂w^[2] = δ^[2] a^[1]ᵀ",
     ]),
 ]  # fmt: skip
 
@@ -263,6 +302,56 @@ def test_a_derivation_by_an_input_drops_column_0_too():
     text = explain(net(x), x[0], notation=ML15).text
     assert "∂J(Θ)/∂a⁽¹⁾ = Θ̃⁽¹⁾ᵀ δ⁽²⁾, where Θ̃ has no column 0" in text
     assert "Θ̃" not in explain(MLP(2, [2, 1], "sigmoid", bias=False)(x), x[0], notation=ML15).text
+
+
+def heading(activation, bias, notation=SLIDES):
+    return derivation(notation, (2, 3, 1), "W1[2,1]", activation, bias).sections[1].title
+
+
+def test_forward_is_headed_by_what_the_document_says_of_this_network():
+    plain_title = "Forward, with this graph's numbers"
+    assert heading("sigmoid", True) == f"{plain_title}: z^[l] = w^[l] a^[l-1] + b^[l], a^[l] = σ(z^[l])"
+    assert heading("sigmoid", False) == f"{plain_title}: z^[l] = w^[l] a^[l-1], a^[l] = σ(z^[l])"
+    assert heading("sigmoid", True, BRAWER) == f"{plain_title}: h(z) = 1/(1 + exp(-z))"
+    for notation in (SLIDES, BRAWER, INDUCTION):
+        assert heading(["tanh", "sigmoid"], True, notation) == plain_title
+    for notation in (NOTE, ML15, "autobp"):
+        assert heading("sigmoid", True, notation) == plain_title
+
+
+def test_the_slides_output_error_is_a_minus_y_for_their_cost_alone():
+    def title(cost):
+        net = MLP(2, [3, 1], "sigmoid", seed=3)
+        output = net.trace([0.5, -1.0]).output
+        return explain(cost(output), "W2[1,2]", notation=SLIDES).sections[2].title
+
+    general = "The error of the output layer, δ^[3] = ∂C/∂a^[3] ⊙ σ'(z^[3])"
+    assert title(lambda a: costs.quadratic(a, [1.0])) == general.replace("∂C/∂a^[3]", "(a^[3] - y)")
+    assert title(lambda a: 2.0 * costs.quadratic(a, [1.0])) == general
+    assert title(lambda a: (a[0] - 1.0) ** 4) == general
+
+
+@pytest.mark.parametrize("notation", [INDUCTION, ML15, NOTE, BRAWER, SLIDES, "autobp"])
+def test_the_cost_of_several_samples_is_a_line_where_the_graph_has_nothing_else(notation):
+    net = MLP(2, [2, 1], "sigmoid", seed=3)
+    outputs = [net.trace(x).output for x in ([0.5, -1.0], [0.2, 0.3])]
+    mean = costs.binary_cross_entropy(outputs, [[1.0], [0.0]])
+
+    def first_line(J):
+        found = explain(J, "W1[1,2]", notation=notation)
+        step = found.sections[0].steps[0]
+        assert step.right[0][0].value == pytest.approx(step.value, rel=1e-12)
+        return found.text.splitlines()[3].strip()
+
+    of_one = "cost({})" if notation == ML15 else "J⟨{}⟩" if notation in (INDUCTION, BRAWER) else "C⟨{}⟩"
+    whole = {INDUCTION: "J(θ)", ML15: "J(Θ)", NOTE: "C", SLIDES: "C"}.get(notation, "J")
+    line = f"{whole} = 1/m · ({of_one.format(1)} + {of_one.format(2)})"
+    assert first_line(mean) == line
+    letter = {"autobp": "W", NOTE: "w", SLIDES: "w", ML15: "Θ"}.get(notation, "θ")
+    assert first_line(mean + costs.l2(net, 0.6, 2)) == f"{line} + λ/(2m) Σ {letter}²"
+    w1, w2 = net.layers[0].neurons[0].w
+    for J in (mean + 0.3 * w2**2, mean + 1.0, mean + costs.l2(net, 0.6, 2) + 0.3 * w1**2):
+        assert first_line(J).startswith("∂")
 
 
 @pytest.mark.parametrize(

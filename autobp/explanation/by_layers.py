@@ -9,12 +9,20 @@ import itertools
 
 from autobp.explanation.equations import Equation, Section, equal, sum_of
 from autobp.explanation.formula import multiply
-from autobp.explanation.gradients import by_parameter, by_quantity, chain_sum, over_samples, sum_over_samples
+from autobp.explanation.gradients import (
+    by_parameter,
+    by_quantity,
+    chain_sum,
+    over_samples,
+    sum_over_samples,
+    whole_cost,
+)
 from autobp.explanation.hidden_errors import hidden_errors
 from autobp.explanation.network_sheet import LONGEST_FORMULA, NetworkSheet, NotSo
 from autobp.explanation.notation import Name, Notation
 from autobp.explanation.output_errors import OutputErrors
 from autobp.explanation.sheet import Sheet
+from autobp.ops import SIGMOID
 from autobp.reading.layers import NeuronInGraph
 from autobp.reading.network import find_network
 
@@ -51,6 +59,8 @@ def _heading(on: NetworkSheet) -> Name:
 def _chain_rule(on: NetworkSheet) -> Section:
     steps = []
     if on.left_of_sample is not on.left:
+        if (cost := whole_cost(on)) is not None:
+            steps.append(Equation(on.total, ((cost, False),), on.total.value, False))
         steps.append(Equation(on.left, ((sum_over_samples(on, False), False),), on.left.value, False))
     steps.append(Equation(on.left_of_sample, ((chain_sum(on), False),), on.left_of_sample.value, False))
     title = "The chain rule" if on.m == 1 else "The chain rule, for one sample; the numbers are the first's"
@@ -72,8 +82,21 @@ def _forward(on: NetworkSheet, output: OutputErrors) -> Section:
     if formula is not None and formula.size <= LONGEST_FORMULA and cost is on.cost:
         steps.append(equal(on.cost, formula))
         groups.append((1, 1))
-    title = "Forward, with this graph's numbers"
-    return Section(title, title, tuple(steps), tuple(groups))
+    return Section(*_forward_titles(on), tuple(steps), tuple(groups))
+
+
+def _forward_titles(on: NetworkSheet) -> Name:
+    """What the section is called, with what the document says of the activation and of whole layers."""
+    title, neurons, graph = "Forward, with this graph's numbers", on.neurons(), on.graph
+    text, latex = "", ""
+    if all(graph.operations[n.output] is SIGMOID and graph.parents[n.output] == (n.z,) for n in neurons):
+        if on.notation.defines_sigmoid:
+            text, latex = on.notation.sigmoid()
+        elif "forward" in on.notation.whole_layers:
+            has_bias = [any(term.parameter.i is None for term in neuron.terms) for neuron in neurons]
+            if all(has_bias) or not any(has_bias):
+                text, latex = on.notation.forward(all(has_bias))
+    return (f"{title}: {text}", f"{title}: {latex}") if text else (title, title)
 
 
 def _of_neuron(on: NetworkSheet, output: OutputErrors, neuron: NeuronInGraph) -> list[Equation]:

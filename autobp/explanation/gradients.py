@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autobp.explanation.equations import Equation, Section, equal, same, sum_of
+from autobp.explanation.equations import Equation, Section, agrees, equal, same, sum_of
 from autobp.explanation.formula import Formula, Number, Product, Quotient, Symbol, divide, multiply
 from autobp.explanation.names import derivative_name, derivative_of, name_of
 from autobp.explanation.network_sheet import LONGEST_FORMULA, MOST_PATHS, NetworkSheet, require, titled
+from autobp.explanation.notation import Name
 
 
 def chain_sum(on: NetworkSheet) -> Formula:
@@ -43,9 +44,22 @@ def by_parameter(on: NetworkSheet) -> list[Section]:
     what = "bias" if on.network.i is None else "weight"
     rule = "of many" if on.m > 1 and "of many" in on.notation.equations else None
     rule = on.notation.equation(rule or ("BP3" if on.network.i is None else "BP4"))
-    title = titled(rule, f"the derivative by the {what}")
+    title, (text, latex) = titled(rule, f"the derivative by the {what}"), _of_whole_layer(on)
     together = _together(on, gradient, multiply(error.expression, on.factor))
-    return [Section(title, title, tuple(steps)), together]
+    return [Section(title + text, title + latex, tuple(steps)), together]
+
+
+def _of_whole_layer(on: NetworkSheet) -> Name:
+    """The equation ∂C/∂w = δ aᵀ, or ∂C/∂b = δ, after a comma, where the document has it; else nothing."""
+    layer, notation, is_bias = on.network.layer, on.notation, on.network.i is None
+    if ("BP3" if is_bias else "BP4") not in notation.whole_layers:
+        return "", ""
+    error, a = notation.error(layer), notation.output(layer - 1)
+    array = notation.bias_vector(layer) if is_bias else notation.weight_name(layer)
+    name = derivative_name(name_of(on.cost), array)
+    if is_bias:
+        return f", {name[0]} = {error[0]}", f", ${name[1]} = {error[1]}$"
+    return f", {name[0]} = {error[0]} {a[0]}ᵀ", rf", ${name[1]} = {error[1]} \left({a[1]}\right)^T$"
 
 
 def _output_by_C(on: NetworkSheet) -> list[Formula]:
@@ -107,22 +121,40 @@ def over_samples(on: NetworkSheet) -> list[Section]:
     steps = [equal(on.left, symbols, simplified)]
     if on.notation.accumulates and _is_mean(on):
         steps = _accumulated(on)
-    w = on.notation.weight_name(1)[0][0], on.notation.weight
-    penalty = (f"λ/2 Σ {w[0]}²", rf"$\frac{{\lambda}}{{2}} \sum {w[1]}^2$")
-    if _is_mean(on):
-        penalty = (f"λ/(2m) Σ {w[0]}²", rf"$\frac{{\lambda}}{{2m}} \sum {w[1]}^2$")
+    text, latex = _penalty_name(on)
     title = "The whole cost"
     if on.notation.accumulates and _is_mean(on):
         title = f"All {on.m} samples, the same steps for each: Δ, then D, the gradient"
     elif on.m > 1:
         title = f"All {on.m} samples: the same for each, then the {'mean' if _is_mean(on) else 'sum'}"
     if on.network.penalty:
-        title += f", and the penalty {penalty[0]}"
+        title += f", and the penalty {text}"
     if on.network.others:
         title += ", and what else the cost has of the parameter itself"
     groups = ((len(of_others), 1), (len(steps), 1))
-    latex_title = title.replace(*penalty).replace("Δ, then D", r"$\Delta$, then $D$")
+    latex_title = title.replace(text, f"${latex}$").replace("Δ, then D", r"$\Delta$, then $D$")
     return [Section(title, latex_title, (*of_others, *steps), groups)]
+
+
+def whole_cost(on: NetworkSheet) -> Formula | None:
+    """The cost of several samples as the mean of theirs, and the penalty; None where there is more to it."""
+    if on.m == 1 or any(sample.cost == on.graph.root for sample in on.network.samples):
+        return None
+    whole = _weighted(on, on.costs)
+    if on.network.penalty:
+        terms = [term for neuron in on.neurons() for term in neuron.terms if term.parameter.i is not None]
+        weights = [on.sheet.names[number] for number in sorted({term.number for term in terms})]
+        penalty = multiply(0.5, _rate(on), sum_of([multiply(w, w) for w in weights]))
+        whole = sum_of([whole, Symbol(*_penalty_name(on), penalty.value, ("formula", penalty))])
+    return whole if agrees(whole, on.total.value) else None
+
+
+def _penalty_name(on: NetworkSheet) -> Name:
+    """λ/(2m) Σ w², without m if the cost is no mean."""
+    w = on.notation.weight_name(1)[0][0], on.notation.weight
+    if _is_mean(on):
+        return f"λ/(2m) Σ {w[0]}²", rf"\frac{{\lambda}}{{2m}} \sum {w[1]}^2"
+    return f"λ/2 Σ {w[0]}²", rf"\frac{{\lambda}}{{2}} \sum {w[1]}^2"
 
 
 def _of_other_samples(on: NetworkSheet) -> list[Equation]:
@@ -203,13 +235,18 @@ def _penalty(on: NetworkSheet) -> Formula | None:
     """(λ/m) w, the derivative of λ/(2m) w², without m if the cost is no mean; and of other penalties."""
     sheet, terms = on.sheet, []
     if on.network.penalty:
-        rate = sum(sheet.adjoint[square] for square in on.network.penalty)
-        lam = Symbol("λ", r"\lambda", 2.0 * rate * (on.m if _is_mean(on) else 1))
-        rest = divide(lam, _number_of_samples(on)) if _is_mean(on) else lam
-        terms.append(multiply(rest, on.bottom))
+        terms.append(multiply(_rate(on), on.bottom))
     for use in on.network.others:
         terms.append(multiply(sheet.adjoint[use], sheet.local(use, on.target)))
     return sum_of(terms) if terms else None
+
+
+def _rate(on: NetworkSheet) -> Formula:
+    """λ/m, or λ if the cost is no mean."""
+    by_square = sum(on.sheet.adjoint[square] for square in on.network.penalty)
+    if not _is_mean(on):
+        return Symbol("λ", r"\lambda", 2.0 * by_square)
+    return divide(Symbol("λ", r"\lambda", 2.0 * by_square * on.m), _number_of_samples(on))
 
 
 def _accumulated(on: NetworkSheet) -> list[Equation]:

@@ -61,10 +61,12 @@ def _hidden_error(on: NetworkSheet, t: int, j: int, neuron: NeuronInGraph) -> li
     if few and on.notation.node_zero:
         forms.append(sum_of(by_M))
     forms += [multiply(summed, on.prime(neuron)), multiply(summed, slope)]
+    require(forms[-1], delta.value)
     # written out in full only where few paths lead up
     whole = multiply(sum_of(expressions), slope) if on.few_paths() is not None else delta
     on.errors[layer, j] = LayerError(delta, whole)
-    require(forms[-1], delta.value)
+    if on.notation.derivative == "expanded" and few and layer == on.network.depth - 1:
+        forms.append(multiply(sum_of(expressions), slope))
     return [*steps, equal(delta, *forms)]
 
 

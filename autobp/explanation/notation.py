@@ -58,7 +58,10 @@ class Notation:
         sample_cost, numbered_cost: the cost of one sample, and of the sample with a number.
         through_z: whether the chain rule goes from z to z, without the a between.
         equations: what the document calls BP1, BP2, BP3 and BP4; "a - y" where it has BP1 in this form alone,
-            of a sigmoid under cross-entropy; "of many" what it calls BP3 and BP4 in the loop over samples.
+            of a sigmoid under cross-entropy, "(a - y) ⊙ σ'" where it has it for the quadratic cost; "of many"
+            what it calls BP3 and BP4 in the loop over samples.
+        whole_layers: which of "forward", "BP3" and "BP4" the document has for whole layers, in matrices.
+        defines_sigmoid: whether it says what its activation is, 1/(1 + exp(-z)).
         labels: whether text is written as Values are labelled, W1[2,3].
     """
 
@@ -83,9 +86,11 @@ class Notation:
     sample_cost: Name = ("Cₓ", "C_{x}")
     numbered_cost: Name = ("C⟨{}⟩", r"C^{{\langle {}\rangle}}")
     equations: dict[str, str] = field(default_factory=dict)
+    whole_layers: tuple[str, ...] = ()
+    defines_sigmoid: bool = False
     labels: bool = False
 
-    def _name(self, letter: str, layer: int | None, indices: Sequence[Index], sample: int | None) -> Name:
+    def _name(self, letter: str, layer: Index | None, indices: Sequence[Index], sample: int | None) -> Name:
         text = _GREEK.get(letter, letter)
         above = "" if layer is None else self.layer.format(layer)
         # two digits or more would run together
@@ -187,6 +192,20 @@ class Notation:
         number = self.number(layer) - self.weights_lead_from
         return self._name(letter, number, indices, None)
 
+    def forward(self, has_bias: bool) -> Name:
+        """z and a of any layer l, in matrices."""
+        z, w, a, b = (self._name(letter, "l", (), None) for letter in ("z", self.weight, "a", "b"))
+        below, times = self._name("a", "l-1", (), None), self.times
+        text = f"{z[0]} = {w[0]} {below[0]}" + f" + {b[0]}" * has_bias
+        latex = f"{z[1]} = {w[1]}{times}{below[1]}" + f" + {b[1]}" * has_bias
+        sigma = _GREEK.get(self.activation, self.activation), self.activation
+        return f"{text}, {a[0]} = {sigma[0]}({z[0]})", f"${latex}$, ${a[1]} = {sigma[1]}({z[1]})$"
+
+    def sigmoid(self) -> Name:
+        """What the activation is: 1/(1 + exp(-z))."""
+        letter = _GREEK.get(self.activation, self.activation)
+        return f"{letter}(z) = 1/(1 + exp(-z))", rf"${self.activation}(z) = \frac{{1}}{{1 + e^{{-z}}}}$"
+
     def cost_of_sample(self, sample: int | None) -> Name:
         """The cost of one sample, where it is not the whole cost; without its number that of any."""
         if sample is None:
@@ -231,6 +250,7 @@ _ALL: Final = (
         derivative="expanded",
         elementwise=(".×", r"\mathbin{.\times}"),
         equations={"BP1": "", "a - y": "", "BP2": "", "BP3": "", "BP4": ""},
+        defines_sigmoid=True,
         sample_cost=_J_OF_SAMPLE,
         numbered_cost=_J_NUMBERED,
     ),
@@ -266,6 +286,7 @@ _ALL: Final = (
         times=r" \, ",
         output_first=True,
         through_z=True,
+        whole_layers=("BP3",),
     ),
     Notation(
         "Brawer",
@@ -278,6 +299,7 @@ _ALL: Final = (
         through_z=True,
         node_zero=True,
         elementwise=(".*", r"\mathbin{.*}"),
+        defines_sigmoid=True,
         equations={"BP1": "", "a - y": "(42)", "BP2": "(43), (48)", "BP3": "(46)", "BP4": "(44)"},
         sample_cost=_J_OF_SAMPLE,
         numbered_cost=_J_NUMBERED,
@@ -293,7 +315,8 @@ _ALL: Final = (
         bias_column=False,
         through_z=True,
         sample_cost=("C⟨i⟩", r"C^{\langle i\rangle}"),
-        equations={"BP1": "", "a - y": "", "BP2": "", "BP3": "", "BP4": ""},
+        whole_layers=("forward", "BP3", "BP4"),
+        equations={"BP1": "", "a - y": "", "(a - y) ⊙ σ'": "", "BP2": "", "BP3": "", "BP4": ""},
     ),
 )
 

@@ -12,6 +12,7 @@ from autobp.explanation.equations import Equation, Section, equal, same, sum_of
 from autobp.explanation.formula import Formula, Number, Symbol, add, divide, multiply, negate, rational
 from autobp.explanation.names import derivative_name, name_of
 from autobp.explanation.network_sheet import LONGEST_FORMULA, LayerError, NetworkSheet, require, titled
+from autobp.explanation.notation import Name
 from autobp.explanation.rules import apply
 from autobp.ops import LOG, SIGMOID
 from autobp.reading.layers import NeuronInGraph
@@ -33,6 +34,7 @@ class OutputErrors:
         self.on = on
         self.softmax = self._softmax_targets()
         self.differences = 0  # outputs whose δ is a - y, a sigmoid's under its cross-entropy
+        self.quadratic = 0  # outputs whose ∂C/∂a is a - y
         steps = tuple(self._steps())
         self.section = Section(*self._titles(), steps, ((len(steps), len(steps) // len(on.layers[-1])),))
 
@@ -41,17 +43,22 @@ class OutputErrors:
         neurons = on.layers[-1].values()
         error, rule = on.notation.error(layer), "BP1"
         if self.differences == len(neurons) and "a - y" in on.notation.equations:
-            rule, a, y = "a - y", on.notation.output(layer), on.notation.target()
+            rule, a, y = "a - y", *self._a_and_y()
             text, latex = f"{a[0]} - {y[0]}", f"{a[1]} - {y[1]}"
         elif all(neuron.output != neuron.z for neuron in neurons):
-            slope = on.notation.slope(layer, function=on.function(neurons))
+            slope, a, y = on.notation.slope(layer, function=on.function(neurons)), *self._a_and_y()
             by_a = derivative_name(name_of(on.cost), on.notation.output(layer))
+            if self.quadratic == len(neurons) and "(a - y) ⊙ σ'" in on.notation.equations:
+                rule, by_a = "(a - y) ⊙ σ'", (f"({a[0]} - {y[0]})", f"({a[1]} - {y[1]})")
             times = on.notation.elementwise
             text, latex = f"{by_a[0]} {times[0]} {slope[0]}", f"{by_a[1]} {times[1]} {slope[1]}"
         else:
             text, latex = derivative_name(name_of(on.cost), on.notation.input_to_neuron(layer))
         what = titled(on.notation.equation(rule), "the error of the output layer")
         return f"{what}, {error[0]} = {text}", f"{what}, ${error[1]} = {latex}$"
+
+    def _a_and_y(self) -> tuple[Name, Name]:
+        return self.on.notation.output(self.on.network.depth), self.on.notation.target()
 
     def _steps(self) -> list[Equation]:
         on, layer = self.on, self.on.network.depth
@@ -105,6 +112,9 @@ class OutputErrors:
         products = [multiply(of_a, on.slope_symbol(neuron)), simple]
         if not on.notation.labels:
             products.insert(1, multiply(of_a, on.prime(neuron)))
+        if target is not None and target.form == "difference":
+            products.insert(-1, multiply(difference, on.prime(neuron)))
+            self.quadratic += target.coefficient == 1
         is_sigmoid = on.graph.operations[neuron.output] is SIGMOID
         if target is not None and target.form == "ratio" and is_sigmoid:
             simple = difference
