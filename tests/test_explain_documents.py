@@ -319,6 +319,17 @@ def test_forward_is_headed_by_what_the_document_says_of_this_network():
         assert heading("sigmoid", True, notation) == plain_title
 
 
+@pytest.mark.parametrize(
+    ("notation", "text", "latex"),
+    [(INDUCTION, "log", r"\log"), (ML15, "log", r"\log"), (BRAWER, "ln", r"\ln"), (SLIDES, "log", r"\log"),
+     ("autobp", "log", r"\ln")],
+)  # fmt: skip
+def test_the_logarithm_is_written_as_in_the_document(notation, text, latex):
+    found = derivation(notation, (2, 3, 1), "W1[2,1]")
+    assert set(re.findall(r"\b(?:log|ln)\b", found.text)) == {text}
+    assert set(re.findall(r"\\(?:log|ln)\b", found.latex)) == {latex}
+
+
 def test_the_slides_output_error_is_a_minus_y_for_their_cost_alone():
     def title(cost):
         net = MLP(2, [3, 1], "sigmoid", seed=3)

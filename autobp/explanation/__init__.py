@@ -183,7 +183,8 @@ def explain(
         raise TypeError(f"explain the derivative by a Value or by its label; got {wrt!r}")
     letter = chosen.activation
     sigmoid = (letter, "σ" if letter == r"\sigma" else letter)
-    style = Writing(digits=digits, times=chosen.times, sigmoid=sigmoid)
+    text, latex = chosen.logarithm
+    style = Writing(digits=digits, times=chosen.times, sigmoid=sigmoid, logarithm=(latex, text))
     number = graph.number(target)
     if number is None:
         return _independent(value, target, style)

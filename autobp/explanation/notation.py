@@ -42,6 +42,7 @@ class Notation:
         cost: the cost, in LaTeX.
         weight: the letter of a weight.
         activation: the letter of the activation function.
+        logarithm: the natural logarithm.
         first_layer: the number of the input layer, 0 or 1.
         weights_lead_from: whether θ^l leads from layer l to l+1 and not from l-1 to l.
         layer: how a layer's number is written above, "{}", "({})" or "[{}]".
@@ -70,6 +71,7 @@ class Notation:
     cost: str = "J"
     weight: str = r"\theta"
     activation: str = r"\sigma"
+    logarithm: Name = ("log", r"\ln")
     first_layer: int = 1
     weights_lead_from: bool = True
     layer: str = "({})"
@@ -246,6 +248,7 @@ _ALL: Final = (
         "induction",
         "Neural Network Backward Propagation, a proof by induction",
         cost=r"J(\theta)",
+        logarithm=("log", r"\log"),
         activation="g",
         derivative="expanded",
         elementwise=(".×", r"\mathbin{.\times}"),
@@ -258,6 +261,7 @@ _ALL: Final = (
         "ML15",
         "Neural Networks - Backpropagation (ML15)",
         cost=r"J(\Theta)",
+        logarithm=("log", r"\log"),
         weight=r"\Theta",
         activation="g",
         separator="",
@@ -291,6 +295,7 @@ _ALL: Final = (
     Notation(
         "Brawer",
         "Steven Brawer, Derivation of Back Propagation Equations",
+        logarithm=("ln", r"\ln"),
         activation="h",
         layer="{}",
         times=r" \, ",
@@ -308,6 +313,7 @@ _ALL: Final = (
         "slides",
         "Back propagation proof (slides)",
         cost="C",
+        logarithm=("log", r"\log"),
         weight="w",
         weights_lead_from=False,
         layer="[{}]",

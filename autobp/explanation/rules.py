@@ -6,6 +6,7 @@ rule that the engine computes with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -70,6 +71,8 @@ class Applied(Formula):
                 )
         if not writing.latex and "**" not in template:
             template = template.replace("*", " · ")
+        before = r"\\ln\b" if writing.latex else r"\blog\b"
+        template = re.sub(before, lambda _: writing.logarithm[not writing.latex], template)
         if op is SIGMOID:
             letter = writing.sigmoid[not writing.latex]
             template = rf"{letter}\left({{0}}\right)" if writing.latex else f"{letter}({{0}})"

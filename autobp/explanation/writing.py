@@ -18,6 +18,7 @@ class Writing:
         digits: significant digits of numbers, at least 1.
         times: the LaTeX of a product of names; numbers are always multiplied with ``\\cdot``.
         sigmoid: the letter of the logistic function in LaTeX and in text.
+        logarithm: the natural logarithm in LaTeX and in text.
         longest: sums of more terms than this are written with Σ, or with their middle left out.
     """
 
@@ -26,6 +27,7 @@ class Writing:
     digits: int = 4
     times: str = r" \cdot "
     sigmoid: tuple[str, str] = (r"\sigma", "σ")
+    logarithm: tuple[str, str] = (r"\ln", "log")
     longest: int = 4
 
     def number(self, x: float) -> str:
