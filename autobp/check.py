@@ -6,6 +6,7 @@ NumPy (or by a function of the caller's), and reports the largest difference in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -348,7 +349,16 @@ def _own_function(
     causes = list(first.transposed) or _likely_causes(problem, first, second)
     if not causes and first.single and all(row.relative < _OF_SINGLE for row in rows):
         causes = ["the arithmetic is in float32, of which 7 digits are right: compute in float64"]
+    elif not causes and (worst := max(row.relative for row in rows)) < _OF_SINGLE and _most_fail(rows):
+        digits = math.floor(-math.log10(worst))
+        what = "as difference quotients are, and numbers that were rounded"
+        causes = [f"every dW and db is right to {digits} digits and no further, {what}"]
     return rows, name, (*changed, *causes)
+
+
+def _most_fail(rows: Sequence[Row]) -> bool:
+    """Whether more than half fail: a mistake in one equation leaves those before it right."""
+    return 2 * sum(not row.ok for row in rows) > len(rows)
 
 
 def _marked(rows: Sequence[Row], theirs: Returned, given: Given, problem: Problem) -> list[Row]:

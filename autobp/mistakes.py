@@ -287,9 +287,13 @@ def _in_products(p: Problem) -> Iterator[Mistake]:
 
 
 def likely(p: Problem, theirs: Gradients) -> list[str]:
-    """The mistakes that give these numbers: each that does by itself, else the first two that do together."""
+    """The mistakes that give these numbers: each that does by itself, else the first two that do together.
+
+    None for numbers that are right but for a difference as small as those that are taken for rounding: any
+    mistake would give them, if it is made small enough.
+    """
     right = gradients(p, Way())
-    if right is None:
+    if right is None or same(right, theirs):
         return []
     known = list(mistakes(p))
     effective: list[Mistake] = []

@@ -136,6 +136,54 @@ USUAL = {
 }
 
 
+def difference_quotients(step):
+    """The gradients of a function that moves each weight and bias by a step, there and back."""
+
+    def function(W, b, X, Y, **how):
+        parameters = [array.copy() for array in (*W, *b)]
+
+        def cost():
+            return matrix.backprop(parameters[: len(W)], parameters[len(W) :], X, Y, **how).cost
+
+        found = [np.zeros_like(array) for array in parameters]
+        for array, derivative in zip(parameters, found, strict=True):
+            for entry in np.ndindex(array.shape):
+                before = array[entry]
+                array[entry] = before + step
+                above = cost()
+                array[entry] = before - step
+                derivative[entry] = (above - cost()) / (2 * step)
+                array[entry] = before
+        return found[: len(W)], found[len(W) :]
+
+    return function
+
+
+@pytest.mark.parametrize(("step", "least"), [(1e-3, 4), (1e-5, 7), (1e-6, 7), (1e-7, 5)])
+@pytest.mark.parametrize("activations", [("tanh", "sigmoid", "sigmoid"), ("sigmoid", "tanh", "linear")])
+def test_difference_quotients_are_told_by_their_digits_and_no_other_mistake(activations, step, least):
+    function = difference_quotients(step)
+    report = check.compare(network(activations), X, ONE_HOT, cost="quadratic", l2=0.5, against=function)
+    assert not report.ok
+    assert len(report.causes) == 1
+    digits = int(report.causes[0].removeprefix("every dW and db is right to ").split()[0])
+    assert least <= digits <= 10
+    assert report.causes[0].endswith(
+        " digits and no further, as difference quotients are, and numbers that were rounded"
+    )
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-10])
+def test_no_mistake_is_named_for_what_rounding_could_be(size):
+    def nearly(W, b, X, Y, **how):
+        right = matrix.backprop(W, b, X, Y, **how)
+        return [right.dW[0] * (1 + size), *right.dW[1:]], right.db
+
+    report = check.compare(network(), X, ONE_HOT, cost="quadratic", l2=0.5, against=nearly)
+    assert not report.ok
+    assert report.causes == ()
+
+
 @pytest.mark.parametrize("mistake", USUAL)
 def test_a_usual_mistake_is_named(mistake):
     sizes = (4, 4, 3) if mistake in ("own a", "δ above") else (4, 3, 3)
