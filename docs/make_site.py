@@ -58,6 +58,10 @@ REFERENCE = {
     ),
 }  # fmt: skip
 
+#: Pages whose tables need the room of the contents beside them.
+WIDE = ("ledger.md",)
+
+_TEST = re.compile(r"(?<=<code>)test_\w+(?=</code>)")
 _ROLE = re.compile(r":(?:py:)?(?:func|class|mod|meth|attr|data|exc):(?=<code>)")
 
 
@@ -79,11 +83,14 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links as they are in the tree, to where the same things are on the site."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     if page.file.src_uri in PAGES.values():
         markdown = markdown.replace("](docs/", "](")
     return markdown.replace("](../", "](").replace("](README.md", "](index.md")
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Docstrings' roles, :func:`x`, as the names alone."""
+    """Docstrings' roles, :func:`x`, as the names alone; and a test's name may go on in the next line."""
+    html = _TEST.sub(lambda found: found[0].replace("_", "_<wbr>"), html)
     return _ROLE.sub("", html).replace("<code>~", "<code>")

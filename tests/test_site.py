@@ -7,26 +7,45 @@ import io
 import re
 import subprocess
 import sys
+import unicodedata
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
+from shutil import copytree
 from urllib.parse import unquote, urldefrag, urlparse
+from xml.etree import ElementTree
 
 import pytest
+from test_page import in_browser, needs_browser
 
 import autobp
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 
-spec = importlib.util.spec_from_file_location("make_site", ROOT / "docs" / "make_site.py")
-make_site = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_site)
+
+def hook(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_site = hook("make_site")
+make_mathml = hook("make_mathml")
 
 #: Run by tests of their own: the gallery's code draws the pictures beside it, and some needs libraries that
 #: may be missing (tests/test_gallery.py, test_models_document.py, test_other_arrays.py).
 ELSEWHERE = ("gallery", "models", "other-arrays")
 WITH_CODE = [
     page for page in DOCS if "```python" in page.read_text(encoding="utf-8") and page.stem not in ELSEWHERE
+]
+
+
+FORMULAS = [
+    formula
+    for page in [*DOCS, *(ROOT / source for source in make_site.PAGES)]
+    for formula in re.findall(r"\$`(.*?)`\$", page.read_text(encoding="utf-8"))
 ]
 
 
@@ -81,16 +100,23 @@ class Links(HTMLParser):
         self.links += [value for name, value in attributes if name in ("href", "src") and value]
 
 
-def test_the_site_builds_strictly_and_its_links_lead_somewhere(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
+    pytest.importorskip("latex2mathml")
+    built = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(built)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    return built
+
+
+def test_the_site_builds_strictly_and_its_links_lead_somewhere(site):
     n_links = 0
-    for page in tmp_path.rglob("*.html"):
+    for page in site.rglob("*.html"):
         if page.parent.name == "pictures" or page.name == "404.html":
             continue
         for link in Links(page.read_text(encoding="utf-8")).links:
@@ -98,10 +124,120 @@ def test_the_site_builds_strictly_and_its_links_lead_somewhere(tmp_path):
             if target.scheme or not target.path:
                 continue
             there = page.parent / unquote(target.path)
-            assert there.exists(), f"{page.relative_to(tmp_path)}: {link}"
+            assert there.exists(), f"{page.relative_to(site)}: {link}"
             n_links += 1
     assert n_links > 500
-    networks = (tmp_path / "reference" / "networks" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_pages_of_the_site_say_what_they_should(site):
+    networks = (site / "reference" / "networks" / "index.html").read_text(encoding="utf-8")
     assert "patience" in networks
     assert 'href="../../site.css"' in networks
     assert ":func:" not in networks
+    ledger = (site / "ledger" / "index.html").read_text(encoding="utf-8")
+    assert len(re.findall("(?<!<wbr>)<math>", ledger)) == len(FORMULAS)
+    assert "$<code>" not in ledger
+    assert "<script src=http" not in ledger.replace('"', "")
+
+
+@needs_browser
+def test_formulas_fit_their_page(site, tmp_path):
+    ledger = copytree(site, tmp_path / "site") / "ledger"
+    made = escape((ledger / "index.html").read_text(encoding="utf-8"))
+    frame = f'<iframe srcdoc="{made}" style="border: 0; width: %dpx"></iframe>'
+    (ledger / "frames.html").write_text(f"<body>{frame % 1400}{frame % 375}</body>", encoding="utf-8")
+    script = """
+      const seen = [];
+      for (const frame of document.querySelectorAll("iframe")) {
+        const page = () => frame.contentDocument;
+        while (page()?.readyState !== "complete" || !page().querySelector("math"))
+          await new Promise((done) => setTimeout(done, 20));
+        const sizes = [...page().querySelectorAll("math")].map((formula) => formula.getBoundingClientRect());
+        const root = page().documentElement;
+        seen.push([frame.clientWidth, root.scrollWidth - root.clientWidth,
+                   sizes.every((size) => size.width > 3 && size.height > 3)]);
+      }
+      return seen;"""
+    assert in_browser(ledger / "frames.html", script, ledger) == [[1400, 0, True], [375, 0, True]]
+
+
+#: Commands of TeX that are a sign, or stand for a word; the others in formulas are Greek letters.
+SIGNS = {
+    r"\partial": "∂", r"\nabla": "∇", r"\ell": "ℓ", r"\varepsilon": "ε", r"\sum": "∑", r"\times": "×",
+    r"\odot": "⊙", r"\cdot": "·", r"\equiv": "≡", r"\geq": "≥", r"\leq": "≤", r"\neq": "≠", r"\approx": "≈",
+    r"\in": "∈", r"\Rightarrow": "⇒", r"\dots": "…", r"\lvert": "|", r"\rvert": "|", r"\{": "{", r"\}": "}",
+    r"\log": "log", r"\ln": "ln", r"\min": "min", "-": "−", "'": "^<′>", r"\left": "", r"\right": "",
+    r"\ ": "", " ": "",
+}  # fmt: skip
+BRACKETS = {r"\begin bmatrix": "[", r"\end bmatrix": "]", r"\begin cases": "{", r"\end cases": ""}
+
+
+def read_tex(tokens):
+    """What a formula shows, read from its TeX up to a closing brace: what is above or below others in <>."""
+    shown = ""
+    while tokens and tokens[0] != "}":
+        token = tokens.pop(0)
+        if token in ("^", "_"):
+            shown += f"{token}<{argument(tokens)}>"
+        elif token == r"\dfrac":
+            shown += f"<{argument(tokens)}>/<{argument(tokens)}>"
+        elif token == r"\tilde":
+            shown += f"~<{argument(tokens)}>"
+        elif token in (r"\begin", r"\end"):
+            shown += BRACKETS[f"{token} {argument(tokens)}"]
+        elif token in (r"\text", r"\mathrm", r"\mathbin", "{"):
+            shown += argument(tokens if token != "{" else ["{", *tokens])
+        elif token in SIGNS or not token[1:].isalpha():
+            shown += SIGNS.get(token, token)
+        else:
+            size = "CAPITAL" if token[1].isupper() else "SMALL"
+            shown += unicodedata.lookup(f"GREEK {size} LETTER {token[1:]}".replace("lambda", "lamda"))
+    return shown
+
+
+def argument(tokens):
+    token = tokens.pop(0)
+    if token != "{":
+        return read_tex([token])
+    shown = read_tex(tokens)
+    tokens.pop(0)
+    return shown
+
+
+def read_mathml(element):
+    """The same, read from MathML."""
+    parts = [read_mathml(child) for child in element]
+    match element.tag:
+        case "msub":
+            return f"{parts[0]}_<{parts[1]}>"
+        case "msup":
+            return f"{parts[0]}^<{parts[1]}>"
+        case "msubsup":
+            return f"{parts[0]}_<{parts[1]}>^<{parts[2]}>"
+        case "mfrac":
+            return f"<{parts[0]}>/<{parts[1]}>"
+        case "mover":
+            return f"{parts[1]}<{parts[0]}>"
+        case "mtable":
+            return r"\\".join(parts)
+        case "mtr":
+            return "&".join(parts)
+    return re.sub(r"\s", "", element.text or "") + "".join(parts)
+
+
+def test_every_formula_shows_what_its_tex_says():
+    pytest.importorskip("latex2mathml")
+    assert len(FORMULAS) > 500
+    for formula in FORMULAS:
+        parts = [ElementTree.fromstring(part) for part in make_mathml.mathml(formula).split("<wbr>")]
+        assert all(len(part) == 1 and len(part[0]) for part in parts), formula
+        said = read_tex(re.findall(r"\\[a-zA-Z]+|\\.|.", formula))
+        assert "".join(map(read_mathml, parts)) == said, formula
+
+
+@pytest.mark.parametrize("formula", [r"\dfrac{1}", r"a_{k", r"\left( a", r"a + \nosuchthing b", r"x_1_2"])
+def test_a_formula_that_is_none_is_named(formula):
+    pytest.importorskip("latex2mathml")
+    with pytest.raises(ValueError, match="latex2mathml does not") as raised:
+        make_mathml.mathml(formula)
+    assert str(raised.value).endswith(formula)
