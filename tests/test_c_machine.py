@@ -97,11 +97,11 @@ def test_the_module_that_calls_refuses_what_it_cannot_call() -> None:
     assert made is not None
     for read, written in ((((3,),) * 8, ((3,),)), (((3,),), ((3,),) * 3), (((1,) * 9,), ()), ((3,), ())):
         with pytest.raises(ValueError, match="at most 7 arrays to read, 2 to write, of 8 axes"):
-            made(0, True, read, written, 0, 0, 0)
+            made(0, True, read, written, 0, 0, 0, 0)
     with pytest.raises(TypeError):
-        made("no address", True, ((3,),), (), 0, 0, 0)
+        made("no address", True, ((3,),), (), 0, 0, 0, 0)
     with pytest.raises(TypeError):
-        made(0, True, (("three",),), (), 0, 0, 0)
+        made(0, True, (("three",),), (), 0, 0, 0, 0)
 
 
 def test_what_is_called_directly_looks_at_each_array() -> None:

@@ -30,7 +30,7 @@ from test_through_time import LOOPS, THETA, M, X, complex_step, computed, eager,
 import autobp
 from autobp import Value, exp, ir, ops, tanh
 from autobp.backends.schedule import schedule
-from autobp.compiler import checkpoints, functions, stretches
+from autobp.compiler import checkpoints, stretches
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.pipeline import Compiled, Signature, of_cost, outputs_of
 from autobp.compiler.recording import record_function
@@ -39,6 +39,7 @@ from autobp.compiler.stretches import in_stretches
 from autobp.compiler.total import mean_cost
 from autobp.compiler.verified import ProgramDiffers
 from autobp.ir.substituting import substituted
+from autobp.machine import memory as memory_module
 
 
 def programs_of(case: Case) -> tuple[ir.Program, ir.Program]:
@@ -212,7 +213,7 @@ def test_where_checkpoints_save_little_everything_is_kept(monkeypatch: Any) -> N
 
 def test_what_does_not_fit_even_so_is_told(monkeypatch: Any) -> None:
     step, data = of_many(rnn, 40, 5000)
-    monkeypatch.setattr(functions, "memory_of_machine", lambda: 100_000)
+    monkeypatch.setattr(memory_module, "memory_of_machine", lambda: 100_000)
     monkeypatch.setattr(checkpoints, "memory_of_machine", lambda: 100_000)
     with pytest.raises(MemoryError, match=r"5,000 rows.*fewer rows at a time"):
         step(step.theta, *data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,12 +14,11 @@ from test_loops import ANY, MODELS, Case, as_values, loops_of, recurrences, rnn,
 
 import autobp
 from autobp import Value, ir
-from autobp.backends import numpy_calls, numpy_text
+from autobp.backends import c_text, numpy_calls, numpy_text
 from autobp.backends.aliasing import verify
 from autobp.backends.latex import equations
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
-from autobp.compiler import functions
 from autobp.compiler.differentiate import differentiate
 from autobp.compiler.loops.finding import Limits
 from autobp.compiler.pipeline import Signature, programs_of
@@ -26,6 +26,7 @@ from autobp.compiler.recording import record_function
 from autobp.compiler.total import mean_cost
 from autobp.functions import relu, sqrt, tanh
 from autobp.ir.substituting import substituted
+from autobp.machine import memory as memory_module
 from autobp.ops import TABLE
 
 
@@ -464,10 +465,21 @@ def test_the_memory_that_is_told_is_what_is_allocated() -> None:
     assert work.n_bytes(8) - work.n_bytes(7) > 8 * 30 * 5  # the states of all steps
 
 
-def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(monkeypatch: Any) -> None:
-    w = Value(0.5)
-    step = autobp.compile(lambda x: (w * x).tanh(), [w], example=(1.0,), backend="numpy")
-    monkeypatch.setattr(functions, "memory_of_machine", lambda: 10_000)
+@pytest.mark.parametrize("backend", ["numpy", "c"])
+def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(backend: str, monkeypatch: Any) -> None:
+    if backend == "c" and shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    monkeypatch.setattr(memory_module, "memory_of_machine", lambda: 20_000)
+    monkeypatch.setattr(c_text, "with_sums_after_loops", lambda program: program)  # all states are kept
+    w = [Value(0.5 + 0.01 * t) for t in range(40)]
+
+    def steps(x: Any) -> Any:
+        for each in w:
+            x = (each * x + 0.1).tanh()
+        return x * x
+
+    step = autobp.compile(steps, w, example=(1.0,), backend=backend)
     step(step.theta, np.ones(10))
     with pytest.raises(MemoryError, match=r"10,000 rows.* GB of memory.*fewer rows at a time"):
         step(step.theta, np.ones(10_000))
+    step(step.theta, np.ones(10))

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from autobp.compiler.functions import Functions, memory_of_machine
+from autobp.compiler.functions import Functions
 from autobp.compiler.pipeline import Outputs, Signature, of_cost
 from autobp.compiler.stretches import in_stretches
 from autobp.compiler.verified import prove
 from autobp.ir import Floats
+from autobp.machine.memory import memory_of_machine
 from autobp.reading.graph import Graph
 
 _SHARE = 4  # a gradient may keep one part in so many of the machine's memory

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from autobp.backends.steps import Schedule, Work
 from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.other_arrays import OnArrays
 from autobp.ir import Array, Floats, Indices, Program
+from autobp.machine.memory import check_memory
 from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
@@ -211,7 +211,7 @@ class Functions:
 
     def _allocated(self, name: str, m: int) -> list[Floats]:
         """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
-        _check_memory(self.work[name].n_bytes(m), m)
+        check_memory(self.work[name].n_bytes(m), m)
         return self.work[name].allocate(m)
 
     def _kept_work(self, key: tuple[str, str, int], make: Callable[[], Any]) -> Any:
@@ -247,25 +247,6 @@ def _first_that_can(on_floats: Callable[..., Any], on_arrays: Callable[..., Any]
             return on_arrays(*arguments)
 
     return function
-
-
-def _check_memory(needed: int, m: int) -> None:
-    """Raise where buffers cannot fit: NumPy would get their memory, and the system end the process in use."""
-    there = memory_of_machine()
-    if there is not None and needed > there:
-        raise MemoryError(
-            f"what is kept for {max(m, 1):,} rows, of each step of a loop too, needs {needed / 1e9:,.1f} GB "
-            f"of memory, and this machine has {there / 1e9:,.1f} GB: pass fewer rows at a time, and average "
-            "costs and gradients"
-        )
-
-
-def memory_of_machine() -> int | None:
-    """The bytes of memory that the machine has; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def compile_source(source: str) -> Any:

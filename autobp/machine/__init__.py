@@ -2,6 +2,7 @@
 
 - :mod:`~autobp.machine.toolchain`: the compiler, which is asked once what it is.
 - :mod:`~autobp.machine.cache`: libraries that were built, in a folder of the user's.
+- :mod:`~autobp.machine.memory`: how much of it there is.
 - :mod:`~autobp.machine.functions`: the functions in them, called with NumPy's arrays.
 
 What cannot be had raises :class:`~autobp.machine.toolchain.NoMachineCode`, which says why in one line.

@@ -11,6 +11,7 @@ import numpy as np
 from autobp.backends.c_text import CFunction, CSource
 from autobp.ir import Floats
 from autobp.machine import cache
+from autobp.machine.memory import check_memory
 from autobp.machine.toolchain import NoMachineCode, toolchain
 from autobp.machine.wrapper import direct
 
@@ -62,8 +63,9 @@ class MachineFunction:
         self._otherwise = otherwise
 
     def work(self, m: int) -> tuple[int, Floats]:
-        """A work area for m samples: its address, and what holds it."""
+        """A work area for m samples: its address, and what holds it. MemoryError where it is too large."""
         fixed, each = self._needs
+        check_memory(_DOUBLE.itemsize * (fixed + each * m), m)
         area = np.empty(max(fixed + each * m, 1))
         return area.__array_interface__["data"][0], area
 

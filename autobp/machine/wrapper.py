@@ -19,6 +19,7 @@ import numpy as np
 
 from autobp.backends.c_text import CFunction
 from autobp.machine import cache
+from autobp.machine.memory import most_samples
 from autobp.machine.toolchain import NoMachineCode, toolchain
 
 MOST = 7  # arrays that a function may read, theta among them
@@ -55,7 +56,8 @@ typedef struct {
     void *run;
     int n_read, n_written, is_cost;
     Py_ssize_t fixed, each; /* doubles of the work area: so many, and for each sample */
-    Py_ssize_t few; /* samples up to which other threads wait */
+    Py_ssize_t few; /* samples up to which other threads wait, */
+    Py_ssize_t most; /* and for which there is memory */
     Shape read[MOST], written[2];
     double *area; /* for calls that do not overlap */
     size_t size;
@@ -174,7 +176,7 @@ static PyObject *call(PyObject *self, PyObject *const *given, size_t count, PyOb
     double *own = NULL, *work;
     if (PyVectorcall_NARGS(count) != f->n_read || (names && PyTuple_GET_SIZE(names))) Py_RETURN_NONE;
     const npy_intp m = samples_of(f, given);
-    if (m < 0) Py_RETURN_NONE;
+    if (m < 0 || m > f->most) Py_RETURN_NONE;
     for (int i = 0; i < f->n_read; i++) in[i] = (In)PyArray_DATA((PyArrayObject *)given[i]);
     for (int i = 0; i < f->n_written; i++)
         if (!(made[i] = fresh(&f->written[i], m))) goto end;
@@ -194,15 +196,16 @@ end:
     return result;
 }
 
-/* Function(address, is_cost, read, written, fixed, each, few) */
+/* Function(address, is_cost, read, written, fixed, each, few, most) */
 static PyObject *new(PyTypeObject *type, PyObject *given, PyObject *named) {
     PyObject *address, *read, *written;
     Function *f = (Function *)type->tp_alloc(type, 0);
     (void)named;
     if (!f) return NULL;
     f->vectorcall = call;
-    if (!PyArg_ParseTuple(given, "O!pO!O!nnn", &PyLong_Type, &address, &f->is_cost, &PyTuple_Type, &read,
-                          &PyTuple_Type, &written, &f->fixed, &f->each, &f->few)
+    if (!PyArg_ParseTuple(given, "O!pO!O!nnnn", &PyLong_Type, &address, &f->is_cost, &PyTuple_Type, &read,
+                          &PyTuple_Type, &written, &f->fixed, &f->each, &f->few,
+                          &f->most)
         || read_shapes(read, f->read, MOST, &f->n_read) < 0
         || read_shapes(written, f->written, 2, &f->n_written) < 0
         || (!(f->run = PyLong_AsVoidPtr(address)) && PyErr_Occurred())) {
@@ -284,8 +287,8 @@ def wrapper() -> Callable[..., Any] | None:
 def direct(function: CFunction, address: int, scalars: int) -> Callable[..., Any] | None:
     """A function at an address as one of Python's, of theta and the data; None where there can be none.
 
-    It gives None for arrays that are not float64, row by row and of the right shapes, and where a result is
-    not finite.
+    It gives None for arrays that are not float64, row by row and of the right shapes, for more of them than
+    there is memory for, and where a result is not finite.
 
     Args:
         scalars: of one sample, about as many as it computes.
@@ -296,5 +299,6 @@ def direct(function: CFunction, address: int, scalars: int) -> Callable[..., Any
         return None
     is_cost, few = function.result_shape is None, _MANY // max(scalars, 1)
     areas = function.fixed, function.each
-    found: Callable[..., Any] = made(address, is_cost, shapes, function.written, *areas, few)
+    most = most_samples(8 * areas[0], 8 * areas[1])
+    found: Callable[..., Any] = made(address, is_cost, shapes, function.written, *areas, few, most)
     return found
