@@ -142,6 +142,25 @@ def test_what_nobody_chose_is_machine_code_where_it_pays() -> None:
     assert once.backend.startswith("numpy: 1 calls")
 
 
+def test_calls_are_shared_among_the_shapes_that_a_step_gets() -> None:
+    """A compiler's time for each of many lengths would be more than the calls of any of them save."""
+    w = [Value(0.5), Value(0.1), Value(0.9)]
+
+    def path(x: Any) -> Any:
+        h = w[0]
+        for each in x:
+            h = (w[0] * h + w[1] * each).tanh() * w[2]
+        return h
+
+    step = autobp.compile(path, w, backend="auto", calls=4_000)
+    chosen = []
+    for n in (100, 101, 102, 103):
+        step(step.theta, RNG.normal(size=(1, n)))
+        chosen.append(step.backend)
+    assert chosen[0].startswith("c: ")
+    assert chosen[3] == "numpy: 1,000 calls do not make up for the time that a compiler takes"
+
+
 def test_many_rows_and_a_derivative_are_work_too() -> None:
     """What has few statements is machine code for many rows; a derivative chooses by its own statements."""
     w = [Value(0.5), Value(0.1), Value(0.9)]

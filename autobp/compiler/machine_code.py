@@ -144,7 +144,7 @@ def _too_few(wanted: Wanted, program: Program, source: CSource) -> str:
     least, line = _BUILDING
     if saved * wanted.calls > least + line * source.text.count("\n"):
         return ""
-    return f"{wanted.calls:,} calls do not make up for the time that a compiler takes"
+    return f"{wanted.calls:,.0f} calls do not make up for the time that a compiler takes"
 
 
 def _source(programs: Mapping[str, Program], about: str) -> CSource:
