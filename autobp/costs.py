@@ -5,16 +5,17 @@ gives its cost C_x; a nested list, a row of outputs for each of m samples, gives
 Targets have the shape of the outputs and may be numbers or Values.
 
 Whoever needs to know something of a cost (``fit``, ``check.compare``, the command) reads its record, so one
-that you define is at home everywhere from then on, by its name:
+that you define is at home everywhere from then on, by its name.
 
->>> @define(targets=NUMBERS)
-... def absolute(a, y):
-...     "Σ_k |a_k - y_k|."
-...     return abs(a - y)
->>> absolute([Value(1.0), Value(5.0)], [3.0, 4.0]).data
-3.0
->>> named("absolute") is absolute
-True
+Examples:
+    >>> @define(targets=NUMBERS)
+    ... def absolute(a, y):
+    ...     "Σ_k |a_k - y_k|."
+    ...     return abs(a - y)
+    >>> absolute([Value(1.0), Value(5.0)], [3.0, 4.0]).data
+    3.0
+    >>> named("absolute") is absolute
+    True
 """
 
 from __future__ import annotations

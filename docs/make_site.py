@@ -59,10 +59,12 @@ REFERENCE = {
 }  # fmt: skip
 
 #: Pages whose tables need the room of the contents beside them.
-WIDE = ("ledger.md",)
+WIDE = ("ledger.md", "derivatives-at-edges.md")
 
 _TEST = re.compile(r"(?<=<code>)test_\w+(?=</code>)")
-_ROLE = re.compile(r":(?:py:)?(?:func|class|mod|meth|attr|data|exc):(?=<code>)")
+_TAG = re.compile("<[^>]*>")
+_SEVERAL = re.compile(r"(<b><code><[^>]*>[^<]*,)(</\w+></code></b>)\s*\(<code>(.*?)</code>\)", re.S)
+_ROLE = re.compile(r":(?:py:)?(?:func|class|mod|meth|attr|data|exc):<code>~?")
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -91,6 +93,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Docstrings' roles, :func:`x`, as the names alone; and a test's name may go on in the next line."""
+    """What is shown of docstrings and tests.
+
+    Roles, :func:`x`, are the names alone; of attributes that are told of together, the others are no type of
+    the first; and a test's name may go on in the next line.
+    """
     html = _TEST.sub(lambda found: found[0].replace("_", "_<wbr>"), html)
-    return _ROLE.sub("", html).replace("<code>~", "<code>")
+    html = _SEVERAL.sub(lambda found: f"{found[1]} {_TAG.sub('', found[3]).strip('()')}{found[2]}", html)
+    return _ROLE.sub("<code>", html)

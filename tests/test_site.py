@@ -134,6 +134,13 @@ def test_the_pages_of_the_site_say_what_they_should(site):
     assert "patience" in networks
     assert 'href="../../site.css"' in networks
     assert ":func:" not in networks
+    for page in (site / "reference").rglob("index.html"):
+        assert "<blockquote>" not in page.read_text(encoding="utf-8"), "a doctest that is no example"
+    data = (site / "reference" / "data" / "index.html").read_text(encoding="utf-8")
+    data = " ".join(re.sub("<[^>]*>", " ", data).split())
+    assert "loss_, best_loss_, loss_curve_, n_iter_ – " in data
+    assert data.count("Dataset – ") == 1
+    assert "<code>~/.cache</code>" in (site / "machine-code" / "index.html").read_text(encoding="utf-8")
     ledger = (site / "ledger" / "index.html").read_text(encoding="utf-8")
     assert len(re.findall("(?<!<wbr>)<math>", ledger)) == len(FORMULAS)
     assert "$<code>" not in ledger

@@ -23,13 +23,14 @@ Array = NDArray[np.float64]
 class Snapshots:
     """The network as it was before training and after the epochs, for :func:`decision_boundary`.
 
-    >>> import autobp
-    >>> data = autobp.datasets.load("xor")
-    >>> net = MLP(2, [3, 1], ["tanh", "sigmoid"], seed=0)
-    >>> frames = Snapshots(net)
-    >>> history = autobp.fit(net, data.X, data.Y, epochs=4, progress=False, on_epoch=frames)
-    >>> frames.epochs
-    [0, 1, 2, 3, 4]
+    Examples:
+        >>> import autobp
+        >>> data = autobp.datasets.load("xor")
+        >>> net = MLP(2, [3, 1], ["tanh", "sigmoid"], seed=0)
+        >>> frames = Snapshots(net)
+        >>> history = autobp.fit(net, data.X, data.Y, epochs=4, progress=False, on_epoch=frames)
+        >>> frames.epochs
+        [0, 1, 2, 3, 4]
 
     Args:
         net: the network that will be trained.
