@@ -209,6 +209,47 @@ def test_a_warm_start_goes_on():
     np.testing.assert_array_equal(on.theta_, whole.theta_)
 
 
+def test_what_was_learned_is_not_taken_for_another_network():
+    X, y = blobs()
+    whole = MLPClassifier((6,), max_iter=2, warm_start=True).fit(X, y)
+    parts = MLPClassifier((6,)).partial_fit(X, y)
+    for setting in ({"hidden_layer_sizes": (3,)}, {"hidden_layer_sizes": (6, 6)}, {"activation": "tanh"}):
+        with pytest.raises(ValueError, match=r"ask for .* or fit a clone"):
+            clone(whole).fit(X, y).set_params(**setting).fit(X, y)
+        with pytest.raises(ValueError, match=r"ask for .* or fit a clone"):
+            pickle.loads(pickle.dumps(parts)).set_params(**setting).partial_fit(X, y)
+    before = parts.theta_
+    parts.set_params(solver="sgd", momentum=0.0, batch_size=len(X), learning_rate_init=0.5)
+    first, gradient = Objective(parts._form, Samples(X, np.eye(3)[np.searchsorted(parts.classes_, y)]), 1e-4)(
+        before
+    )
+    np.testing.assert_allclose(parts.partial_fit(X, y).theta_, before - 0.5 * gradient, rtol=1e-12)
+    assert parts.loss_ == pytest.approx(first)
+
+
+def test_the_classes_are_those_of_the_first_part():
+    X, y = blobs()
+    model = MLPClassifier((6,)).partial_fit(X, y, classes=["oak", "ash", "elm", "fir"])
+    assert model.partial_fit(X, y, classes=["fir", "elm", "oak", "ash"]).classes_.tolist() == [
+        "ash",
+        "elm",
+        "fir",
+        "oak",
+    ]
+    with pytest.raises(ValueError, match="since the first call; got"):
+        model.partial_fit(X, y, classes=["oak", "ash", "elm"])
+    with pytest.raises(ValueError, match=r"\['oak'\]; partial_fit takes all"):
+        MLPClassifier((6,)).partial_fit(X[y != "oak"], y[y != "oak"]).partial_fit(X, y)
+
+
+def test_what_strange_targets_are_told():
+    X, y = blobs(12)
+    with pytest.raises(ValueError, match="no class in row 1: leave"):
+        MLPClassifier().fit(X, np.array([y[0], None, *y[2:]], dtype=object))
+    with pytest.raises(ValueError, match=r"targets are numbers; MLPClassifier takes classes.*oak"):
+        MLPRegressor().fit(X, y)
+
+
 def test_in_a_pipeline_and_a_search_and_a_pickle():
     X, y = blobs()
     model = make_pipeline(StandardScaler(), MLPClassifier((6,), learning_rate_init=0.03, max_iter=60))

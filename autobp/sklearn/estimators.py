@@ -125,8 +125,7 @@ class MLPEstimator(BaseEstimator):
         """
         known = self.warm_start and hasattr(self, "theta_")
         samples = self._samples(X, y, sample_weight, None, not known)
-        if not known:
-            self._begin(samples)
+        self._go_on(samples) if known else self._begin(samples)
         self._forget_the_course()
         if self.solver == "lbfgs":
             self._fit_by_lbfgs(samples)
@@ -144,6 +143,8 @@ class MLPEstimator(BaseEstimator):
         if first:
             self._begin(samples)
             self._forget_the_course()
+        else:
+            self._go_on(samples)
         objective = Objective(self._form, samples, self.alpha)
         self._run(objective, 1, None)
         return self
@@ -201,14 +202,29 @@ class MLPEstimator(BaseEstimator):
     def _begin(self, samples: Samples) -> None:
         """New weights for these samples, and an optimiser that has seen none."""
         self._rng = check_random_state(self.random_state)
-        sizes = (samples.X.shape[1], *map(int, self._hidden()), samples.Y.shape[1])
-        activations = (*[self._activation()] * (len(sizes) - 2), "linear")
-        self._form = Form(sizes, activations, self._cost())
+        self._form = self._asked_for(samples)
         self.theta_ = initial_theta(self._form, self._rng)
-        self._optimizer = self._new_optimizer()
-        self.n_outputs_ = sizes[-1]
-        self.n_layers_ = len(sizes)
+        self._optimizer, self._optimized_by = self._new_optimizer(), (self.solver, self.momentum)
+        self.n_outputs_ = self._form.sizes[-1]
+        self.n_layers_ = len(self._form.sizes)
         self.t_ = 0
+
+    def _go_on(self, samples: Samples) -> None:
+        """From what was learned; ValueError where the parameters have come to ask for another network."""
+        asked = self._asked_for(samples)
+        if asked != self._form:
+            raise ValueError(
+                f"the network that was learned has the sizes {self._form.sizes} and {self._form.activations}; "
+                f"hidden_layer_sizes and activation ask for {asked.sizes} and {asked.activations}: "
+                "set them back, or fit a clone of the estimator"
+            )
+        if self._optimized_by != (self.solver, self.momentum):
+            self._optimizer, self._optimized_by = self._new_optimizer(), (self.solver, self.momentum)
+
+    def _asked_for(self, samples: Samples) -> Form:
+        """The network that the parameters say, for these samples."""
+        sizes = (samples.X.shape[1], *map(int, self._hidden()), samples.Y.shape[1])
+        return Form(sizes, (*[self._activation()] * (len(sizes) - 2), "linear"), self._cost())
 
     def _new_optimizer(self) -> Optimizer | None:
         if self.solver == "lbfgs":
@@ -394,6 +410,11 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
         return np.asarray(np.exp(self.predict_log_proba(X)))
 
     def _targets(self, y: Any, classes: Any, reset: bool) -> Array:
+        missing = [row for row, told in enumerate(y) if told is None] if y.dtype == object else []
+        if missing:
+            raise ValueError(
+                f"y has no class in row {missing[0]}: leave such samples out, or name one for them"
+            )
         check_classification_targets(y)
         if y.ndim != 1:
             raise ValueError(f"y has one class a sample, (m,); got {type_of_target(y)} of shape {y.shape}")
@@ -401,9 +422,14 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
             self.classes_ = np.unique(y if classes is None else np.asarray(classes))
             if len(self.classes_) < 2:
                 raise ValueError(f"a classifier needs two classes; got one class, {self.classes_[0]!r}")
+        elif classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+            raise ValueError(f"classes are {self.classes_} since the first call; got {classes}")
         strange = np.setdiff1d(y, self.classes_)
         if len(strange):
-            raise ValueError(f"y has classes that are not among {self.classes_}: {strange}")
+            raise ValueError(
+                f"y has classes that are not among {self.classes_}: {strange}; partial_fit takes all that "
+                "there will be as classes= in its first call"
+            )
         numbers = np.searchsorted(self.classes_, y)
         if len(self.classes_) == 2:
             return np.asarray(numbers[:, None], dtype=np.float64)
@@ -439,9 +465,7 @@ class MLPRegressor(RegressorMixin, MLPEstimator):  # type: ignore[misc]
         n_features_in_, n_outputs_, n_layers_, t_: sizes, and how many samples were seen.
     """
 
-    def partial_fit(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> MLPRegressor:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One epoch on these samples, from what was learned; arguments as for ``fit``."""
         self._partial_fit(X, y, None, sample_weight)
         return self
@@ -452,7 +476,12 @@ class MLPRegressor(RegressorMixin, MLPEstimator):  # type: ignore[misc]
         return outputs[:, 0] if self._one_dimensional else outputs
 
     def _targets(self, y: Any, classes: Any, reset: bool) -> Array:
-        Y = np.asarray(y, dtype=np.float64)
+        try:
+            Y = np.asarray(y, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"a regressor's targets are numbers; MLPClassifier takes classes: {error}"
+            ) from None
         if reset:
             self._one_dimensional = Y.ndim == 1
         Y = Y.reshape(len(Y), -1)
