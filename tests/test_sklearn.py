@@ -4,6 +4,7 @@ import doctest
 import pickle
 import re
 import sys
+import tracemalloc
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,17 +14,19 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.6")
 
+import scipy.sparse
 from sklearn import datasets, neural_network
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import autobp
 import autobp.sklearn
-from autobp.sklearn import MLPClassifier, MLPRegressor
+from autobp.sklearn import MLPClassifier, MLPRegressor, programs
 from autobp.sklearn.descent import Objective, Samples
 from autobp.sklearn.programs import Form, initial_theta, layers
 
@@ -227,6 +230,67 @@ def test_what_was_learned_is_not_taken_for_another_network():
     assert parts.loss_ == pytest.approx(first)
 
 
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "coo_array"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLPClassifier((6,), batch_size=20, max_iter=5, early_stopping=True),
+        MLPClassifier((6,), solver="lbfgs", max_iter=20),
+        MLPRegressor((6,), max_iter=5),
+    ],
+)
+def test_a_sparse_matrix_is_the_array_that_it_stands_for(model, kind, monkeypatch):
+    monkeypatch.setattr(programs, "_LARGEST_BLOCK", 13)
+    X, y = blobs()
+    X[X < 1] = 0
+    target = X[:, :2] if isinstance(model, MLPRegressor) else y
+    weights = np.arange(len(X)) % 3
+    whole = clone(model).set_params(random_state=0).fit(X, target, sample_weight=weights)
+    sparse = getattr(scipy.sparse, kind)(X)
+    model = clone(model).set_params(random_state=0).fit(sparse, target, sample_weight=weights)
+    np.testing.assert_array_equal(model.theta_, whole.theta_)
+    np.testing.assert_array_equal(model.predict(sparse), whole.predict(X))
+    assert model.score(sparse, target) == whole.score(X, target)
+
+
+def test_a_large_sparse_matrix_is_never_dense_as_a_whole():
+    rng = np.random.default_rng(0)
+    sparse = scipy.sparse.random(40_000, 500, density=1e-3, format="csr", random_state=0)  # 160 MB if dense
+    y = rng.normal(size=40_000)
+    tracemalloc.start()
+    try:
+        model = MLPRegressor((2,), max_iter=1, random_state=0).fit(sparse, y)
+        model.partial_fit(sparse, y).predict(sparse)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_words_become_columns_in_a_pipeline():
+    pd = pytest.importorskip("pandas")
+    X, y = blobs()
+    frame = pd.DataFrame(
+        {"size": X[:, 0], "of": pd.Categorical(y), "tree": y}, index=np.arange(len(y))[::-1] + 7
+    )
+    target = pd.Series(np.where((frame["size"] > 0) & (y != "oak"), "tall", "small"), index=frame.index)
+    fitted = []
+    for sparse in (0.0, 1.0):
+        prepared = ColumnTransformer(
+            [("words", OneHotEncoder(), ["of", "tree"]), ("numbers", StandardScaler(), ["size"])],
+            sparse_threshold=sparse,
+        )
+        model = MLPClassifier((6,), learning_rate_init=0.03, random_state=0)
+        fitted.append(make_pipeline(prepared, model).fit(frame, target))
+        assert scipy.sparse.issparse(fitted[-1][0].transform(frame)) == bool(sparse)
+    prepared = clone(fitted[0][0]).set_params(words__sparse_output=False)
+    shown = make_pipeline(prepared, clone(fitted[0][-1])).set_output(transform="pandas").fit(frame, target)
+    assert shown[-1].feature_names_in_.tolist()[:2] == ["words__of_ash", "words__of_elm"]
+    for model in (fitted[1], shown, pickle.loads(pickle.dumps(shown))):
+        np.testing.assert_array_equal(model.predict_proba(frame), fitted[0].predict_proba(frame))
+    assert shown.score(frame, target) > 0.95
+    assert set(shown.predict(frame)) == {"tall", "small"}
+
+
 def test_the_classes_are_those_of_the_first_part():
     X, y = blobs()
     model = MLPClassifier((6,)).partial_fit(X, y, classes=["oak", "ash", "elm", "fir"])
@@ -295,6 +359,9 @@ def test_it_says_where_it_has_not_converged():
         ({"learning_rate_init": 0}, "learning_rate_init is a number above 0; got 0"),
         ({"tol": float("nan")}, "tol is a number of at least 0; got nan"),
         ({"validation_fraction": 1.0}, "above 0 and below 1; got 1.0"),
+        ({"validation_fraction": "all"}, "above 0 and below 1; got 'all'"),
+        ({"hidden_layer_sizes": 4.0}, "whole numbers above 0; got 4.0"),
+        ({"hidden_layer_sizes": "4"}, "whole numbers above 0; got '4'"),
     ],
 )
 def test_what_a_wrong_parameter_is_told(settings, message):

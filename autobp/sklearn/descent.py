@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobp.optim import Optimizer
-from autobp.sklearn.programs import Form, cost_program, is_weight
+from autobp.sklearn.programs import Form, Inputs, cost_program, dense, is_weight
 
 Array = NDArray[np.float64]
 
@@ -21,19 +21,19 @@ class Samples:
     """Rows to train on.
 
     Attributes:
-        X: (m, n).
+        X: (m, n), or a sparse matrix: each batch is made dense.
         Y: (m, K).
         weights: of the rows, (m,), each above 0; None: 1 each.
     """
 
-    X: Array
+    X: Inputs
     Y: Array
     weights: Array | None = None
 
     @property
     def total(self) -> float:
         """The sum of the weights."""
-        return float(len(self.X) if self.weights is None else self.weights.sum())
+        return float(len(self.Y) if self.weights is None else self.weights.sum())
 
 
 class Objective:
@@ -66,10 +66,11 @@ class Objective:
     def _cost_and_gradient(self, theta: Array, rows: slice | NDArray[np.int64]) -> tuple[float, Array]:
         """Without the penalty: the mean over the weights of the rows."""
         samples = self.samples
+        X, Y = dense(samples.X[rows]), samples.Y[rows]
         if samples.weights is None:
-            return self.step(theta, samples.X[rows], samples.Y[rows])
+            return self.step(theta, X, Y)
         weights = samples.weights[rows]
-        cost, gradient = self.step(theta, samples.X[rows], samples.Y[rows], weights=weights)
+        cost, gradient = self.step(theta, X, Y, weights=weights)
         share = len(weights) / weights.sum()  # from the mean over rows to that over weights
         return cost * share, gradient * share
 
@@ -117,7 +118,7 @@ def run_epoch(
 ) -> float:
     """A step for each batch, of rows that rng shuffles, or as they are; the mean cost over the batches."""
     total = 0.0
-    m = len(objective.samples.X)
+    m = len(objective.samples.Y)
     for n, rows in _batches(m, batch_size, rng):
         cost, gradient = objective(course.theta, rows)
         total += n * cost

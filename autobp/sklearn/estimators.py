@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from numbers import Integral, Real
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,19 +16,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from autobp.activations import checked, is_activation
-from autobp.arguments import unknown
 from autobp.nn import MLP
 from autobp.optim import OPTIMIZERS, Optimizer
 from autobp.sklearn.descent import Course, Objective, Samples, lbfgs, run_epoch
-from autobp.sklearn.programs import Form, initial_theta, layers, output_program
+from autobp.sklearn.parameters import activation_name, check_parameters, checked_weights, hidden_layers
+from autobp.sklearn.programs import Form, Inputs, dense, initial_theta, layers, outputs
 
 Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound="MLPEstimator")
 
-#: scikit-learn's names of activations, and those here.
-_ACTIVATIONS = {"logistic": "sigmoid", "identity": "linear"}
-_SOLVERS = (*OPTIMIZERS, "lbfgs")
 _LARGEST_BATCH = 200
 
 
@@ -112,11 +108,11 @@ class MLPEstimator(BaseEstimator):
 
     # -- training -----------------------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(self, X: Inputs, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
         """Train from new weights, or from the old ones with ``warm_start``.
 
         Args:
-            X: the inputs, (m, n).
+            X: the inputs, (m, n), an array, a frame or a sparse matrix, of which each batch is made dense.
             y: the targets, (m,); (m, K) for several quantities.
             sample_weight: how often each sample counts, (m,), at least 0; 0 leaves it out.
 
@@ -133,7 +129,7 @@ class MLPEstimator(BaseEstimator):
             self._fit_by_epochs(samples)
         return self
 
-    def _partial_fit(self, X: ArrayLike, y: ArrayLike, classes: Any, sample_weight: ArrayLike | None) -> Any:
+    def _partial_fit(self, X: Inputs, y: ArrayLike, classes: Any, sample_weight: ArrayLike | None) -> Any:
         if self.solver == "lbfgs":
             raise AttributeError("lbfgs takes all samples at once: for partial_fit, take another solver")
         if self.early_stopping:
@@ -150,54 +146,25 @@ class MLPEstimator(BaseEstimator):
         return self
 
     def _samples(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any, reset: bool
+        self, X: Inputs, y: ArrayLike, sample_weight: ArrayLike | None, classes: Any, reset: bool
     ) -> Samples:
         """The samples as arrays, those of weight 0 left out."""
-        self._check_parameters()
-        rows: Array
-        rows, told = validate_data(self, X, y, reset=reset, dtype=np.float64, multi_output=True)
+        check_parameters(self)
+        rows: Inputs
+        rows, told = validate_data(
+            self, X, y, reset=reset, dtype=np.float64, multi_output=True, accept_sparse="csr"
+        )
         if told.ndim == 2 and told.shape[1] == 1:
             told = column_or_1d(told, warn=True)
         Y = self._targets(told, classes, reset)
         weights = None
         if sample_weight is not None:
-            weights = _checked_weights(sample_weight, len(rows))
+            weights = checked_weights(sample_weight, rows.shape[0])
             counted = weights > 0
             if not counted.any():
                 raise ValueError("every sample_weight is zero; there is nothing to learn from")
             rows, Y, weights = rows[counted], Y[counted], weights[counted]
         return Samples(rows, Y, weights)
-
-    def _check_parameters(self) -> None:
-        """ValueError or TypeError where a parameter is out of its range; the message says which."""
-        sizes = self._hidden()
-        if any(not isinstance(size, Integral) or size < 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes are whole numbers above 0; got {self.hidden_layer_sizes!r}")
-        checked(self._activation())
-        if self._activation() == "softmax" or not isinstance(self.activation, str):
-            raise ValueError(f"a hidden layer's activation is a name, not softmax; got {self.activation!r}")
-        if self.solver not in _SOLVERS:
-            raise ValueError(unknown("solver", self.solver, _SOLVERS))
-        if self.batch_size != "auto" and (not isinstance(self.batch_size, Integral) or self.batch_size < 1):
-            raise ValueError(f'batch_size is "auto" or a whole number above 0; got {self.batch_size!r}')
-        for name in ("max_iter", "n_iter_no_change"):
-            given = getattr(self, name)
-            if not isinstance(given, Integral) or given < 1:
-                raise ValueError(f"{name} is a whole number above 0; got {given!r}")
-        for name, low in (("alpha", True), ("tol", True), ("learning_rate_init", False)):
-            given = getattr(self, name)
-            if not isinstance(given, Real) or not (float(given) > 0 or (low and float(given) == 0)):
-                raise ValueError(f"{name} is a number {'of at least' if low else 'above'} 0; got {given!r}")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction is above 0 and below 1; got {self.validation_fraction!r}")
-
-    def _hidden(self) -> list[Any]:
-        sizes = self.hidden_layer_sizes
-        return [sizes] if isinstance(sizes, Integral) else list(sizes)
-
-    def _activation(self) -> str:
-        name = self.activation
-        return _ACTIVATIONS.get(name, name) if isinstance(name, str) and not is_activation(name) else name
 
     def _begin(self, samples: Samples) -> None:
         """New weights for these samples, and an optimiser that has seen none."""
@@ -214,8 +181,8 @@ class MLPEstimator(BaseEstimator):
         asked = self._asked_for(samples)
         if asked != self._form:
             raise ValueError(
-                f"the network that was learned has the sizes {self._form.sizes} and {self._form.activations}; "
-                f"hidden_layer_sizes and activation ask for {asked.sizes} and {asked.activations}: "
+                f"what was learned is a network of the sizes {self._form.sizes}, {self._form.activations}; "
+                f"hidden_layer_sizes and activation ask for {asked.sizes}, {asked.activations}: "
                 "set them back, or fit a clone of the estimator"
             )
         if self._optimized_by != (self.solver, self.momentum):
@@ -223,8 +190,9 @@ class MLPEstimator(BaseEstimator):
 
     def _asked_for(self, samples: Samples) -> Form:
         """The network that the parameters say, for these samples."""
-        sizes = (samples.X.shape[1], *map(int, self._hidden()), samples.Y.shape[1])
-        return Form(sizes, (*[self._activation()] * (len(sizes) - 2), "linear"), self._cost())
+        sizes = (samples.X.shape[1], *map(int, hidden_layers(self.hidden_layer_sizes)), samples.Y.shape[1])
+        hidden = [activation_name(self.activation)] * (len(sizes) - 2)
+        return Form(sizes, (*hidden, "linear"), self._cost())
 
     def _new_optimizer(self) -> Optimizer | None:
         if self.solver == "lbfgs":
@@ -242,7 +210,7 @@ class MLPEstimator(BaseEstimator):
         self.best_validation_score_: float | None = None
 
     def _fit_by_lbfgs(self, samples: Samples) -> None:
-        objective = Objective(self._form, samples, self.alpha)
+        objective = Objective(self._form, replace(samples, X=dense(samples.X)), self.alpha)
         found = lbfgs(self.theta_, objective, self.max_iter, self.tol)
         self.theta_, self.loss_, self.n_iter_, converged = found
         self.loss_curve_, self.best_loss_ = [self.loss_], self.loss_
@@ -272,7 +240,7 @@ class MLPEstimator(BaseEstimator):
 
     def _set_apart(self, samples: Samples) -> tuple[Samples, Samples]:
         """The samples to train on, and those to stop by, of each class in proportion."""
-        rows = np.arange(len(samples.X))
+        rows = np.arange(len(samples.Y))
         stratify = self._strata(samples.Y)
         trained, held = train_test_split(
             rows, test_size=self.validation_fraction, random_state=self._rng, stratify=stratify
@@ -289,18 +257,17 @@ class MLPEstimator(BaseEstimator):
 
     def _run(self, objective: Objective, epochs: int, apart: Samples | None) -> Course:
         """So many epochs at most; what they came to is the estimator's."""
-        m = len(objective.samples.X)
+        m = len(objective.samples.Y)
         size = min(_LARGEST_BATCH, m) if self.batch_size == "auto" else min(int(self.batch_size), m)
         course = Course(self.theta_, best_cost=self.best_loss_ if self.best_loss_ is not None else np.inf)
         optimizer = self._optimizer if self._optimizer is not None else self._new_optimizer()
         assert optimizer is not None  # lbfgs does not come here
         optimizer.lr = float(self.learning_rate_init)
-        outputs = output_program(self._form)
         for _ in range(epochs):
             cost = run_epoch(course, objective, optimizer, size, self._rng if self.shuffle else None)
             score = None
             if apart is not None:
-                score = self._score_of(outputs(course.theta, apart.X), apart.Y, apart.weights)
+                score = self._score_of(outputs(self._form, course.theta, apart.X), apart.Y, apart.weights)
             course.see(cost, score, self.tol)
             if self.verbose:
                 told = "" if score is None else f", score {score:.4f}"
@@ -323,28 +290,21 @@ class MLPEstimator(BaseEstimator):
 
     # -- answers ------------------------------------------------------------------------------------------
 
-    def _outputs(self, X: ArrayLike) -> Array:
+    def _outputs(self, X: Inputs) -> Array:
         check_is_fitted(self)
-        inputs = validate_data(self, X, reset=False, dtype=np.float64)
-        return np.asarray(output_program(self._form)(self.theta_, inputs))
+        inputs = validate_data(self, X, reset=False, dtype=np.float64, accept_sparse="csr")
+        return outputs(self._form, self.theta_, inputs)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     @property
     def network_(self) -> MLP:
         """What was learned as a network: a new :class:`autobp.MLP` each time, its output linear."""
         check_is_fitted(self)
         return self._form.network(self.coefs_, self.intercepts_)
-
-
-def _checked_weights(given: ArrayLike, m: int) -> Array:
-    """A weight for each of m samples; ValueError where they are not that, or one is below 0 or not finite."""
-    weights = np.asarray(given, dtype=np.float64)
-    if weights.ndim == 0:
-        weights = np.full(m, float(weights))
-    if weights.shape != (m,):
-        raise ValueError(f"sample_weight has the shape {weights.shape}; {m} samples need {(m,)}")
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError("sample_weight has entries that are negative or not finite")
-    return weights
 
 
 def _with_the_settings(estimator: type[Kind]) -> type[Kind]:
@@ -373,7 +333,7 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
 
     def partial_fit(
         self,
-        X: ArrayLike,
+        X: Inputs,
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -387,17 +347,17 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
         self._partial_fit(X, y, classes, sample_weight)
         return self
 
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: Inputs) -> Array:
         """The logits, (m, K), or of the second of two classes, (m,)."""
         outputs = self._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: Inputs) -> NDArray[Any]:
         """The likeliest class of each row, (m,)."""
         numbers = _likeliest(self._outputs(X))
         return np.asarray(self.classes_[numbers])
 
-    def predict_log_proba(self, X: ArrayLike) -> Array:
+    def predict_log_proba(self, X: Inputs) -> Array:
         """The logarithms of the probabilities, (m, K), also where these are too small for a number."""
         logits = self._outputs(X)
         if logits.shape[1] == 1:
@@ -405,7 +365,7 @@ class MLPClassifier(ClassifierMixin, MLPEstimator):  # type: ignore[misc]
         shifted = logits - logits.max(axis=1, keepdims=True)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
-    def predict_proba(self, X: ArrayLike) -> Array:
+    def predict_proba(self, X: Inputs) -> Array:
         """The probability of each class, (m, K)."""
         return np.asarray(np.exp(self.predict_log_proba(X)))
 
@@ -465,12 +425,12 @@ class MLPRegressor(RegressorMixin, MLPEstimator):  # type: ignore[misc]
         n_features_in_, n_outputs_, n_layers_, t_: sizes, and how many samples were seen.
     """
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
+    def partial_fit(self, X: Inputs, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One epoch on these samples, from what was learned; arguments as for ``fit``."""
         self._partial_fit(X, y, None, sample_weight)
         return self
 
-    def predict(self, X: ArrayLike) -> Array:
+    def predict(self, X: Inputs) -> Array:
         """The quantities of each row, (m,), or (m, K) where it was trained on several."""
         outputs = self._outputs(X)
         return outputs[:, 0] if self._one_dimensional else outputs

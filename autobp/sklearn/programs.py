@@ -17,7 +17,11 @@ from autobp.nn import MLP
 
 Array = NDArray[np.float64]
 
+#: (m, n), an array or a sparse matrix of SciPy's in rows.
+Inputs = Any
+
 _KEPT = 16  # forms of networks, the last ones used
+_LARGEST_BLOCK = 1024  # of rows of a sparse matrix that are made dense at once
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,7 @@ class Form:
     activations: tuple[str, ...]
     cost: str
 
-    def network(
-        self, coefs: Sequence[Array] | None = None, intercepts: Sequence[Array] | None = None
-    ) -> MLP:
+    def network(self, coefs: Sequence[Array] | None = None, intercepts: Sequence[Array] | None = None) -> MLP:
         """A network of this form, with zeros, or scikit-learn's matrices (inputs, outputs) for weights."""
         weights = None if coefs is None else [coef.T for coef in coefs]
         nin, *nouts = self.sizes
@@ -89,6 +91,20 @@ def cost_program(form: Form) -> Step[tuple[float, Array]]:
         return made
 
     return compile(of_sample, net.parameters())
+
+
+def dense(X: Inputs) -> Array:
+    """The rows as an array, (m, n)."""
+    return np.asarray(X if isinstance(X, np.ndarray) else X.toarray())
+
+
+def outputs(form: Form, theta: Array, X: Inputs) -> Array:
+    """The outputs, (m, K), of the network with these parameters."""
+    step = output_program(form)
+    if isinstance(X, np.ndarray):
+        return np.asarray(step(theta, X))
+    starts = range(0, X.shape[0], _LARGEST_BLOCK)
+    return np.concatenate([step(theta, dense(X[start : start + _LARGEST_BLOCK])) for start in starts])
 
 
 @lru_cache(maxsize=_KEPT)
