@@ -8,6 +8,13 @@ and ``sum`` work on Values too.)
 
 # ruff: noqa: F405, RUF022 (operations' names come by a star, and stand apart from the others)
 
+import sys as _sys
+
+if getattr(_sys, "argv", [])[:1] == ["-m"]:  # Python is on its way to what -m names, the command perhaps
+    import _autobp
+
+    _autobp.tell_of_interruptions()
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from autobp.command import main as main
+from _autobp import main as main
 
 if __name__ == "__main__":
     sys.exit(main())

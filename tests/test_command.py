@@ -518,5 +518,37 @@ sys.exit(_autobp.main())
     assert done.stderr == "autobp: interrupted\n"
 
 
+@pytest.mark.parametrize("interrupted", ["autobp.engine", "numpy", "autobp.command.entry", "autobp.check"])
+@pytest.mark.parametrize("module", ["autobp", "others"])
+def test_ctrl_c_while_python_looks_for_the_module_is_one_line(tmp_path, module, interrupted):
+    """``python -m autobp`` imports the package before it runs any of it; other packages end as ever."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "__init__.py").write_text("import autobp.check", encoding="utf-8")
+    (tmp_path / "others" / "__main__.py").write_text("import autobp.command", encoding="utf-8")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"""
+import sys
+class Interruption:
+    def find_spec(self, name, path=None, target=None):
+        if name == {interrupted!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interruption())
+""",
+        encoding="utf-8",
+    )
+    places = environment()
+    places["PYTHONPATH"] = os.pathsep.join([str(tmp_path), places.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", module, "check", "3", "2", "1"], capture_output=True, text=True, cwd=tmp_path,
+        env=places,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert done.stdout == ""
+    if module == "autobp":
+        assert done.stderr == "autobp: interrupted\n"
+    else:
+        assert done.stderr.startswith("Traceback")
+
+
 def test_the_installed_command_begins_there():
     assert "autobp = _autobp:main\n" in (ROOT / "setup.cfg").read_text(encoding="utf-8")
