@@ -105,13 +105,17 @@ def compiled_modules() -> list[Extension]:
             raise RuntimeError("mypyc refused the source; the build's output has what it said") from None
         except Exception as error:
             raise RuntimeError(f"mypyc failed: {type(error).__name__}: {error}") from error
-    n_deallocators = 0
+    n_deallocators = n_setters = 0
     for source in {source for extension in extensions for source in extension.sources}:
         c, n = without_trashcan(Path(source).read_text(encoding="utf-8"), "Value")
-        Path(source).write_text(with_docstrings(c), encoding="utf-8")
         n_deallocators += n
+        c, n = without_deletion(c)
+        n_setters += n
+        Path(source).write_text(with_docstrings(c), encoding="utf-8")
     if n_deallocators != 1:
         raise RuntimeError("the deallocator that this mypyc writes looks different from what setup.py knows")
+    if n_setters != sum(Path(module).read_text(encoding="utf-8").count(".setter\n") for module in MODULES):
+        raise RuntimeError("the setters that this mypyc writes look different from what setup.py knows")
     return extensions
 
 
@@ -127,6 +131,22 @@ def without_trashcan(c: str, acyclic: str) -> tuple[str, int]:
         r"\1",
         c,
         flags=re.DOTALL,
+    )
+
+
+def without_deletion(c: str) -> tuple[str, int]:
+    """The C code with setters of properties that refuse ``del``, as Python's do, and how many there are.
+
+    CPython calls a setter with NULL to delete, and what mypyc writes for properties takes that for a value.
+    """
+    return re.subn(
+        r"(_set_(\w+)\(\w+ \*self, PyObject \*value, void \*closure\)\s*\{\s*\w+ retval = \w+;\n)",
+        r"""\1if (value == NULL) {
+    PyErr_SetString(PyExc_AttributeError, "attribute '\2' cannot be deleted");
+    return -1;
+}
+""",
+        c,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -127,3 +128,18 @@ def number(what: str, given: Any) -> float:
         return float(given)
     except (TypeError, ValueError):
         raise TypeError(f"{what} must be a number; got {given!r}") from None
+
+
+def checked_seed(given: Any) -> int:
+    """The seed of random numbers as int: :mod:`random` would take -1 for 1, and NumPy neither it nor a float.
+
+    Raises ValueError where it is below 0, and TypeError where it is no whole number.
+    """
+    message = f"seed must be a whole number from 0; got {given!r}"
+    try:
+        found = index(given)
+    except TypeError:
+        raise TypeError(message) from None
+    if found < 0:
+        raise ValueError(message)
+    return found

@@ -32,7 +32,7 @@ from autobp.chain import accumulate_graphs, in_order, local_derivatives, pass_ba
 from autobp.chain import topological_order as topological_order
 from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
-from autobp.errors import explain_new_attributes, no_equality, refuse_conversions
+from autobp.errors import explain_new_attributes, no_equality, no_label, refuse_conversions
 from autobp.freeing import free
 from autobp.nodes import UNSET, compared, fill, make_node, number, parents, unary
 from autobp.nodes import apply as apply
@@ -61,7 +61,8 @@ class Value:
     ``Value(data, children, local_grads)`` with one local derivative for each child.
 
     Raises:
-        TypeError: data is no real number (a string, None, a complex number, an array, a Value).
+        TypeError: data is no real number (a string, None, a complex number, an array, a Value), or label is
+            no text.
 
     Attributes:
         data: the number, a float. Can be set where the Value is a leaf.
@@ -69,8 +70,8 @@ class Value:
         label: a name or "".
     """
 
-    __slots__ = ("_data", "_details", "_grad", "_mark", "_operation", "_parent", "_parent2", "_partial",
-                 "_partial2", "label")  # fmt: skip
+    __slots__ = ("_data", "_details", "_grad", "_label", "_mark", "_operation", "_parent", "_parent2",
+                 "_partial", "_partial2")  # fmt: skip
 
     _data: float
     _grad: float
@@ -81,7 +82,7 @@ class Value:
     _partial2: float
     _details: Details | None
     _mark: int
-    label: str
+    _label: str
 
     # other names for asin, acos, atan, parents and partials, set below
     arcsin: ClassVar[Callable[[Value], Value]]
@@ -90,9 +91,11 @@ class Value:
     _children: ClassVar[tuple[Value, ...]]
     _local_grads: ClassVar[tuple[float, ...]]
 
-    def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: str = "") -> None:
+    def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: Any = "") -> None:
         if _children is UNSET:
             return
+        if label.__class__ is not str and not isinstance(label, str):  # the first is fast
+            raise no_label(label)
         fill(self, label, number(data), None)
         if _children or _op:
             self._details = made_by_hand(tuple(_children), _op)
@@ -130,6 +133,16 @@ class Value:
         if self._details is not None:
             self._details.derivative = None
         self._grad = number(grad)
+
+    @property
+    def label(self) -> str:
+        return self._label
+
+    @label.setter
+    def label(self, label: Any) -> None:
+        if not isinstance(label, str):
+            raise no_label(label)
+        self._label = label
 
     @property
     def operation(self) -> Operation | None:

@@ -110,6 +110,11 @@ def no_number(data: object, is_value: bool) -> TypeError:
     return TypeError(f"a Value holds one real number, an int or a float; got {shown:.80} ({kind}){hint}")
 
 
+def no_label(label: object) -> TypeError:
+    """The error of ``value.label = label`` where label is no text."""
+    return TypeError(f"a label is a text, as in Value(1.0, label='x'); got {label!r:.80}")
+
+
 def no_setting(value: Value) -> ValueError:
     """The error of ``value.data = …`` where value is computed."""
     return ValueError(

@@ -23,7 +23,7 @@ from autobp.activations import ACTIVATIONS as ACTIVATIONS
 from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
 from autobp.activations import is_activation as is_activation
-from autobp.arguments import listed, unknown
+from autobp.arguments import checked_seed, listed, unknown
 from autobp.engine import Value, set_data
 from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
@@ -290,12 +290,13 @@ class MLP(Module):
             linear output, as in micrograd.
         bias: whether the neurons have biases.
         init: "uniform" (-1 to 1, as in micrograd), "xavier", "he" or "zeros"; see :class:`Neuron`.
-        seed: for the random numbers of the initialisation; left out, they come from :mod:`random`.
+        seed: for the random numbers of the initialisation, from 0; left out, they come from :mod:`random`.
         weights: arrays to start from instead, ``weights[l]`` of shape (nouts[l], inputs of layer l).
         biases: likewise, ``biases[l]`` of shape (nouts[l],).
 
     Raises:
-        ValueError: a size below 1, an unknown name, arrays that do not fit. The message says which.
+        ValueError: a size below 1, a seed below 0, an unknown name, arrays that do not fit. The message says
+            which.
     """
 
     #: What it was trained on, for ``answers``; ``save`` keeps it. Set it to ``data.about()``.
@@ -309,7 +310,7 @@ class MLP(Module):
         *,
         bias: bool = True,
         init: str = "uniform",
-        seed: int | None = None,
+        seed: SupportsIndex | None = None,
         weights: Sequence[ArrayLike] | None = None,
         biases: Sequence[ArrayLike] | None = None,
     ) -> None:
@@ -324,7 +325,7 @@ class MLP(Module):
         activations = of_each_layer(activation, len(nouts))
         if "softmax" in activations[:-1]:
             raise ValueError("softmax is for the output layer; a hidden layer cannot have it")
-        rng = None if seed is None else random.Random(seed)
+        rng = None if seed is None else random.Random(checked_seed(seed))
         self.layers: list[Layer] = [
             Layer(
                 sizes[i], sizes[i + 1], activation=activations[i], bias=bias, init=init, rng=rng, index=i + 1

@@ -100,7 +100,7 @@ def fill(node: Value, label: str, data: float, op: Operation | None) -> None:
     node._partial2 = 0.0
     node._details = None
     node._mark = 0
-    node.label = label
+    node._label = label
 
 
 def fill_operands(
@@ -152,7 +152,7 @@ def make_node(
     node._partial2 = partial2
     node._details = None
     node._mark = 0
-    node.label = ""
+    node._label = ""
     return node
 
 

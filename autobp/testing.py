@@ -36,7 +36,7 @@ def assert_backprop(
             dict or an object with dW and db and perhaps delta, as for :func:`autobp.check.compare`.
         activations: of hidden and output layers, where the function knows these two alone.
         cost: the cost, where it knows this one alone.
-        samples: m, at least 1. seed: of the networks' and samples' numbers.
+        samples: m, at least 1. seed: from 0, of the networks' and samples' numbers.
     """
     for sizes, names, of, bias, l2 in _NETWORKS:
         if activations is not None:

@@ -1,6 +1,7 @@
 """Every command's every argument with what it does not take: one line and status 2, never a traceback."""
 
 import argparse
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from autobp import MLP
 from autobp.command import main
 from autobp.command.entry import known_commands
 from autobp.command.parser import parser_of
+from autobp.testing import assert_backprop
 
 #: Texts that most arguments cannot be; where one of them can, the command must do its work.
 BAD = [
@@ -125,6 +127,33 @@ def test_what_would_take_days_is_refused(arguments, words, folder, capsys):
     status, (said,) = ended(arguments, capsys)
     assert status == 2
     assert words in said
+
+
+@pytest.mark.parametrize(
+    "takes",
+    [
+        lambda seed: MLP(2, [1], seed=seed),
+        lambda seed: autobp.datasets.load("xor", seed=seed),
+        lambda seed: autobp.fit(MLP(1, [1]), [[1.0]], [[1.0]], seed=seed, progress=False, epochs=1),
+        lambda seed: assert_backprop(lambda *_, **__: None, seed=seed),
+    ],
+)
+def test_a_seed_is_a_whole_number_from_0_wherever_one_is_taken(takes):
+    for seed, error in [(-1, ValueError), (1.5, TypeError), ("1", TypeError), (b"1", TypeError)]:
+        with pytest.raises(error, match=f"^seed must be a whole number from 0; got {re.escape(repr(seed))}$"):
+            takes(seed)
+
+
+def test_a_seed_of_numpys_gives_the_numbers_of_pythons():
+    for one, other in [(3, np.int64(3)), (0, np.uint8(0)), (10**30, 10**30)]:
+        assert str(MLP(2, [1], seed=one).W) == str(MLP(2, [1], seed=other).W)
+        sets = [autobp.datasets.load("xor", seed=seed) for seed in (one, other)]
+        assert sets[0].X.tolist() == sets[1].X.tolist()
+        assert type(sets[1].seed) is int
+        nets = [MLP(2, [1], seed=0) for _ in range(2)]
+        for net, data, seed in zip(nets, sets, (one, other), strict=True):
+            autobp.fit(net, data.X, data.Y, cost=data.cost, epochs=2, seed=seed, progress=False)
+        assert str(nets[0].W) == str(nets[1].W)
 
 
 @pytest.mark.parametrize("name", sorted(VALID))

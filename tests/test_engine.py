@@ -330,6 +330,39 @@ def test_an_attribute_that_there_is_no_room_for_is_told_where_to_go():
     assert (m[v], v.grad, v.data, v.label) == (0.5, 2.0, 3.0, "v")
 
 
+@pytest.mark.parametrize("label", [None, 3, b"x", ["x"], Value(1.0)])
+def test_a_label_is_a_text(label):
+    v = Value(1.0, label="x")
+    with pytest.raises(TypeError, match="a label is a text"):
+        v.label = label
+    with pytest.raises(TypeError, match="a label is a text"):
+        Value(1.0, label=label)
+    assert v.label == "x"
+    v.label = np.str_("y")
+    assert v.label == "y"
+
+
+@pytest.mark.parametrize("name", ["data", "grad", "label", "_backward", "operation", "parents", "is_leaf"])
+@pytest.mark.parametrize("make", [lambda: Value(2.0, label="x"), lambda: Value(2.0) * 3.0])
+def test_nothing_of_a_value_can_be_deleted(make, name):
+    """Compiled, deleting one with a setter ended Python."""
+    v = make()
+    with pytest.raises(AttributeError):
+        delattr(v, name)
+    assert (v.data, v.grad) in [(2.0, 0.0), (6.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "given"),
+    [("data", "a"), ("data", None), ("data", 1j), ("grad", None), ("grad", [1.0]), ("grad", Value(1.0))],
+)
+def test_what_is_set_must_be_a_number(attribute, given):
+    v = Value(2.0)
+    with pytest.raises(TypeError, match=r"one real number|a Value already"):
+        setattr(v, attribute, given)
+    assert (v.data, v.grad) == (2.0, 0.0)
+
+
 def test_a_subclass_has_room_for_what_optimisers_keep():
     class Weight(Value):
         pass

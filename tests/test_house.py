@@ -28,7 +28,10 @@ LONG_MODULES: set[str] = set()
 LONG_FUNCTIONS: set[str] = set()
 
 #: Value's slots, and the rooms that read them, since a property would cost or be watched.
-SLOTS = {"_data", "_grad", "_operation", "_parent", "_parent2", "_partial", "_partial2", "_details", "_mark"}
+SLOTS = {
+    "_data", "_grad", "_operation", "_parent", "_parent2", "_partial", "_partial2", "_details", "_mark",
+    "_label",
+}  # fmt: skip
 ROOMS_OF_SLOTS = {"arithmetic.py", "by_hand.py", "chain.py", "describing.py", "details.py", "errors.py",
                   "folded.py", "freeing.py", "functions.py", "nodes.py", "pickling.py",
                   "reading/graph.py"}  # fmt: skip

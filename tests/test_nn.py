@@ -178,6 +178,16 @@ def test_nothing_is_set_where_one_of_several_arrays_does_not_fit():
     assert all((x == y).all() for x, y in zip(net.W, before, strict=True))
 
 
+@pytest.mark.parametrize("name", ["W", "b"])
+def test_weights_and_biases_cannot_be_deleted(name):
+    net = MLP(2, [3, 1], seed=0)
+    before = repr(getattr(net, name))
+    for part in (net, net.layers[0]):
+        with pytest.raises(AttributeError):
+            delattr(part, name)
+    assert repr(getattr(net, name)) == before
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_saved_network_comes_back_whole(tmp_path, bias):
     net = MLP(3, [4, 2], ["gelu", "softmax"], bias=bias, seed=2, init="he")

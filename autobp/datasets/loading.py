@@ -7,11 +7,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from autobp.arguments import closest
+from autobp.arguments import checked_seed, closest
 from autobp.datasets.csv_files import sheet_of_file
 from autobp.datasets.dataset import Dataset, Table, dataset_of
 from autobp.datasets.dialect import Dialect
@@ -27,7 +27,7 @@ def load(
     source: Any,
     *,
     test_size: float = 0.25,
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     scaled: bool = True,
     samples: int | None = None,
     noise: float | None = None,
@@ -51,7 +51,7 @@ def load(
             comes before a path: write ``./digits`` for a file called like a data set.
         test_size: the part of the samples to hold out, from 0 to below 1; of each class as near to that part
             as its number of samples allows, at least one staying to train on.
-        seed: for the split, and for the samples of made sets.
+        seed: from 0; for the split, and for the samples of made sets.
         scaled: whether to scale quantities to mean 0 and standard deviation 1 over the samples to train on
             (inputs, and targets that are numbers). The digits are always from 0 to 1; made sets stay as
             they are.
@@ -93,6 +93,7 @@ def load(
     """
     if not 0 <= test_size < 1:
         raise ValueError(f"test_size is a part of the samples, from 0 to below 1; got {test_size!r}")
+    seed = checked_seed(seed)
     rng = np.random.default_rng(seed)
     choice = Choice(_several(target), _several(drop), _several(categories), task, missing, decimal, thousands)
     written = Dialect(delimiter, decimal, thousands, encoding, comment)

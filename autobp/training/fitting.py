@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from operator import index as whole
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autobp.about import About
-from autobp.arguments import number, unknown
+from autobp.arguments import checked_seed, number, unknown
 from autobp.costs import PROBABILISTIC, Cost, named
 from autobp.engine import Value, ieee
 from autobp.nn import MLP
@@ -49,7 +49,7 @@ def fit(
     optimizer: str | Optimizer = "adam",
     lr: float = 0.01,
     l2: float = 0.0,
-    seed: int | None = None,
+    seed: SupportsIndex | None = None,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     progress: bool = True,
     compiled: bool = True,
@@ -77,7 +77,7 @@ def fit(
         optimizer: "sgd", "adam" or an :class:`Optimizer` of the network's parameters (lr is then its own).
         lr: the learning rate.
         l2: λ of the penalty λ/(2m) Σ w² over the weights, with m the number of all samples.
-        seed: for the shuffling; left out, it differs from run to run.
+        seed: for the shuffling, from 0; left out, it differs from run to run.
         validation: (X, Y) to watch the cost on after each epoch.
         progress: whether to show the progress on standard error: in a terminal one line that is kept up to
             date, elsewhere at most ten lines in all; and one where building machine code takes a second.
@@ -109,6 +109,7 @@ def fit(
     samples, held_out = _checked_samples(net, X, Y, validation, cost_of, compiled)
     epochs, batch_size = _at_least_one(epochs=epochs, batch_size=batch_size)
     l2 = _penalty(l2)
+    rng = random.Random(None if seed is None else checked_seed(seed))
     lowest = LowestCost(patience, held_out is not None)
     parameters = net.parameters()
     n_batches = samples.n_batches(batch_size)
@@ -117,7 +118,6 @@ def fit(
         descent = _Descent(net, samples, cost_of, step, _optimizer(optimizer, parameters, lr))
     scheduled = Scheduled(descent.optimizer, schedule, epochs)
     cost_on = compiled_cost(net, cost_of) if compiled else partial(mean_cost, net, cost=cost_of)
-    rng = random.Random(seed)
     history = History()
     shown = Progress(epochs, n_batches, progress)
     try:
