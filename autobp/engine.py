@@ -94,7 +94,7 @@ class Value:
     def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: Any = "") -> None:
         if _children is UNSET:
             return
-        if label.__class__ is not str and not isinstance(label, str):  # the first is fast
+        if not isinstance(label, str):
             raise no_label(label)
         fill(self, label, number(data), None)
         if _children or _op:
