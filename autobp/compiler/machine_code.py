@@ -110,11 +110,11 @@ def choose(
         if check:
             raise NoMachineCode("each statement is checked, which only NumPy does")
         program = list(programs.values())[-1]
-        why = _why_not(program, wanted.rows) if is_auto else ""
+        why = (_why_not(program, wanted.rows) or _too_few(wanted, program, 0)) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
         source = _source(programs, about)
-        why = _too_few(wanted, program, source) if is_auto else ""
+        why = _too_few(wanted, program, source.text.count("\n")) if is_auto else ""
         if why:
             return Choice("numpy", why, {})
         functions = built(source, otherwise, scalars)
@@ -137,12 +137,12 @@ def _why_not(program: Program, rows: int) -> str:
     )
 
 
-def _too_few(wanted: Wanted, program: Program, source: CSource) -> str:
-    """Why so few calls are not worth a compiler's time; "" where they are."""
+def _too_few(wanted: Wanted, program: Program, lines: int) -> str:
+    """Why so few calls are not worth a compiler's time for so many lines; "" where they are."""
     statement, element = _SAVED
     saved = statement * work.statements(program) + element * work.elements(program, wanted.rows)
     least, line = _BUILDING
-    if saved * wanted.calls > least + line * source.text.count("\n"):
+    if saved * wanted.calls > least + line * lines:
         return ""
     return f"{wanted.calls:,.0f} calls do not make up for the time that a compiler takes"
 
