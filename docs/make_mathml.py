@@ -23,6 +23,7 @@ _LETTERS = set("∂∇…")
 _UPRIGHT = re.compile("[∇Α-Ω]")
 _SCRIPTS = ("msub", "msup", "msubsup")
 _N_PARTS = {"msub": 2, "msup": 2, "msubsup": 3, "mfrac": 2, "mover": 2}
+_SHORT = 12  # elements: fewer stay in one line
 _THIN = "0.1667em"
 
 
@@ -83,7 +84,7 @@ def _spaced(row: list[Element]) -> list[Element]:
     for element in row:
         before = spaced[-1] if spaced else None
         if element.text == "=" and before is not None and before.text == ":":
-            before.text = ":="
+            before.tag, before.text = "mo", ":="
             before.attrib.update(lspace="0.2778em", rspace="0.2778em")
             continue
         if element.text in _SIGNS and (before is None or _begins_anew(before)):
@@ -118,6 +119,9 @@ def _base(element: Element) -> Element:
 
 def _lines(row: list[Element]) -> Iterator[list[Element]]:
     """The parts of a formula: each begins with a relation, a sign or a further sum, outside brackets."""
+    if len(row) < _SHORT:
+        yield row
+        return
     line: list[Element] = []
     depth = 0
     for element in row:

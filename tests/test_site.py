@@ -242,6 +242,23 @@ def test_every_formula_shows_what_its_tex_says():
         assert "".join(map(read_mathml, parts)) == said, formula
 
 
+def test_a_long_formula_has_parts_and_signs_their_spaces():
+    pytest.importorskip("latex2mathml")
+    short, long = "l - 1", r"J = -y\log(a + b) - (1 - y)\log(1 - a)"
+    assert make_mathml.mathml(short).count("<math>") == 1
+    parts = make_mathml.mathml(long).split("<wbr>")
+    assert [read_mathml(ElementTree.fromstring(part)) for part in parts] == [
+        "J",
+        "=−ylog(a+b)",
+        "−(1−y)log(1−a)",
+    ]
+    first, second = (ElementTree.fromstring(part)[0] for part in parts[1:])
+    assert [first[1].get("form"), second[0].get("form")] == ["prefix", "infix"]
+    assert [element.tag for element in first[:5]] == ["mo", "mo", "mi", "mspace", "mi"]
+    defined = ElementTree.fromstring(make_mathml.mathml(r"D := 1"))[0][1]
+    assert (defined.tag, defined.text, defined.get("lspace")) == ("mo", ":=", "0.2778em")
+
+
 @pytest.mark.parametrize("formula", [r"\dfrac{1}", r"a_{k", r"\left( a", r"a + \nosuchthing b", r"x_1_2"])
 def test_a_formula_that_is_none_is_named(formula):
     pytest.importorskip("latex2mathml")
