@@ -722,6 +722,25 @@ def test_a_frame_of_categories_as_seaborn_hands_out_is_what_its_file_is(tmp_path
     np.testing.assert_array_equal(handed.Y, written.Y)
 
 
+@pytest.mark.parametrize("library", ["pandas", "pyarrow"])
+def test_numbers_that_a_frame_calls_categories_are(tmp_path, library):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"zone": [i % 4 * 7 for i in range(M)], "b": [float(number(i)) for i in range(M)]})
+    frame["y"] = [float(number(i + 1)) for i in range(M)]
+    path = tmp_path / "zones.csv"
+    frame.to_csv(path, index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what was asked for is not warned of
+        written = load(path, categories="zone")
+    frame["zone"] = frame["zone"].astype("category")
+    handed = load(frame if library == "pandas" else pytest.importorskip("pyarrow").Table.from_pandas(frame))
+    assert handed.names == written.names == ("zone=0", "zone=14", "zone=21", "zone=7", "b")
+    np.testing.assert_array_equal(handed.X, written.X)
+    classes = pd.DataFrame({"b": range(0, 300, 4), "k": pd.Categorical([i % 25 for i in range(75)])})
+    assert load(classes).task == "classification"
+    assert load(classes.astype(float)).task == "regression"
+
+
 def test_sets_of_seaborn_come_from_its_cache(tmp_path, monkeypatch, capsys):
     seaborn = pytest.importorskip("seaborn")
     monkeypatch.setenv("SEABORN_DATA", str(tmp_path))

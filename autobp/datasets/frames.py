@@ -33,7 +33,7 @@ def is_frame(source: Any) -> bool:
 
 
 def sheet_of_frame(frame: Any, where: str = "") -> Sheet:
-    """A frame as a sheet. The index of pandas is no column of it.
+    """A frame as a sheet. The index of pandas is no column, and numbers of its dtype category are categories.
 
     Raises ValueError where a cell is neither a number, a word, a truth value, a day nor nothing.
     """
@@ -50,7 +50,10 @@ def sheet_of_frame(frame: Any, where: str = "") -> Sheet:
         column = columns[i]
         return column if isinstance(column, np.ndarray) else None
 
-    return Sheet(where, names, [f"row {row + 1}" for row in range(n_rows)], cells, numbers)
+    said = [_says_categories(column) for _, column in _named_columns(frame)]
+    categorical = frozenset(i for i in range(len(columns)) if said[i] and numbers(i) is not None)
+    rows = [f"row {row + 1}" for row in range(n_rows)]
+    return Sheet(where, names, rows, cells, numbers, categorical=categorical)
 
 
 def sheet_of_binary(path: Path) -> Sheet:
@@ -108,6 +111,11 @@ def _named_columns(frame: Any) -> list[tuple[Any, Any]]:
     names = frame.column_names if hasattr(frame, "column_names") else frame.columns
     columns = frame.columns if hasattr(frame, "column_names") else frame.get_columns()
     return list(zip(names, columns, strict=True))
+
+
+def _says_categories(column: Any) -> bool:
+    kind = str(getattr(column, "dtype", getattr(column, "type", "")))
+    return kind == "category" or kind.startswith("dictionary<")
 
 
 def _column(where: str, name: str, column: Any) -> Array | list[str]:

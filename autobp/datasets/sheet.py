@@ -27,6 +27,7 @@ class Sheet:
         names_at: where the names stand, "line 1"; "" where they are no part of the sheet.
         first: whether the first row may be the columns' names, for messages.
         head: the first row, where it was taken for no names, and nobody said so; else empty.
+        categorical: the columns of numbers that a frame says are categories.
         remedy: what to do where something is missing, for messages.
     """
 
@@ -39,6 +40,7 @@ class Sheet:
     names_at: str = ""
     first: bool = False
     head: tuple[str, ...] = ()
+    categorical: frozenset[int] = frozenset()
     remedy: str = (
         "fill it, or leave the line or the column out (missing='drop' or --missing drop leaves out such "
         "lines; mean and category are the other choices)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +64,12 @@ def table_of(name: str, sheet: Sheet, choice: Choice) -> Table:
             f"{sheet.where}, {sheet.names_at}: {_shortened(','.join(sheet.head))!r} may be the columns' "
             "names or a sample; say header=True or header=False (--header or --no-header)"
         )
-    categorical = {sheet.index(column) for column in choice.categories}
+    categorical = {sheet.index(column) for column in choice.categories} | sheet.categorical
+    if choice.task is None and len(targets) == 1 and targets[0] in sheet.categorical:
+        choice = replace(choice, task="classification")
     _check_first(sheet, [i for i in [*inputs, *targets] if i not in categorical], numerals)
     kinds = {i: kind_of(sheet, i, numerals, i in categorical) for i in inputs}
-    notes += _notes_on_inputs(sheet, kinds)
+    notes += _notes_on_inputs(sheet, {i: kind for i, kind in kinds.items() if i not in categorical})
     kinds = {i: kind for i, kind in kinds.items() if kind != "names"}
     if not kinds:
         raise ValueError("; ".join([f"{sheet.where}: no column is left for the inputs", *notes]))
