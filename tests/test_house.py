@@ -195,3 +195,15 @@ def test_an_arrow_the_other_way_is_found(module, forbidden, tmp_path):
     found = lint_imports(tmp_path)
     assert found.returncode == 1, found.stdout
     assert "BROKEN" in found.stdout
+
+
+@pytest.mark.parametrize("script", ["run", "long"])
+def test_no_step_of_ci_asks_a_file_for_tests_that_it_has_not(script):
+    """pytest ends with an error where a marker leaves no test."""
+    path = ROOT / ".ci" / script
+    if not path.exists():
+        pytest.skip("the source distribution has no .ci")
+    asked = re.findall(r"pytest [^\n]*-m (\w+) (tests/\w+\.py)", path.read_text(encoding="utf-8"))
+    assert asked or script == "long"
+    for marker, tests in asked:
+        assert f"mark.{marker}" in (ROOT / tests).read_text(encoding="utf-8"), f"{marker} of {tests}"
