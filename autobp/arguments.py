@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _NOTHING: Mapping[str, str] = {}
 #: So many numbers are looked at together.
 _TOGETHER = 1 << 20
+_NUMBERS = frozenset([float, int, bool, np.float64])  # of which a list is not gone through one by one
 
 
 def unknown(
@@ -52,6 +53,34 @@ def _letters(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
+def real(what: str, given: Any) -> NDArray[np.float64]:
+    """An array of floats, the same where it is one already.
+
+    Raises TypeError for complex numbers, of which NumPy drops the imaginary part, and for masked elements,
+    which lose their mask; and what NumPy raises for what are no numbers.
+    """
+    array = np.asarray(given)
+    _check_real(what, given, array)
+    return np.asarray(array, dtype=np.float64)
+
+
+def _check_real(what: str, given: Any, array: NDArray[Any]) -> None:
+    """TypeError where NumPy would turn them into floats that say less than was given."""
+    if array.dtype.kind == "c":
+        raise TypeError(f"{what} must be real numbers; got an array of {array.dtype}")
+    if is_masked(given):
+        raise TypeError(f"{what} has masked elements, whose mask would be lost; fill them in first")
+
+
+def is_masked(x: Any) -> bool:
+    """Whether an array, or one within lists, has masked elements: NumPy's asarray drops the masks of rows."""
+    if isinstance(x, np.ndarray):
+        return bool(np.ma.is_masked(x))
+    if isinstance(x, Sequence) and not isinstance(x, str | bytes | memoryview):
+        return not _NUMBERS.issuperset(map(type, x)) and any(map(is_masked, x))
+    return False
+
+
 def numbers(what: str, given: Any, hint: str = "") -> NDArray[np.float64]:
     """An array of finite numbers, of any shape.
 
@@ -62,6 +91,7 @@ def numbers(what: str, given: Any, hint: str = "") -> NDArray[np.float64]:
         array = np.asarray(given)
     except ValueError:
         raise ValueError(f"{what} is no table: {_unlike(what, given)}") from None
+    _check_real(what, given, array)
     if array.dtype.kind not in "fiub":
         for index, entry in np.ndenumerate(array):
             try:

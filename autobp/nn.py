@@ -23,7 +23,7 @@ from autobp.activations import ACTIVATIONS as ACTIVATIONS
 from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
 from autobp.activations import is_activation as is_activation
-from autobp.arguments import checked_seed, listed, unknown
+from autobp.arguments import checked_seed, listed, real, unknown
 from autobp.engine import Value, set_data
 from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
@@ -488,7 +488,7 @@ def _read_only(numbers: list[Any]) -> NDArray[np.float64]:
 
 
 def _finite(name: str, array: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    result = np.asarray(array, dtype=np.float64)
+    result = real(name, array)
     if result.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}; got {result.shape}")
     if not np.isfinite(result).all():

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from autobp.arguments import real
+
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -61,12 +63,16 @@ class Returned:
 def call(function: Callable[..., Any], name: str, given: Given) -> Returned:
     """Call the function as ``function(W, b, X, Y, activations=…, cost=…, l2=…)`` and look at what it returns.
 
-    Raises TypeError where that is no (dW, db), and ValueError where the arrays do not fit the layers.
+    Raises TypeError where that is no (dW, db), ValueError where arrays do not fit the layers, RuntimeError
+    where the function would end the program, and what the function itself raises.
     """
     W, b = [w.copy() for w in given.W], None if given.b is None else [bias.copy() for bias in given.b]
     X, Y = given.X.copy(), given.Y.copy()
     activations = list(given.activations)
-    result = function(W, b, X, Y, activations=activations, cost=given.cost, l2=given.l2)
+    try:
+        result = function(W, b, X, Y, activations=activations, cost=given.cost, l2=given.l2)
+    except SystemExit:
+        raise RuntimeError(f"{name} ends the program, by exit() or the like, and returns nothing") from None
     before = {"X": [given.X], "Y": [given.Y], "W": given.W, "b": given.b or []}
     now = {"X": [X], "Y": [Y], "W": W, "b": b or []}
     changed = [what for what in now if not _equal(now[what], before[what])]
@@ -133,10 +139,11 @@ def _arrays(
         raise ValueError(f"{name}: {what} has {n} arrays for {len(shapes)} layers")
     result = []
     for layer, (given, shape) in enumerate(zip(arrays, shapes, strict=True), start=1):
+        own = f"{name}: {what}{layer}"
         try:
-            array = np.array(given, dtype=np.float64)  # a copy: the next call may add to the same array
-        except (TypeError, ValueError):
-            raise TypeError(f"{name}: {what}{layer} must be an array of numbers; got {given!r}") from None
+            array = real(own, given).copy()  # the next call may add to the same array
+        except (TypeError, ValueError, RuntimeError):  # RuntimeError of tensors that keep their numbers
+            raise TypeError(f"{own} must be an array of numbers, of real ones; got {given!r}") from None
         columns = what == "delta" and len(array.shape) == 2 and 1 in shape  # one sample's δ as a column
         if array.shape == shape[::-1] != shape and not columns:
             transposed.append(f"{what}{layer} is transposed: {array.shape} for {shape}")

@@ -1,6 +1,7 @@
 """The usual mistakes in backprop, each made on purpose in a student's loops, are named by compare()."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -324,6 +325,13 @@ def test_an_argument_that_is_changed_is_told_though_the_gradient_is_right(what):
         (lambda right: (right.dW[0], right.db), ValueError, "dW has 4 arrays for 3 layers"),
         (lambda right: (3.0, right.db), TypeError, "dW must be a list of arrays, one a layer; got 3.0"),
         (lambda right: (["a", "b", "c"], right.db), TypeError, "dW1 must be an array of numbers"),
+        (lambda right: ([w + 1j for w in right.dW], right.db), TypeError, "dW1 must be an array of numbers"),
+        (
+            lambda right: (right.dW, [np.ma.masked_equal(d, d[0]) for d in right.db]),
+            TypeError,
+            "db1 must be an array of numbers",
+        ),
+        (lambda right: sys.exit(0), RuntimeError, "ends the program"),
         (lambda right: (right.dW, [d[:, None] * np.ones(M) for d in right.db]), ValueError, "db1 must have"),
         (lambda right: (right.dW, [np.ones(M)] * 3), ValueError, "a sum over the wrong axis"),
         (

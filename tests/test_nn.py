@@ -160,6 +160,7 @@ def test_without_biases():
         (lambda: MLP(2, [1], weights=[np.zeros((2, 1))]), ValueError, ["W[0]", "(1, 2)", "(2, 1)"]),
         (lambda: MLP(2, [1], weights=[]), ValueError, ["1 layers", "got 0"]),
         (lambda: MLP(2, [1], weights=[[[math.nan, 0]]]), ValueError, ["W[0]", "finite"]),
+        (lambda: MLP(2, [1], weights=[[[1j, 0]]]), TypeError, ["W[0]", "real", "complex128"]),
         (lambda: MLP(2, [1])(["a", "b"]), TypeError, ["'a'"]),
     ],
 )

@@ -373,3 +373,24 @@ def test_a_training_that_is_no_longer_finite_is_called_diverged():
 
     with pytest.raises(Diverged, match="try a smaller learning rate"):
         fit(network(), X, 1e300 * Y, epochs=5, lr=1e200, optimizer="sgd", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "words"),
+    [
+        (X + 0j, Y, "X must be real numbers; got an array of complex128"),
+        (X, (Y + 1j).tolist(), "Y must be real numbers; got an array of complex128"),
+        (np.ma.masked_less(X, 0.0), Y, "X has masked elements"),
+        (list(np.ma.masked_less(X, 0.0)), Y, "X has masked elements"),
+    ],
+)
+def test_what_numpy_would_drop_is_refused(inputs, targets, words):
+    """An imaginary part and a mask: both were lost on the way to floats, and the training went on."""
+    net = network()
+    for use in (
+        lambda: fit(net, inputs, targets, cost="quadratic", epochs=1, progress=False),
+        lambda: autobp.check.compare(net, inputs, targets, cost="quadratic"),
+        lambda: accuracy(net, inputs, targets),
+    ):
+        with pytest.raises(TypeError, match=words):
+            use()

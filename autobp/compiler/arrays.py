@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autobp.arguments import is_masked
 from autobp.ir import Floats
 
 _FLOAT64 = np.dtype(np.float64)
-_NUMBERS = frozenset([float, int, bool, np.float64])  # of which a list is not gone through one by one
 
 
 def shapes_of_floats(theta: Any, arguments: Sequence[Any]) -> Any:
@@ -28,7 +28,7 @@ def floats(name: str, x: ArrayLike) -> Floats:
     """An argument as an array of float64; TypeError where it holds no real numbers, ValueError if ragged."""
     if type(x) is np.ndarray and x.dtype is _FLOAT64:
         return x
-    if _is_masked(x):
+    if is_masked(x):
         raise TypeError(f"{name} has masked elements, whose mask would be lost; fill them in first")
     try:
         array = np.asarray(x)
@@ -40,12 +40,3 @@ def floats(name: str, x: ArrayLike) -> Floats:
         raise TypeError(f"{name} must be real numbers; got an array of {array.dtype}")
     converted: Floats = array.astype(np.float64)
     return converted
-
-
-def _is_masked(x: Any) -> bool:
-    """Whether an array, or one within lists, has masked elements: NumPy's asarray drops the masks of rows."""
-    if isinstance(x, np.ndarray):
-        return bool(np.ma.is_masked(x))
-    if isinstance(x, Sequence) and not isinstance(x, str | bytes | memoryview):
-        return not _NUMBERS.issuperset(map(type, x)) and any(map(_is_masked, x))
-    return False

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autobp.arguments import real
 from autobp.fitting.needed import scipy
 
 Array = NDArray[np.float64]
@@ -109,7 +110,7 @@ def observations(
 def numbers_in_rows(what: str, given: Any) -> Array:
     """An array with a row for each observation; ValueError or TypeError where it is none."""
     try:
-        array = np.asarray(given, dtype=np.float64)
+        array = real(what, given)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{what} must hold numbers, with rows of one length: {error}") from None
     if array.ndim == 0:
@@ -129,14 +130,14 @@ def _sigma(sigma: ArrayLike | None, weights: ArrayLike | None, y: Array) -> tupl
             return 1.0 / np.sqrt(given), False  # what weighs nothing has an infinite σ
     if sigma is None:
         return np.ones_like(y), False
-    array = np.asarray(sigma, dtype=np.float64)
+    array = real("sigma", sigma)
     if array.shape == (len(y), len(y)) and y.shape[1] == 1 and len(y) > 1:
         return array, True
     return _spread("sigma", sigma, y), False
 
 
 def _spread(what: str, given: ArrayLike, y: Array) -> Array:
-    array = np.asarray(given, dtype=np.float64)
+    array = real(what, given)
     if array.shape == (len(y),):
         array = array[:, None]
     try:
