@@ -289,12 +289,14 @@ def _in_products(p: Problem) -> Iterator[Mistake]:
 def likely(p: Problem, theirs: Gradients) -> list[str]:
     """The mistakes that give these numbers: each that does by itself, else the first two that do together.
 
-    None for numbers that are right but for a difference as small as those that are taken for rounding: any
-    mistake would give them, if it is made small enough.
+    For dW and db that are right but for a difference as small as those that are taken for rounding it is none
+    of theirs: any mistake would give them, if it is made small enough.
     """
     right = gradients(p, Way())
-    if right is None or same(right, theirs):
+    if right is None:
         return []
+    if same(right, theirs):
+        return _of_delta_alone(right[0] or (), theirs[0] or (), len(p.X))
     known = list(mistakes(p))
     effective: list[Mistake] = []
     found = []
@@ -311,6 +313,13 @@ def likely(p: Problem, theirs: Gradients) -> list[str]:
         return [updated]
     work = 3.0 * len(p.X) * sum(w.size for w in p.W) * len(effective) ** 2 / 2
     return _two(p, effective, right, theirs) if work <= _MOST_WORK else []
+
+
+def _of_delta_alone(right: Sequence[Array], theirs: Sequence[Array], m: int) -> list[str]:
+    """What δ is taken for, where dW and db are right: that of another cost, all the way down."""
+    if not theirs or m == 1 or not same((None, right, None), (None, theirs, None), float(m)):
+        return []
+    return ["δ is divided by m: it is that of each sample's own cost, and BP3 and BP4 take the mean"]
 
 
 def _two(p: Problem, known: Sequence[Mistake], right: Gradients, theirs: Gradients) -> list[str]:

@@ -195,11 +195,15 @@ MISTAKES = [
     ("softmax", "np.exp(log_a) - y", "y - np.exp(log_a)", {"delta"}, "the other way round"),
     ("softmax", "z = z - z.max(axis=1, keepdims=True)", "pass", {"large"}, "subtract the largest z"),
     ("softmax", "(y * log_a)", "(y * np.log(np.exp(log_a) + 1e-300))", {"large"}, "log a is cut off"),
+    ("softmax", "np.exp(log_a) - y", "-y * (1 - np.exp(log_a))", {"delta"}, "only its diagonal"),
+    ("softmax", "(y * log_a)", "(y * np.log(np.exp(log_a)))", {"large"}, "log 0 is not finite"),
     ("batch_norm", "(dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0))", "dn", {"dx"}, "as constants"),
     ("batch_norm", "dout.sum(axis=0)", "dout.mean(axis=0)", {"dbeta"}, "divided by m, and should not"),
     ("rnn", "later = Wh.T @ delta", "pass", {"dWx", "dWh", "db"}, "carried back through Wh"),
     ("value", "p.grad += d * v.grad", "p.grad = d * v.grad", {"reuse"}, "grad += …"),
     ("value", "1 - t * t", "1 - t", {"operations"}, ""),
+    ("value", "self.grad = 1.0", "self.grad = 0.0", {"operations", "reuse"}, "begins with 1, the root's own"),
+    ("backprop", '"delta": delta,', '"delta": [d / m for d in delta],', {"BP1"}, "δ is divided by m"),
 ]
 
 
@@ -212,6 +216,19 @@ def test_a_mistake_costs_its_equations_points_and_is_named(tmp_path, task, right
     if cause:
         assert any(cause in told for told in result.causes), result.causes
     assert all(any(item.hints) for item in result.items if item.verdict == "wrong")
+
+
+def test_what_is_wrong_at_small_z_is_no_mistake_at_large_z(tmp_path):
+    """A cause at large z is one of what is right at small z: a logarithm to base 2 is wrong at both."""
+    by_rows = RIGHT["softmax"].replace("axis=1, keepdims=True", "axis=0, keepdims=True")
+    result = one(tmp_path, by_rows, "softmax")
+    assert result.causes == ("softmax is taken over the rows, the wrong axis",)
+    base_2 = RIGHT["softmax"].replace("(y * log_a)", "(y * log_a / np.log(2))")
+    assert one(tmp_path, base_2, "softmax").causes == ()
+    both = base_2.replace("z = z - z.max(axis=1, keepdims=True)", "pass")
+    assert one(tmp_path, both, "softmax").causes == (
+        "exp overflows, or is 0, for large z: subtract the largest z of the row first",
+    )
 
 
 @pytest.mark.parametrize(

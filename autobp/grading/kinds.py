@@ -264,12 +264,23 @@ def _judge_softmax(task: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
     if causes and causes == told:
         as_small = Item("large", quantity, "follows", hints=("wrong as it is for small z", "", ""))
         return (*items, as_small), causes
-    finite = all(item.theirs is None or np.isfinite(item.theirs) for item in far)
-    words = "exp overflows for large z: subtract the largest z of the row first"
-    if finite:
-        words = "log a is cut off or has lost its digits: z - log Σ exp z has them all"
+    words = _of_large(items, far)
     item = Item("large", quantity, "wrong", hints=("look at large z", "log a = z - log Σ exp z", words))
-    return (*items, item), causes or (words,)
+    return (*items, item), tuple(dict.fromkeys((*causes, words))) if words else causes
+
+
+def _of_large(near: Sequence[Item], far: Sequence[Item]) -> str:
+    """The mistake at large z of what is right at small z; "" where these do not tell."""
+    right = {item.quantity for item in near if item.verdict == "right"}
+    wrong = {item.quantity for item in far if item.verdict == "wrong"}
+    finite = all(item.theirs is None or np.isfinite(item.theirs) for item in far)
+    if "delta" in wrong & right and not finite:
+        return "exp overflows, or is 0, for large z: subtract the largest z of the row first"
+    if "delta" in wrong or "cost" not in wrong & right:
+        return ""
+    if not finite:
+        return "a is 0 where exp underflows, and log 0 is not finite: log a = z - log Σ exp z"
+    return "log a is cut off or has lost its digits: z - log Σ exp z has them all"
 
 
 #: By which a large z is as large: exp overflows from 710 on.
@@ -318,7 +329,8 @@ def _value_probes(_: Task) -> list[dict[str, Any]]:
 
 
 def _judge_value(_: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
-    items = []
+    items: list[Item] = []
+    gradients: list[Any] = []
     for (equation, program, leaves), answer in zip(PROGRAMS, answers, strict=True):
         right = witnesses.program(program, leaves)
         shown = program.replace("\n", "; ")
@@ -330,6 +342,7 @@ def _judge_value(_: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
             ]
             continue
         found = decoded(answer["returned"])
+        gradients += [found.get(name) for name in leaves]
         for of, names in (("forward", ["data"]), (equation, list(leaves))):
             wrong = [name for name in names if not _number(found.get(name), right[name])]
             hint = f"the gradient of {', '.join(wrong)}" if of != "forward" else "the number"
@@ -338,10 +351,16 @@ def _judge_value(_: Task, answers: Sequence[Mapping[str, Any]]) -> Judged:
             verdict = "wrong" if wrong else "right"
             items.append(Item(of, shown, verdict, hints=hints if wrong else ("", "", "")))
     wrong_in = {item.equation for item in items if item.verdict == "wrong"}
-    told = (
-        "a Value that is used twice gets the sum of both gradients: grad += …, each node after all its uses"
-    )
-    return tuple(items), ((told,) if wrong_in == {"reuse"} else ())
+    if wrong_in == {"reuse"}:
+        return tuple(items), (_USED_TWICE,)
+    if wrong_in == {"operations", "reuse"} and not any(gradients):
+        return tuple(items), ("every gradient is 0: backward() begins with 1, the root's own",)
+    return tuple(items), ()
+
+
+_USED_TWICE: Final = (
+    "a Value that is used twice gets the sum of both gradients: grad += …, each node after all its uses"
+)
 
 
 def _number(theirs: Any, right: float) -> bool:

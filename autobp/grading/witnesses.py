@@ -83,12 +83,17 @@ def softmax_cross_entropy(z: Any, y: Any) -> Witness:
         delta.append(grads(leaves))
     made = np.array(delta)
     a = made + y
+    over_samples = np.exp(np.asarray(z) - np.max(z, axis=0))
     mistaken = {
+        "softmax is taken over the rows, the wrong axis": {
+            "delta": over_samples / over_samples.sum(axis=0) - y
+        },
         "delta is y - softmax(z), the sign the other way round": {"delta": -made},
         "delta is softmax(z), without - y": {"delta": a},
         "delta is a - y times a(1 - a): the softmax's Jacobian is in a - y already": {
             "delta": made * a * (1 - a)
         },
+        "softmax's σ' is a matrix, and only its diagonal a(1 - a) is taken": {"delta": -y * (1 - a)},
         "delta is -y/a, the derivative by a and not by z": {"delta": -y / np.maximum(a, 1e-300)},
     }
     equations = {"cost": "C = -Σ y log a, where a = softmax(z)", "delta": "∂C/∂z = a Σ y - y, and Σ y = 1"}
