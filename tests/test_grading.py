@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -189,7 +190,8 @@ MISTAKES = [
     ("backprop", "d.mean(axis=0)", "d.sum(axis=0)", {"BP3"}, "db is not divided by m"),
     ("backprop", "l2 / m * W", "l2 * W", {"BP4"}, "not λ times W"),
     ("backprop", "* SLOPE[activations[l - 1]](z[l])", "", {"BP2"}, "σ' is missing in BP2"),
-    ("delta_loop", "Delta[l] +=", "Delta[l][:] =", {"Delta", "D"}, "overwritten"),
+    ("delta_loop", "Delta[l] +=", "Delta[l][:] =", {"Delta"}, "overwritten"),
+    ("delta_loop", "delta = a[-1] - y", "delta = y - a[-1]", {"Delta"}, "other way round"),
     ("delta_loop", "l2 / m *", "l2 *", {"D"}, "λ/m Θ"),
     ("delta_loop", "D[l][:, 1:] += l2 / m * Theta[l][:, 1:]", "D[l] += l2 / m * Theta[l]", {"D"}, "column 0"),
     ("softmax", "np.exp(log_a) - y", "y - np.exp(log_a)", {"delta"}, "the other way round"),
@@ -216,6 +218,27 @@ def test_a_mistake_costs_its_equations_points_and_is_named(tmp_path, task, right
     if cause:
         assert any(cause in told for told in result.causes), result.causes
     assert all(any(item.hints) for item in result.items if item.verdict == "wrong")
+
+
+@pytest.mark.parametrize("change", [{}, {"l2": 0.0}, {"samples": 1}])
+@pytest.mark.parametrize("task", READY)
+def test_nothing_is_named_in_what_is_right(tmp_path, task, change):
+    """Without λ, or with one sample, some mistakes are none: D = λ Θ is λ/m Θ for λ = 0."""
+    (tmp_path / "ada.py").write_text(RIGHT[task], encoding="utf-8")
+    (result,) = grade(tmp_path, replace(READY[task], **change), out=tmp_path / "out", jobs=1)
+    assert result.score == result.maximum
+    assert result.causes == ()
+
+
+def test_what_is_right_given_a_wrong_array_has_its_points(tmp_path):
+    wrong = RIGHT["delta_loop"].replace("delta = a[-1] - y", "delta = y - a[-1]")
+    result = one(tmp_path, wrong, "delta_loop")
+    verdicts = {item.quantity: item.verdict for item in result.items}
+    assert verdicts == {f"Delta{k}": "wrong" for k in (1, 2, 3)} | {f"D{k}": "follows" for k in (1, 2, 3)}
+    assert "it is right for the Delta2 that it was given" in page(result, READY["delta_loop"])
+    both = wrong.replace("l2 / m *", "l2 *")
+    verdicts = {item.quantity: item.verdict for item in one(tmp_path, both, "delta_loop").items}
+    assert set(verdicts.values()) == {"wrong"}
 
 
 def test_what_is_wrong_at_small_z_is_no_mistake_at_large_z(tmp_path):

@@ -149,21 +149,38 @@ def sides(notation: Notation, equation: str, layer: int) -> str:
 def _judge_arrays(task: Task, answer: Any, witness: witnesses.Witness) -> Judged:
     """Arrays by name against the witness's, and against those of mistakes made on purpose."""
     found = _by_name(task, answer, tuple(witness.right))
+    first = [
+        _array_item(name, found.get(name), np.asarray(expected, dtype=float), witness.m)
+        for name, expected in witness.right.items()
+    ]
     causes = {
         words: mistaken
         for words, mistaken in witness.mistakes.items()
         if all(_close(found.get(name), mistaken[name]) for name in mistaken)
+        and not all(_close(mistaken[name], witness.right[name]) for name in mistaken)  # as λ/m Θ where λ is 0
     }
     items = []
-    for name, expected in witness.right.items():
-        item = _array_item(name, found.get(name), np.asarray(expected, dtype=float), witness.m)
-        if item.verdict == "wrong":
+    for item in first:
+        name = item.quantity
+        if item.verdict == "wrong" and _follows(witness, found, name):
+            words = f"nothing to mend here: it is right for the {witness.given[name][0]} that it was given"
+            item = replace(item, verdict="follows", hints=(words, "", ""))
+        elif item.verdict == "wrong":
             look, _, factor = item.hints
             cause = "; ".join(words for words, mistaken in causes.items() if name in mistaken)
             item = replace(item, hints=(look, witness.equations[item.equation], cause or factor))
         items.append(item)
     own = [item.hints[2] for item in items if item.verdict == "wrong" and item.hints[2]]
     return tuple(items), tuple(dict.fromkeys([*causes, *own]))
+
+
+def _follows(witness: witnesses.Witness, found: Mapping[str, Any], name: str) -> bool:
+    """Whether an array is what its equation makes of the wrong one that it starts from."""
+    before, equation = witness.given.get(name, ("", None))
+    if equation is None or before not in found:
+        return False
+    start = np.asarray(found[before], dtype=float)
+    return start.shape == np.shape(witness.right[before]) and _close(found[name], equation(start))
 
 
 def _by_name(task: Task, answer: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,14 @@ class Witness:
         mistakes: in words, and the arrays that each leads to.
         m: how many samples there are.
         equations: of each name, without the number of a layer.
+        given: of an array whose equation starts from another one: that one's name, and the equation.
     """
 
     right: Mapping[str, Any]
     mistakes: Mapping[str, Mapping[str, Any]]
     m: int
     equations: Mapping[str, str]
+    given: Mapping[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict)
 
 
 def values(array: Any) -> Any:
@@ -69,7 +71,12 @@ def delta_loop(Theta: Sequence[Any], X: Any, Y: Any, l2: float) -> Witness:
         "Delta": "Δ⁽ˡ⁾ = Σ δ⁽ˡ⁺¹⁾ a⁽ˡ⁾ᵀ, over the samples",
         "D": "D⁽ˡ⁾ = 1/m Δ⁽ˡ⁾ + λ/m Θ⁽ˡ⁾, and in column 0 without the λ/m Θ⁽ˡ⁾",
     }
-    return Witness(right, mistaken, m, equations)
+    penalties = [l2 / m * w for w in weights]
+    given = {
+        f"D{layer}": (f"Delta{layer}", lambda Delta, penalty=penalty: Delta / m + penalty)
+        for layer, penalty in enumerate(penalties, 1)
+    }
+    return Witness(right, mistaken, m, equations, given)
 
 
 def softmax_cross_entropy(z: Any, y: Any) -> Witness:
