@@ -47,15 +47,16 @@ MODULES = [
 #: The releases of mypy whose mypyc writes C code that this script knows how to change; as in pyproject.toml.
 KNOWN_MYPYC = "2.4"
 
-#: mypy reads the modules without NumPy's types, so that the result does not depend on whether it is there. And
-#: without the package's own module, which names everything for type checkers: it would read 250 modules more,
-#: and what those import, for the same C code.
+#: mypy reads the modules without NumPy's types, which are stubs, so that the result does not depend on
+#: whether they are there; and without the package's own module, which names everything for type checkers:
+#: it would read 250 modules more, and what those import, for the same C code.
 MYPY_CONFIGURATION = """\
 [mypy]
 ignore_missing_imports = true
 follow_imports = silent
 [mypy-numpy.*]
 follow_imports = skip
+follow_imports_for_stubs = true
 [mypy-autobp]
 follow_imports = skip
 """

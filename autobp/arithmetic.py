@@ -1,4 +1,4 @@
-"""Arithmetic: what +, -, *, / and ** make of a Value and something else.
+"""Arithmetic: what +, -, *, /, ** and % make of a Value and something else.
 
 In: a Value, and whatever stands on the operator's other side. Out: a node, or NotImplemented where that is
 neither a Value nor a number; so arrays, say, take each of their elements.
@@ -41,7 +41,7 @@ def multiply(x: Value, other: Any) -> Any:
 
 
 def operate(op: Operation, x: Value, other: Any) -> Any:
-    """op(x, other), for - and /."""
+    """op(x, other), for -, / and %."""
     y = as_value(other)
     return NotImplemented if y is None else binary(op, x, y)
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, overload
 
 from mypy_extensions import mypyc_attr
 
-from autobp import nodes, ops
+from autobp import nodes, ops, special
 from autobp.arithmetic import (
     add,
     add_reflected,
@@ -34,7 +34,7 @@ from autobp.describing import shown, symbol
 from autobp.details import Details, refuse_backward
 from autobp.errors import explain_new_attributes, no_equality, no_label, refuse_conversions
 from autobp.freeing import free
-from autobp.nodes import UNSET, compared, fill, make_node, number, parents, unary
+from autobp.nodes import UNLABELLED, UNSET, compared, fill, make_node, number, parents, unary
 from autobp.nodes import apply as apply
 from autobp.nodes import set_data as set_data
 from autobp.pickling import add_again, added_by_subclasses, take_apart
@@ -61,8 +61,7 @@ class Value:
     ``Value(data, children, local_grads)`` with one local derivative for each child.
 
     Raises:
-        TypeError: data is no real number (a string, None, a complex number, an array, a Value), or label is
-            no text.
+        TypeError: data is no real number (a string, None, an array, a Value), or label is no text.
 
     Attributes:
         data: the number, a float. Can be set where the Value is a leaf.
@@ -91,10 +90,10 @@ class Value:
     _children: ClassVar[tuple[Value, ...]]
     _local_grads: ClassVar[tuple[float, ...]]
 
-    def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: Any = "") -> None:
+    def __init__(self, data: Any, _children: Any = (), _op: Any = "", label: Any = UNLABELLED) -> None:
         if _children is UNSET:
             return
-        if not isinstance(label, str):
+        if label is not UNLABELLED and not isinstance(label, str):  # the first is fast
             raise no_label(label)
         fill(self, label, number(data), None)
         if _children or _op:
@@ -320,6 +319,12 @@ class Value:
     def __rpow__(self, other: Any) -> Any: ...
     def __rpow__(self, other: Any) -> Any:
         return operate_reflected(ops.POWER, self, other)
+
+    def __mod__(self, other: Any) -> Any:
+        return operate(special.MOD, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return operate_reflected(special.MOD, self, other)
 
     def __neg__(self) -> Value:
         return unary(ops.NEGATIVE, self)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What Value's constructor is given in place of children where :func:`fill` is to follow.
 UNSET: Final = object()
+#: What a Value is called that was given no label.
+UNLABELLED: Final = ""
 
 # -------------------------------------------------------------------------------------------------- numbers
 

@@ -83,6 +83,20 @@ def test_mypyc_is_pinned_to_the_releases_that_setup_py_knows(setup_script):
     assert re.findall(r'"mypy ([^"]*)"', requires) == [f"== {setup_script.KNOWN_MYPYC}.*"]
 
 
+def test_mypyc_reads_what_the_compiled_modules_import_and_not_the_whole_package(setup_script, tmp_path):
+    pytest.importorskip("mypyc")
+    from mypy.build import build as check
+    from mypy.fscache import FileSystemCache
+    from mypy.main import process_options
+
+    configuration = tmp_path / "mypy.ini"
+    configuration.write_text(setup_script.MYPY_CONFIGURATION)
+    arguments = [f"--config-file={configuration}", f"--cache-dir={tmp_path}", *setup_script.MODULES]
+    read = set(check(*process_options(arguments, fscache=FileSystemCache())).graph)
+    assert {f"autobp.{name}" for name in COMPILED_MODULES} <= read
+    assert not {"autobp", "autobp.compiler", "autobp.training", "numpy"} & read
+
+
 @pytest.mark.parametrize(
     ("obstacle", "reason"),
     [

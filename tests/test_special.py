@@ -8,7 +8,7 @@ import pytest
 import scipy.special
 
 import autobp
-from autobp import Value, ops
+from autobp import Value, ops, special
 from autobp.registry import TABLE
 
 RANDOM = np.random.default_rng(0)
@@ -143,6 +143,33 @@ def test_numpys_names_work_on_values_and_on_arrays_of_them():
     assert autobp.grad(lambda x: np.arctan2(x, 2.0) * np.hypot(x, 1.0))(0.5) == autobp.grad(
         lambda x: autobp.atan2(x, 2.0) * autobp.hypot(x, 1.0)
     )(0.5)
+
+
+def test_the_remainder_is_python_s_numpy_s_and_that_of_mod():
+    v, w = Value(-7.25), Value(2.0)
+    of_arrays = [(np.array([v, 5.0]) % w)[0], (v % np.array([w, 5.0]))[0], np.mod(np.array([v, w]), 2.0)[0]]
+    for z in (v % w, v % 2.0, -7.25 % w, np.mod(v, w), np.remainder(v, 2), np.float64(-7.25) % w, *of_arrays):
+        assert (z.data, z.operation) == (0.75, special.MOD)
+    (v % w).backward()
+    assert (v.grad, w.grad) == (1.0, 4.0)  # v - w·⌊v/w⌋, of which ⌊v/w⌋ is -4
+    assert autobp.check_grad(lambda x: x[0] % x[1], [-7.25, 2.0])
+    with pytest.raises(ZeroDivisionError, match="mod"):
+        v % 0.0
+    with pytest.raises(TypeError, match="unsupported operand"):
+        v % "x"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        None % v
+    assert "%s" % Value(2.0, label="w") == repr(Value(2.0, label="w"))  # noqa: UP031  # a text's own operator
+
+
+def test_the_remainder_compiles_as_the_operator_and_of_arguments_as_arrays():
+    p = Value(5.5)
+    step = autobp.compile(lambda x: sum(np.array(x) % p) + np.mod(p, 2) + 7.5 % p, [p], backend="numpy")
+    cost, gradient = step([5.5], [[-1.0, 7.0]])
+    assert cost == 4.5 + 1.5 + 1.5 + 2.0
+    assert gradient == [1.0 - 1.0 + 1.0 - 1.0]
+    with pytest.raises(TypeError, match="computes with an argument as with a number"):
+        autobp.compile(lambda x: x % p, [p])([5.5], [[-1.0, 7.0]])
 
 
 def many_parts(xp, x):

@@ -34,7 +34,7 @@ class Elements(list[Any]):
         # NumPy's own numbers take a list for an array
         return NotImplemented if isinstance(other, np.ndarray | np.generic) else _refuse_arithmetic()
 
-    __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __sub__
+    __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __sub__
 
     def __neg__(self) -> NoReturn:
         _refuse_arithmetic()
