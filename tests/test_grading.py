@@ -201,12 +201,16 @@ MISTAKES = [
     ("softmax", "(y * log_a)", "(y * np.log(np.exp(log_a)))", {"large"}, "log 0 is not finite"),
     ("batch_norm", "(dn - dn.mean(axis=0) - n * (dn * n).mean(axis=0))", "dn", {"dx"}, "as constants"),
     ("batch_norm", "dout.sum(axis=0)", "dout.mean(axis=0)", {"dbeta"}, "divided by m, and should not"),
+    ("batch_norm", "dn = dout * gamma", "dn = dout", {"dx"}, "dx lacks γ"),
+    ("batch_norm", "x.var(axis=0)", "x.var(axis=0, ddof=1)", {"out", "dx", "dgamma"}, "divided by m - 1"),
+    ("batch_norm", "(dout * n).sum(axis=0), dout.sum(axis=0)", "dout.sum(axis=0), (dout * n).sum(axis=0)",
+     {"dgamma", "dbeta"}, "each other's place"),
     ("rnn", "later = Wh.T @ delta", "pass", {"dWx", "dWh", "db"}, "carried back through Wh"),
     ("value", "p.grad += d * v.grad", "p.grad = d * v.grad", {"reuse"}, "grad += …"),
     ("value", "1 - t * t", "1 - t", {"operations"}, ""),
     ("value", "self.grad = 1.0", "self.grad = 0.0", {"operations", "reuse"}, "begins with 1, the root's own"),
     ("backprop", '"delta": delta,', '"delta": [d / m for d in delta],', {"BP1"}, "δ is divided by m"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "right", "wrong", "equations", "cause"), MISTAKES)

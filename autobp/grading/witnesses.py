@@ -110,23 +110,29 @@ def softmax_cross_entropy(z: Any, y: Any) -> Witness:
 def batch_norm(x: Any, gamma: Any, beta: Any, dout: Any) -> Witness:
     """γ (x - mean)/√(variance + 1e-5) + β over the rows, and the derivatives of Σ dout · out."""
 
-    def made(held: str = "") -> tuple[Any, ...]:
+    def made(held: str = "", fewer: int = 0) -> tuple[Any, ...]:
         X, G, B = values(x), values(gamma), values(beta)
         m = len(X)
         hold = {
             name: (autobp.stop_gradient if name in held else lambda v: v) for name in ("mean", "variance")
         }
         mean = np.array([hold["mean"](v) for v in X.sum(axis=0) / m])
-        variance = np.array([hold["variance"](v) for v in ((X - mean) ** 2).sum(axis=0) / m])
+        variance = np.array([hold["variance"](v) for v in ((X - mean) ** 2).sum(axis=0) / (m - fewer)])
         out = G * (X - mean) / (variance + 1e-5) ** 0.5 + B
         (out * dout).sum().backward()
         return np.array([v.data for v in out.flat]).reshape(out.shape), grads(X), grads(G), grads(B)
 
     right = dict(zip(("out", "dx", "dgamma", "dbeta"), made(), strict=True))
     mistaken = {
+        "dx lacks γ, by which dout comes through": {"dx": right["dx"] / np.asarray(gamma)},
+        "dγ and dβ are in each other's place": {"dgamma": right["dbeta"], "dbeta": right["dgamma"]},
         "dx takes the mean and the variance as constants: they depend on x": {"dx": made("mean variance")[1]},
         "dx takes the variance as a constant: it depends on x": {"dx": made("variance")[1]},
     }
+    if len(x) > 1:
+        out, _, dgamma, _ = made(fewer=1)  # dx is as its formula was written, for m or for m - 1
+        words = "the variance is divided by m - 1, and batch norm divides by m"
+        mistaken[words] = {"out": out, "dgamma": dgamma}
     equations = {
         "out": "out = γ n + β, where n = (x - mean)/√(variance + ε)",
         "dx": "dx = γ/√(variance + ε) (dout - mean(dout) - n mean(dout n)), means over the rows",
