@@ -457,6 +457,25 @@ def test_an_input_can_be_dragged_typed_and_reset(tmp_path):
 
 
 @needs_browser
+def test_the_hand_closes_where_the_background_is_dragged_and_a_click_changes_no_inherited_style(tmp_path):
+    path = written_page("graph", tmp_path)
+    # it would have all nodes inherit a cursor anew, twice a click: half the time on a page of 1,000 nodes
+    assert "#graph:active" not in path.read_text(encoding="utf-8")
+    found = in_browser(path, CLICK + """const cursor = () => getComputedStyle(svg).cursor;
+      const found = [cursor()];
+      for (const target of [items[0].g, svg]) {
+        pointer(target, "pointerdown", 300, 300);
+        found.push(cursor());
+        pointer(svg, "pointermove", 320, 310);
+        found.push(cursor());
+        pointer(svg, "pointerup", 320, 310);
+        found.push(cursor());
+      }
+      return found;""", tmp_path)  # fmt: skip
+    assert found == ["grab", "grab", "grab", "grab", "grab", "grabbing", "grab"]
+
+
+@needs_browser
 def test_a_constant_is_not_dragged(tmp_path):
     path = page(Value(2.0, label="x") * 3.0, tmp_path / "page.html")
     found = in_browser(path, CLICK + """pointer(node("3"), "pointerdown", 0, 0);

@@ -290,6 +290,7 @@ svg.addEventListener("pointermove", (event) => {
   if (grabbed.pinch) return pinch(event);
   const dx = event.clientX - grabbed.x;
   if (grabbed.i < 0) {
+    svg.classList.add("moved"); // and not :active, whose cursor every node would inherit anew at every click
     const { x, y, width, height } = grabbed.seen;
     show(x - dx * grabbed.unit, y - (event.clientY - grabbed.y) * grabbed.unit, width, height);
   } else if (nodes[grabbed.i].free && Math.abs(dx) > 2) {
@@ -299,6 +300,7 @@ svg.addEventListener("pointermove", (event) => {
 for (const end of ["pointerup", "pointercancel"]) {
   svg.addEventListener(end, (event) => {
     fingers.delete(event.pointerId);
+    svg.classList.remove("moved");
     if (grabbed && grabbed.i >= 0) itemOf.get(grabbed.i)?.g.focus({ preventScroll: true });
     if (!grabbed?.pinch || !fingers.size) grabbed = null;
   });
