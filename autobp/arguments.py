@@ -160,6 +160,13 @@ def number(what: str, given: Any) -> float:
         raise TypeError(f"{what} must be a number; got {given!r}") from None
 
 
+def truth(what: str, given: Any) -> bool:
+    """A switch; TypeError where it is not True or False: "no" would be true, and compiled code refuses it."""
+    if given is not True and given is not False:
+        raise TypeError(f"{what} is True or False; got {given!r}")
+    return bool(given)
+
+
 def checked_seed(given: Any) -> int:
     """The seed of random numbers as int: :mod:`random` would take -1 for 1, and NumPy neither it nor a float.
 

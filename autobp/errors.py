@@ -115,6 +115,33 @@ def no_label(label: object) -> TypeError:
     return TypeError(f"a label is a text, as in Value(1.0, label='x'); got {label!r:.80}")
 
 
+#: What others' networks have as methods, and what does it here.
+_INSTEAD: Final = {
+    "fit": "autobp.fit(net, X, Y)",
+    "train": "autobp.fit(net, X, Y)",
+    "predict": "autobp.predict(net, X)",
+    "predict_proba": "autobp.predict(net, X)",
+    "score": "autobp.accuracy(net, X, Y)",
+    "forward": "net(x), or net.trace(x) with every z and a",
+    "backward": "cost.backward(), of a Value",
+    "compile": "autobp.compile(loss, net.parameters())",
+    "state_dict": "net.save(path), or net.W and net.b",
+}
+
+
+def explain_missing_methods(cls: type) -> None:
+    """Let ``net.fit`` say what does it here. (mypyc takes no ``__getattr__`` in classes that can be derived.)"""
+
+    def missing(x: object, name: str) -> Any:
+        if hasattr(type(x), name):
+            return object.__getattribute__(x, name)  # a property that fails: its own error is told
+        said = f"{type(x).__name__!r} object has no attribute {name!r}"
+        instead = f"; write {_INSTEAD[name]}" if name in _INSTEAD else ""
+        raise AttributeError(said + instead, name=name, obj=x)
+
+    type.__setattr__(cls, "__getattr__", missing)
+
+
 def no_setting(value: Value) -> ValueError:
     """The error of ``value.data = …`` where value is computed."""
     return ValueError(

@@ -23,8 +23,9 @@ from autobp.activations import ACTIVATIONS as ACTIVATIONS
 from autobp.activations import Activation as Activation
 from autobp.activations import activate, checked, of_each_layer, title
 from autobp.activations import is_activation as is_activation
-from autobp.arguments import checked_seed, listed, real, unknown
+from autobp.arguments import checked_seed, listed, real, truth, unknown
 from autobp.engine import Value, set_data
+from autobp.errors import explain_missing_methods
 from autobp.folded import Operands, weighted_sum
 from autobp.functions import softmax
 from autobp.saving import load, save
@@ -82,9 +83,8 @@ def _reduced(x: Any, protocol: Any) -> Any:
 
 def _activation(activation: Activation | None, nonlin: bool) -> Activation:
     """The activation, or what micrograd's ``nonlin`` stands for."""
-    if activation is None:
-        return "relu" if nonlin else "linear"
-    return activation
+    left_out = "relu" if truth("nonlin", nonlin) else "linear"
+    return left_out if activation is None else activation
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -131,7 +131,7 @@ class Neuron(Module):
         self.nonlin = activation not in ("linear", "identity")
         draw = _sampler(init, nin, nout, rng)
         self.w: list[Value] = [Value(draw(), label=f"w{name}{i + 1}]") for i in range(nin)]
-        self.b: Value | None = Value(0.0, label=f"b{name}".rstrip(",[")) if bias else None
+        self.b: Value | None = Value(0.0, label=f"b{name}".rstrip(",[")) if truth("bias", bias) else None
 
     def weighted_input(self, x: Sequence[Any]) -> Value:
         """z = b + Σ w_i x_i; ValueError where x has not as many elements as the neuron has weights."""
@@ -451,6 +451,9 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+explain_missing_methods(MLP)
 
 
 def _sampler(init: str, nin: int, nout: int, rng: random.Random | None) -> Callable[[], float]:

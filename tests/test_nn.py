@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import subprocess
 import sys
 
@@ -298,6 +299,7 @@ def test_a_saved_file_has_the_permissions_of_any_other(tmp_path):
 def test_code_written_for_micrograd_runs_with_only_its_imports_changed():
     code = """
 import random
+import re
 from autobp.engine import Value
 from autobp.nn import Neuron, Layer, MLP, Module
 random.seed(4)
@@ -364,3 +366,39 @@ def test_arrays_columns_and_tensors_are_inputs(module):
 def test_what_is_no_sample_is_told(x, words):
     with pytest.raises(TypeError, match=words):
         MLP(2, [1], seed=0)(x)
+
+
+def test_what_others_networks_have_as_methods_is_named():
+    net = MLP(2, [1], seed=0)
+    for name, instead in (("fit", "autobp.fit(net, X, Y)"), ("predict", "autobp.predict(net, X)")):
+        told = re.escape(f"'MLP' object has no attribute '{name}'; write {instead}")
+        with pytest.raises(AttributeError, match=told):
+            getattr(net, name)
+    with pytest.raises(AttributeError, match=r"^'MLP' object has no attribute 'foo'$"):
+        net.foo  # noqa: B018
+    assert not hasattr(net, "__array__")
+    assert net.sizes == [2, 1]
+
+
+def test_a_property_that_fails_keeps_its_own_error():
+    class Own(MLP):
+        @property
+        def broken(self):
+            return self.layers.nothing
+
+    with pytest.raises(AttributeError, match="'list' object has no attribute 'nothing'"):
+        Own(2, [1]).broken  # noqa: B018
+
+
+@pytest.mark.parametrize("given", ["no", 1, 0, None, np.True_])
+def test_a_switch_that_is_no_truth_is_refused_in_every_build(given):
+    compiled = bool(autobp.__compiled__)
+    for name, make in (
+        ("bias", lambda: MLP(2, [1], bias=given)), ("bias", lambda: Layer(2, 1, bias=given)),
+        ("bias", lambda: Neuron(2, bias=given)), ("nonlin", lambda: Layer(2, 1, nonlin=given)),
+        ("nonlin", lambda: Neuron(2, nonlin=given, activation="tanh")),
+    ):  # fmt: skip
+        # mypyc has its own words
+        told = "bool object expected" if compiled else f"{name} is True or False; got"
+        with pytest.raises(TypeError, match=told):
+            make()
