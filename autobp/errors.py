@@ -130,7 +130,7 @@ _INSTEAD: Final = {
 
 
 def explain_missing_methods(cls: type) -> None:
-    """Let ``net.fit`` say what does it here. (mypyc takes no ``__getattr__`` in classes that can be derived.)"""
+    """Let ``net.fit`` say what to call: mypyc takes no ``__getattr__`` in a class that can be derived."""
 
     def missing(x: object, name: str) -> Any:
         if hasattr(type(x), name):
