@@ -39,6 +39,12 @@ DERIVATIVES = ("hessian", "hvp", "rows", "jacobian", "jvp", "vjp", "weighted")
 #: Of the largest entry: float64 as compile promises it, float32 as docs/other-arrays.md does.
 BOUNDS = {np.float64: 1e-12, np.float32: 8192 * 2.0**-24}
 _LEAST = {np.float64: 0.0, np.float32: 2.0**-100}  # below it what it is computed from leaves float32's range
+_CANCELLED = {np.float64: 2.0**-52, np.float32: 0.0}  # of 1 - a², where tanh's last digit is another's
+
+
+def _is_subnormal(x):
+    """Where numbers are nearer to 0 than any that has all digits."""
+    return (x != 0.0) & (np.abs(x) < np.finfo(x.dtype).tiny)
 
 
 @contextmanager
@@ -71,6 +77,8 @@ def also_on(name: str) -> Iterator[None]:
                 (np.isinf(x) & np.isfinite(y)).any() for x, y in zip(numbers, (theta, *arrays), strict=True)
             ):
                 return result  # out of float32's range
+            if name == "jax" and any((_is_subnormal(x)).any() for x in numbers):
+                return result  # XLA has 0 for them, as docs/other-arrays.md says
             weights = options.pop("weights", None)
             if weights is not None:
                 options["weights"] = asarray(np.array(weights, dtype=dtype))
@@ -101,7 +109,7 @@ def also_on(name: str) -> Iterator[None]:
         else:
             np.testing.assert_array_equal(np.isfinite(got), finite)
         away = np.abs(got[finite] - wanted[finite]).max(initial=0.0)
-        assert away <= BOUNDS[dtype] * scale, (got, wanted, away / scale)
+        assert away <= BOUNDS[dtype] * scale + _CANCELLED[dtype], (got, wanted, away / scale)
 
     for of_step, function in asked.items():
         setattr(Step, of_step, both(function))

@@ -463,3 +463,11 @@ def test_the_document_runs(capsys):
     step, data = namespace["step"], [namespace[name].compute() for name in ("rows", "classes")]
     wanted = step(step.theta, *data)
     assert namespace["cost"] == pytest.approx(wanted[0], rel=1e-12)
+
+
+def test_jax_has_zero_for_numbers_that_are_not_normal() -> None:
+    """As its page says: the comparison of the suite leaves these out."""
+    asarray = library("jax")
+    tiny = np.finfo(np.float64).tiny
+    assert (np.asarray(asarray(np.array([tiny / 2.0])) * 1.0) == 0.0).all()
+    assert (np.asarray(asarray(np.array([tiny])) * 1.0) == tiny).all()
