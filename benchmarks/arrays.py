@@ -192,8 +192,10 @@ def compare() -> None:
         ("Kalman filter", f"{STEPS} steps, {ROWS} rows", kalman),
     ):
         step, data = made()
-        wanted = step(step.theta, *data)
-        print(f"\n{name}, {shape}\n  autobp on NumPy: {median(lambda s=step, d=data: s(s.theta, *d)):.3g} ms")
+        theta = step.theta
+        wanted = step(theta, *data)
+        ours = median(lambda s=step, t=theta, d=data: s(t, *d))
+        print(f"\n{name}, {shape}\n  autobp.compile ({step.backend.partition(':')[0]}): {ours:.3g} ms")
         ways = [torch_ways(step, data, name, device) for device in devices]
         for title, taken, found in chain(*ways, jax_ways(step, data, name)):
             np.testing.assert_allclose(float(found[0]), wanted[0], rtol=1e-10)
