@@ -270,6 +270,8 @@ def _turned(
                     _look(graph, x) == _look(graph, y) for x, y in zip(wanted.like, turned, strict=True)
                 )
                 best = max(best, (score, turned), key=lambda pair: pair[0])
+            if best[0] == len(operands):
+                break  # the other way round can be no better
     return best
 
 
