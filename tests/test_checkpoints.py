@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from test_compiled_loops import compiled
+from test_compiled_loops import Squeezing, compiled
 from test_loops import (
     ANY,
     MODELS,
@@ -27,8 +27,7 @@ from test_loops import (
 )
 from test_through_time import LOOPS, THETA, M, X, complex_step, computed, eager, guarded, total
 
-import autobp
-from autobp import Value, exp, ir, ops, tanh
+from autobp import Value, exp, ir, tanh
 from autobp.backends.schedule import schedule
 from autobp.compiler import checkpoints, stretches
 from autobp.compiler.differentiate import differentiate
@@ -224,41 +223,21 @@ def test_where_the_system_does_not_say_how_much_memory_there_is(monkeypatch: Any
     assert checkpoints.most_kept() == 2**30
 
 
+def interrupt_at_once() -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_interrupt_is_heard_while_a_stretch_is_computed_once_more() -> None:
-    calls, wanted = 0, -1
-
-    def value(xp: Any, x: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == wanted:
-            raise KeyboardInterrupt
-        return float(x) / (1.0 + float(x) ** 2)  # which cannot be recorded, and is called at each step
-
-    def partials(xp: Any, y: Any, x: Any) -> Any:
-        return ((1.0 - float(x) ** 2) / (1.0 + float(x) ** 2) ** 2,)
-
-    squeeze = autobp.operation("squeeze_for_stretches", value, partials)
-    try:
-        w = Value(0.5)
-
-        def loss(x: Any) -> Any:
-            h = w * x[0]
-            for t in range(49):
-                h = squeeze(h) + x[t]
-            return h
-
-        step = autobp.compile(loss, [w], example=(np.ones(49),), backend="numpy")
-        run = step.executable.from_checkpoints.run
+    with Squeezing(interrupt_at_once) as operation:
+        run = operation.step(49, backend="numpy").executable.from_checkpoints.run
         x = np.random.default_rng(1).standard_normal((1, 49))
-        calls = 0
+        operation.calls = 0
         expected = run("cost_and_gradient", np.array([0.5]), [x])
-        assert calls == 2 * 49
-        calls, wanted = 0, 70
+        assert operation.calls == 2 * 49
+        operation.calls, operation.wanted = 0, 70
         with pytest.raises(KeyboardInterrupt):
             run("cost_and_gradient", np.array([0.5]), [x])
         np.testing.assert_array_equal(run("cost_and_gradient", np.array([0.5]), [x])[1], expected[1])
-    finally:
-        ops.TABLE.pop("squeeze_for_stretches", None)
 
 
 def test_what_differs_from_the_graph_is_not_handed_out(monkeypatch: Any) -> None:

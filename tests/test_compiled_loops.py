@@ -178,48 +178,70 @@ def test_threads_have_memory_of_their_own() -> None:
     assert not wrong
 
 
-def test_a_loop_hears_an_interrupt() -> None:
-    """After it the step computes as before: what was left half way is written anew."""
-    calls, wanted = 0, -1
+class Squeezing:
+    """An operation of Python code, which cannot be recorded and is called at each step of a loop.
 
-    def value(xp: Any, x: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == wanted:
-            signal.raise_signal(signal.SIGINT)
-        return float(x) / (1.0 + float(x) ** 2)  # which cannot be recorded, and is called at each step
+    Attributes:
+        calls: how many there were.
+        wanted: the one that interrupts.
+    """
 
-    def partials(xp: Any, y: Any, x: Any) -> Any:
+    def __init__(self, interrupt: Callable[[], Any]) -> None:
+        self.interrupt = interrupt
+        self.calls, self.wanted = 0, -1
+
+    def __enter__(self) -> Squeezing:
+        self.squeeze = autobp.operation("squeeze", self.value, self.partials)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        ops.TABLE.pop("squeeze", None)
+
+    def value(self, xp: Any, x: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.wanted:
+            self.interrupt()
+        return float(x) / (1.0 + float(x) ** 2)
+
+    def partials(self, xp: Any, y: Any, x: Any) -> Any:
         return ((1.0 - float(x) ** 2) / (1.0 + float(x) ** 2) ** 2,)
 
-    squeeze = autobp.operation("squeeze_for_loops", value, partials)
-    try:
+    def step(self, steps: int, **options: Any) -> Step:
+        """A recurrence of so many of its calls."""
         w = Value(0.5)
 
         def loss(x: Any) -> Any:
             h = w * x[0]
-            for t in range(50):
-                h = squeeze(h) + x[t]
+            for t in range(steps):
+                h = self.squeeze(h) + x[t]
             return h
 
-        step = autobp.compile(loss, [w], example=(np.ones(50),))
+        return autobp.compile(loss, [w], example=(np.ones(steps),), **options)
+
+
+def interrupt_by_a_signal() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_loop_hears_an_interrupt() -> None:
+    """After it the step computes as before: what was left half way is written anew."""
+    with Squeezing(interrupt_by_a_signal) as operation:
+        step = operation.step(50)
         assert loops_of(step.program)
         x = np.random.default_rng(1).standard_normal((1, 50))
         expected = step([0.5], x)
-        calls, wanted = 0, 30
+        operation.calls, operation.wanted = 0, 30
         before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
         try:
             with pytest.raises(KeyboardInterrupt):
                 step([0.5], x)
         finally:
             signal.signal(signal.SIGINT, before)
-        assert calls == 30
-        wanted = -1
+        assert operation.calls == 30
+        operation.wanted = -1
         again = step([0.5], x)
         assert again[0] == expected[0]
         np.testing.assert_array_equal(again[1], expected[1])
-    finally:
-        ops.TABLE.pop("squeeze_for_loops", None)
 
 
 # ------------------------------------------------------------------------------------------- other witnesses

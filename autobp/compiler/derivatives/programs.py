@@ -69,8 +69,9 @@ class _Maker:
             matrix = matrix if self.symmetric else turned(matrix, (1, 0))
         else:
             blocks = half.in_blocks(self.columns_of(base.results[1], forward), order)
-            whole = self.matrix(forward, gradient, len(order))
-            matrix = half.mirrored(whole, order) if blocks is None else blocks
+            if blocks is None:  # each element by its index
+                blocks = half.mirrored(self.matrix(forward, gradient, len(order)), order)
+            matrix = blocks
         return self.program(pushed, matrix, forward)
 
     def columns_of(self, gradient: ir.Array, forward: Forward) -> list[Column]:
