@@ -18,11 +18,11 @@ from autobp.backends.c_positions import (
     combined,
     flat,
     loop_variable,
-    row_strides,
     unflat,
 )
 from autobp.backends.printer import Printer, Text, expression_of
 from autobp.ir.reserved import is_free
+from autobp.ir.slicing import row_strides
 from autobp.ops import ATOM, PRODUCT, SIGN
 
 Index = Sequence[Position]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autobp.ir import Shape
+from autobp.ir.slicing import row_strides
 
 
 class Variable(NamedTuple):
@@ -73,14 +74,6 @@ def combined(base: int, parts: Sequence[tuple[int, Position]]) -> Position:
             before = found[text].coefficient if text in found else 0
             found[text] = Variable(text, before + factor * coefficient, values)
     return Position(base, tuple([x for x in found.values() if x.coefficient]))
-
-
-def row_strides(shape: Shape) -> list[int]:
-    """How far apart neighbours along each axis lie."""
-    strides = [1] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * shape[axis + 1]
-    return strides
 
 
 def flat(shape: Shape, index: Sequence[Position]) -> Position:

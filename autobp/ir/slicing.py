@@ -35,6 +35,15 @@ class Slicing:
         return [part for part in self.parts if not isinstance(part, int)]
 
 
+def row_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array whose elements lie row by row."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
 def slicing(size: int, base: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Slicing | None:
     """How to view base + Σ stride·index of an array of ``size`` elements; None where that takes a copy."""
     axes = [axis for axis, n in enumerate(shape) if n > 1]

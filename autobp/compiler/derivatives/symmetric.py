@@ -14,7 +14,8 @@ import numpy as np
 
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint, assemble
-from autobp.compiler.derivatives.tangents import Tangent, filled, picked, row_strides, view
+from autobp.compiler.derivatives.tangents import Tangent, filled, picked, view
+from autobp.ir.slicing import row_strides
 from autobp.ops import BUILT_IN
 from autobp.reading.graph import Graph
 

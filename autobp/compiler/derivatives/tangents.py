@@ -15,7 +15,7 @@ import numpy as np
 from autobp import ir
 from autobp.compiler.adjoint import Adjoint, assemble, full
 from autobp.compiler.derivatives.formulas import NoDerivative
-from autobp.ir.slicing import slicing
+from autobp.ir.slicing import row_strides, slicing
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,6 @@ def among(
         return view(whole, base, (len(at), *shape), (step * like.size, *strides))
     inner = np.arange(like.size, dtype=np.int64).reshape(like.shape) if place is None else place.indices()
     return ir.Gather(whole, at.reshape(-1, *[1] * inner.ndim) * like.size + inner)
-
-
-def row_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of an array whose elements lie row by row."""
-    strides, step = [], 1
-    for n in reversed(shape):
-        strides.append(step)
-        step *= n
-    return tuple(reversed(strides))
 
 
 # --------------------------------------------------------------------- arrangements, carried out on constants
