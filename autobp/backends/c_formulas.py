@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from autobp.backends.c_exponentials import EXPONENTIALS
 from autobp.backends.printer import (
     COMPARISON,
     INFIX_COMPARISONS,
@@ -23,11 +24,15 @@ from autobp.backends.source_module import recorded_rule
 from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM, PRODUCT, SIGN, SUM
 
-#: Functions that glibc has for several numbers at once.
-SEVERAL = ("exp", "log", "tanh", "log1p", "expm1")
+#: Functions that glibc has for several numbers at once,
+SEVERAL = ("exp", "log", "log1p", "expm1")
+
+#: and all that compilers do for several numbers at once, with those that are inlined.
+_AT_ONCE = frozenset({*SEVERAL, "short_exp", "short_tanh"})
 
 #: Functions that C programs bring along, by name.
 HELPERS = {
+    **EXPONENTIALS,
     "square": "static double square(double x) { return x * x; }",
     "maximum": """/* The greater of two numbers; not a number where one is none. */
 static double maximum(double x, double y) { return x >= y || x != x ? x : y; }""",
@@ -37,7 +42,7 @@ static double minimum(double x, double y) { return x <= y || x != x ? x : y; }""
 static double logaddexp(double x, double y) {
     const double d = x - y;
     if (x == y) return x + 0.69314718055994530942;
-    return d > 0.0 ? x + log1p(exp(-d)) : d <= 0.0 ? y + log1p(exp(d)) : d;
+    return d > 0.0 ? x + log1p(short_exp(-d)) : d <= 0.0 ? y + log1p(short_exp(d)) : d;
 }""",
     "remainder": """/* What is left of x where y goes into it, with the sign of y; exact. */
 static double modulo(double x, double y) {
@@ -54,6 +59,9 @@ static long whole(double index, long n, int *wrong) {
 }""",
 }
 
+#: Which of them call others.
+_CALLED = {"logaddexp": ("exp",), **dict.fromkeys(("exp", "tanh"), ("power_of_two", "beyond_line"))}
+
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int
 long register restrict return short signed sizeof static struct switch typedef union unsigned void
@@ -63,7 +71,7 @@ bitand bitor compl main linux unix acos acosh asin asinh atan atan2 atanh cbrt c
 cosh div erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp gamma hypot ilogb isnan
 isinf ldexp lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint pow remainder rint
 round scalb sin sinh sqrt tan tanh tgamma trunc abs labs first rows theta m gradient outputs work
-wrong cost value cost_and_gradient modulo parameters differs
+wrong cost value cost_and_gradient modulo parameters differs short_exp short_tanh
 """.split()  # noqa: SIM905
 
 #: What no variable of a C program can be called.
@@ -108,8 +116,11 @@ class CModule:
         return self._names[key]
 
     def helper(self, name: str) -> str:
-        """Have one of the ready-made functions."""
-        self.helpers.setdefault(name, HELPERS.get(name, ""))
+        """Have one of the ready-made functions, and before it those that it calls."""
+        if name not in self.helpers:
+            for other in _CALLED.get(name, ()):
+                self.helper(other)
+            self.helpers[name] = HELPERS.get(name, "")
         return name
 
     def pick(self, n: int) -> str:
@@ -147,7 +158,7 @@ class CModule:
 
     def calls_several(self, lines: Sequence[str]) -> bool:
         """Whether lines call a function that is there for several numbers at once, or a helper that does."""
-        names = {*SEVERAL}
+        names = {*_AT_ONCE}
         for name, text in self.helpers.items():
             if names & {*re.findall(r"\w+", text)}:
                 names.add(name)
@@ -190,6 +201,8 @@ class CFormulas(Formulas):
         "erf": Template("erf({})"),
         "erfc": Template("erfc({})"),
         **{name: Template(f"{name}({{}})") for name in UFUNCS if name != "abs"},
+        "exp": Template("short_exp({})"),
+        "tanh": Template("short_tanh({})"),
         "square": Template("square({})"),
         "remainder": Template("modulo({})"),
         **{
