@@ -75,6 +75,7 @@ def units_off(found: float, x: float, function: Any) -> float:
         ("tanh", 2.0, RNG.uniform(-21, 21, 6000)),
         ("tanh", 2.0, np.concatenate([SIZES, HALVES])),
         ("tanh", 2.0, RNG.uniform(0.17, 0.35, 8000)),
+        ("tanh", 2.0, 2.0 ** RNG.integers(-12, -2, 8000) * RNG.uniform(0.97, 1.0, 8000)),
     ],
 )
 def test_they_are_off_by_less_than_they_state(name: str, most: float, x: Any, tmp_path: Path) -> None:
