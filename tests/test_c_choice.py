@@ -16,7 +16,7 @@ import autobp
 from autobp import MLP, Value, fit
 from autobp.compiler import Step, functions
 from autobp.compiler.derivatives.made import Made
-from autobp.compiler.machine_code import CALLS, LARGEST, LARGEST_ROW, ROWS, Choice
+from autobp.compiler.machine_code import CALLS, LARGEST, LARGEST_MATRIX, ROWS, Choice
 from autobp.compiler.work import multiplications
 from autobp.machine import NoMachineCode, cache, toolchain
 
@@ -66,6 +66,31 @@ def test_multiplications_are_counted() -> None:
     assert [multiplications(step.program, m) for m in (1, 10)] == [each, 10 * each]
 
 
+def test_products_are_large_by_their_matrices() -> None:
+    step, _ = step_of([5, 4, 3], traced=True)
+    first, second = 2 * 5 * 4, 3 * 4 * 3
+    assert [multiplications(step.program, 10, n) for n in (0, 11, 12, 19, 20)] == [
+        *[10 * (first + second)] * 2,
+        *[10 * first] * 2,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("n", [10, 11])
+def test_products_of_a_samples_own_matrices_are_large_by_their_multiplications(n: int) -> None:
+    """Each product of n × n matrices takes n³, of which 1,024 are few."""
+    w = Value(1.0)
+
+    def loss(x: Any) -> Any:
+        a = [[w * x[n * i + j] for j in range(n)] for i in range(n)]
+        square = [[autobp.sum([a[i][k] * a[k][j] for k in range(n)]) for j in range(n)] for i in range(n)]
+        return autobp.sum([v**2 for row in square for v in row])
+
+    program = autobp.compile(loss, [w], example=(RNG.normal(size=n * n),)).program
+    assert multiplications(program, 1) >= n**3
+    assert (multiplications(program, 1000, LARGEST_MATRIX) > 0) == (n**3 > LARGEST_MATRIX)
+
+
 def test_a_product_of_parameters_alone_is_done_once() -> None:
     W = [[Value(0.1 * (i + j)) for j in range(3)] for i in range(3)]
 
@@ -86,14 +111,14 @@ def test_little_work_is_done_by_machine_code() -> None:
 def test_large_products_are_numpys(own_cache: Path) -> None:
     step, rows = step_of([64, 32, 10])
     step(step.theta, *rows(100))
-    assert step.backend.startswith("numpy: 505,600 multiplications in products of matrices, for 100 rows,")
+    assert step.backend.startswith("numpy: 409,600 multiplications by large matrices, for 100 rows,")
     assert not own_cache.exists()
 
 
 def test_small_products_are_machine_codes_however_many_rows_there_are() -> None:
     step, rows = step_of([2, 16, 16, 1])
     step(step.theta, *rows(1000))
-    assert multiplications(step.program, 1) <= LARGEST_ROW
+    assert multiplications(step.program, 1000, LARGEST_MATRIX) == 0
     assert multiplications(step.program, 1000) > LARGEST
     assert step.backend.startswith("c: ")
 
@@ -117,7 +142,7 @@ def test_the_first_call_decides_for_good() -> None:
 
 
 def test_an_example_is_taken_for_a_batch_of_usual_size() -> None:
-    step, _ = step_of([64, 32, 10], traced=True)
+    step, _ = step_of([64, 64, 10], traced=True)
     assert f"for {ROWS} rows" in step.backend
 
 
@@ -209,7 +234,7 @@ def test_machine_code_warns_of_nothing() -> None:
 def test_the_page_has_the_bounds() -> None:
     page = (Path(__file__).parents[1] / "docs" / "machine-code.md").read_text(encoding="utf-8")
     assert f"{LARGEST:,} multiplications a call" in page
-    assert f"{LARGEST_ROW:,} a row" in page
+    assert f"matrices of up to {LARGEST_MATRIX:,} numbers" in page
     assert f"a batch of {ROWS} rows" in page
     assert f"{CALLS:,} where" in page
 

@@ -20,8 +20,9 @@ _LONGEST = 20_000  # lines of C, for which a compiler takes some 5 s
 #: Multiplications in products of matrices, in a call, up to which C is faster than NumPy's library for them
 #: (times the steps of loops, in each of which the library is called anew),
 LARGEST: float = 150_000
-#: and for one row, up to which it is faster however many rows there are.
-LARGEST_ROW: Final = 2_500
+#: and numbers of a matrix (where each sample has its own, multiplications of a product), up to which it is as
+#: fast however many rows there are.
+LARGEST_MATRIX: Final = 1_024
 #: Rows of a call, where nobody has said,
 ROWS: Final = 32
 #: and how many calls there will be.
@@ -127,14 +128,10 @@ def choose(
 
 def _why_not(program: Program, rows: int) -> str:
     """Why NumPy, which hands large products to a library for them, is faster; "" where it is not."""
-    row = work.multiplications(program, 1)
-    found = work.multiplications(program, rows)
-    runs = work.runs(program)
-    if found <= LARGEST * runs or row <= LARGEST_ROW * runs:
+    found = work.multiplications(program, rows, larger_than=LARGEST_MATRIX)
+    if found <= LARGEST * work.runs(program):
         return ""
-    return (
-        f"{found:,} multiplications in products of matrices, for {rows:,} rows, are faster in NumPy's library"
-    )
+    return f"{found:,} multiplications by large matrices, for {rows:,} rows, are faster in NumPy's library"
 
 
 def _too_few(wanted: Wanted, program: Program, lines: int) -> str:

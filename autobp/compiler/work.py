@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from autobp import ir
 from autobp.ir import Program
 
@@ -19,16 +21,24 @@ def elements(program: Program, rows: int) -> int:
     )
 
 
-def multiplications(program: Program, rows: int) -> int:
-    """How many multiplications the products of matrices take for so many rows."""
+def multiplications(program: Program, rows: int, larger_than: int = 0) -> int:
+    """How many multiplications the products of matrices take for so many rows.
+
+    Args:
+        larger_than: of those products alone whose matrix has more numbers, which all samples share or are
+            summed into; where each sample has its own, that take more multiplications each.
+    """
     found = 0
     for x in program.arrays:
         if isinstance(x, ir.Loop):
-            found += x.steps * multiplications(x.body, rows)
+            found += x.steps * multiplications(x.body, rows, larger_than)
         elif isinstance(x, ir.MatMul | ir.Product):
             left, right = (x.rows, x.columns) if isinstance(x, ir.MatMul) else (x.delta, x.other)
-            times = left.size * (right.shape[-2] if isinstance(x, ir.MatMul) else right.shape[-1])
-            found += times * (rows if left.batched or right.batched else 1)
+            inner, outer = right.shape[-2:] if isinstance(x, ir.MatMul) else (left.shape[-1], right.shape[-1])
+            own = left.batched and right.batched and x.batched
+            times = inner if isinstance(x, ir.MatMul) else outer
+            if (math.prod(left.shape[-2:]) * times if own else inner * outer) > larger_than:
+                found += left.size * times * (rows if left.batched or right.batched else 1)
     return found
 
 
