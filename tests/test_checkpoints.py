@@ -232,7 +232,7 @@ def test_machine_code_that_keeps_rows_keeps_less_above_a_limit(steps: int, monke
     monkeypatch.setattr(memory_module, "memory_of_machine", lambda: keeps_all.n_bytes(3000) - 1)
     found = again(step.theta, *data)
     fewer = again.executable.prepared("cost_and_gradient", 3000)[0]
-    assert fewer.n_bytes(3000) < keeps_all.n_bytes(3000) / (2 if steps == 80 else 4)
+    assert fewer.n_bytes(3000) < keeps_all.n_bytes(3000) / (2 if steps == 80 else 3)
     assert found[0] == pytest.approx(expected[0], rel=1e-13)
     scale = np.abs(expected[1]).max()
     np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=1e-13 * scale)

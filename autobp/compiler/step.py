@@ -121,9 +121,9 @@ class Step(Derivatives, Generic[R]):
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
             prepared = executable.prepared(name, len(arrays[0]) if arrays else 0)
-            own = executable.choice.functions.get(name)
+            own = executable.choice.functions.get(name)  # which runs few rows too
             looks = executable.looks_at_gradient if own is None else None
-            call = (*prepared, scalar, looks, own and own.direct)  # of what runs for few rows too
+            call = (*prepared, scalar, looks, own and own.direct)
             if key is not None:
                 while len(calls) >= _KEPT:
                     del calls[next(iter(calls))]
