@@ -321,6 +321,49 @@ def test_what_a_loop_multiplies_by_is_copied_before_it() -> None:
     assert text.index(f"{copy}[16 * i + j] = theta") < time < text.index(f"* {copy}[16 * k + i];")
 
 
+def attention(n: int) -> autobp.Step:
+    """n keys and values of n numbers, those of each sample its own."""
+    w = [Value(x) for x in np.random.default_rng(3).normal(size=n * n)]
+
+    def loss(x: Any) -> Any:
+        rows = [x[n * i : n * (i + 1)] for i in range(n)]
+        keys = [[autobp.sum([w[n * i + j] * r[j] for j in range(n)]) for i in range(n)] for r in rows]
+        shares = [[autobp.sum([a * b for a, b in zip(r, k, strict=True)]).tanh() for k in keys] for r in rows]
+        mixed = [[autobp.sum([s[k] * keys[k][j] for k in range(n)]) for j in range(n)] for s in shares]
+        return autobp.sum([v**2 for row in mixed for v in row])
+
+    return autobp.compile(loss, w, example=(np.linspace(-0.5, 0.5, n * n),), backend="c")
+
+
+def attention_by_hand(W: Any, x: Any) -> tuple[float, Any]:
+    """Its cost, and the gradient by complex steps."""
+
+    def cost(W: Any) -> Any:
+        rows = x.reshape(len(x), len(W), len(W))
+        keys = rows @ W.T
+        return ((np.tanh(rows @ keys.swapaxes(1, 2)) @ keys) ** 2).sum((1, 2)).mean()
+
+    gradient = np.empty_like(W)
+    for i, j in np.ndindex(W.shape):
+        moved = W.astype(complex)
+        moved[i, j] += 1e-30j
+        gradient[i, j] = cost(moved).imag / 1e-30
+    return float(cost(W)), gradient
+
+
+@pytest.mark.parametrize("n", [3, 4, 6])
+def test_what_samples_multiply_by_of_their_own_is_copied_where_it_lies_apart(n: int) -> None:
+    step = attention(n)
+    x = np.random.default_rng(4).normal(size=(11, n * n))
+    cost, gradient = step(step.theta, x)
+    expected, its_gradient = attention_by_hand(step.theta.reshape(n, n), x)
+    assert cost == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(gradient, its_gradient.ravel(), rtol=1e-11, atol=1e-12)
+    there, here = rf"{n * n} \* s \+ {n} \* i \+ j", rf"{n * n} \* s \+ i \+ {n} \* j"
+    copied = re.search(rf"t\d+\[{there}\] = \w+\[{here}\];", step.c_source)
+    assert (copied is not None) == (n >= 4)
+
+
 @pytest.mark.parametrize("units", [3, 4, 8, 16])
 def test_functions_are_computed_for_several_numbers_at_once(units: int, tmp_path: Path) -> None:
     """A loop that GCC would write out computes them one by one."""

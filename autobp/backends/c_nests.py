@@ -54,14 +54,19 @@ class Nest(NamedTuple):
     def is_scattered(self) -> bool:
         """Whether an innermost turn reads or sets elements apart from those of the one before."""
         last = self.loops[-1][0] if self.loops else ""
-        apart = re.compile(rf"\d \* {last}\b|\bI\d+\[[^\]]*\b{last}\b|\({last}\)")
-        return any(apart.search(line) for line in self.lines)
+        return any(are_apart(line, last) for line in self.lines)
 
     @property
     def is_for_several(self) -> bool:
         """Whether it calls functions for several numbers at once that lie one after another."""
         n = self.loops[-1][1] if self.loops else 1
         return self.calls and (isinstance(n, str) or n >= _SHORT.start) and not self.is_scattered
+
+
+def are_apart(text: str, variable: str) -> bool:
+    """Whether elements of which a text speaks lie apart for neighbours of a loop's variable."""
+    apart = rf"\d \* {variable}\b|\bI\d+\[[^\]]*\b{variable}\b|\({variable}\)"
+    return re.search(apart, text) is not None
 
 
 def nest(loops: Loops, lines: Iterable[str], calls: bool = False) -> Nest:

@@ -11,7 +11,7 @@ from autobp import ir
 from autobp.backends.c_elements import AXES, Elements, Index, Slots
 from autobp.backends.c_formulas import CModule
 from autobp.backends.c_memory import Kept, Memory
-from autobp.backends.c_nests import Loops, Nest, nest, nested, written
+from autobp.backends.c_nests import Loops, Nest, are_apart, nest, nested, written
 from autobp.backends.c_plan import Scope, inlined_in, is_computed
 from autobp.backends.c_positions import ZERO, Position, combined, flat, loop_variable
 from autobp.backends.printer import Text, expression_of
@@ -20,7 +20,8 @@ from autobp.ops import ATOM, PRODUCT, SIGN
 
 _SUMS = 32  # that are added up at once: as many as the registers of common processors hold
 _FEW = 8  # at once are no better than all of them, if there are too many for registers
-_ROWS = 8  # that multiply columns make up for copying these
+_ROWS = 8  # that multiply columns make up for copying these,
+_OWN_ROWS = 4  # and of a sample that multiply columns of its own
 
 
 class Statements(Elements):
@@ -158,14 +159,16 @@ class Statements(Elements):
         rows, columns = array.rows, array.columns
         self.keep(array)
         has_p = len(rows.shape) == len(columns.shape)
-        packs = self.reuses(array) and self.holder(columns) is not None and columns.shape[-2] > 1
+        own = columns.batched and has_p and array.shape[-2] >= _OWN_ROWS
+        packs = columns.shape[-2] > 1 and (own or (self.reuses(array) and self.holder(columns) is not None))
+        copied = self.copied(columns, turned=True) if packs and own else None
         loops, index = (self.axes_of_sums if packs else self.axes)(array.shape, array.batched)
         n = rows.shape[-1]
         k = loop_variable("k", n)
         stack = index[:-2] if has_p else index[:-1]
         left = self.element(rows, [*index[:-1], k])
         if packs:
-            right = self.packed(columns, index, stack, k)
+            right = copied([*stack, index[-1], k]) if copied else self.packed(columns, index, stack, k)
             self.add_sums(loops, [("k", n)], self.target(array, index), self.times(left, right))
             return
         right = self.element(columns, [*stack, index[-1], k])
@@ -195,6 +198,18 @@ class Statements(Elements):
             self.before(nest(loops, [f"{self.at(kept, flat((*lead, length, n), at))} = {element};"]))
         where = flat((*lead, length, n), [*stack, k, index[-1]])
         return Text(self.at(self._packed[columns], where), ATOM)
+
+    def copied(self, array: ir.Array, turned: bool = False) -> Callable[[Index], Text]:
+        """Copy an array of each sample, its last two axes turned round or not; how it is read from there."""
+
+        def place(index: Index) -> Index:
+            return [*index[:-2], index[-1], index[-2]] if turned else index
+
+        shape = (*array.shape[:-2], *(array.shape[-1:-3:-1] if turned else array.shape[-2:]))
+        kept = self.memory_for(self.free_name(""), self.scope_of(array), array.size)
+        loops, at = self.axes(shape, array.batched)
+        self.add_nest(loops, [f"{self.at(kept, flat(shape, at))} = {self.element(array, place(at)).text};"])
+        return lambda index: Text(self.at(kept, flat(shape, place(index))), ATOM)
 
     def times(self, left: Text, right: Text) -> str:
         """A product."""
@@ -242,9 +257,11 @@ class Statements(Elements):
             has_p = len(delta.shape) == len(other.shape)
             stack = index[:-2] if has_p else index[:-1]
             o = loop_variable("k", delta.shape[-1])
-            text = self.times(
-                self.element(delta, [*index[:-1], o]), self.element(other, [*stack, o, index[-1]])
-            )
+            right = self.element(other, [*stack, o, index[-1]])
+            reuses = other.batched and has_p and array.shape[-2] >= _OWN_ROWS
+            if reuses and are_apart(right.text, loops[-1][0]):
+                right = self.copied(other)([*stack, o, index[-1]])
+            text = self.times(self.element(delta, [*index[:-1], o]), right)
             over: Loops = [("k", delta.shape[-1])]
         else:
             has_p = len(delta.shape) == len(array.shape)
