@@ -1,10 +1,10 @@
 """Short functions of C for exp and tanh, of which compilers do several numbers at once.
 
-Most C libraries have these two for one number at a time. What is written here is inlined, and gives the
-same digits with every compiler that fuses no operations. With 2^k e^r for e^x, where k is whole and r at
-most log(2)/2 in size (W. J. Cody and W. Waite, Software Manual for the Elementary Functions, chapter 6),
-what is left to approximate is e^r = 1 + r + r² q(r). The coefficients of q are those of a Chebyshev fit,
-whose error in e^r is below 2e-19.
+Most C libraries have these two for one number at a time. Where one has them for several, programs call it:
+compilers take longer over what is inlined. What is written here gives the same digits with every compiler
+that fuses no operations. With 2^k e^r for e^x, where k is whole and r at most log(2)/2 in size (W. J. Cody
+and W. Waite, Software Manual for the Elementary Functions, chapter 6), what is left to approximate is
+e^r = 1 + r + r² q(r). The coefficients of q are those of a Chebyshev fit, whose error in e^r is below 2e-19.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ static inline double beyond_line(double r) {{
     const double q8 = {_Q[8]} + {_Q[9]} * r + {_Q[10]} * r2;
     return r2 * (q0 + r4 * (q4 + r4 * q8));
 }}""",
-    "exp": f"""/* e^x as 2^k e^r, off by less than 2 units in the last place. */
-#ifdef HAS_SEVERAL
+    "exp": f"""#ifdef HAS_SEVERAL
 #define short_exp exp /* the C library's, for several numbers at once */
 #else
+/* e^x as 2^k e^r, off by less than 2 units in the last place. */
 static inline double short_exp(double x) {{
     const double held = x > 710.0 ? 710.0 : x < -746.0 ? -746.0 : x; /* beyond them it is infinite, and 0 */
     const double shifted = held * {_PER_LOG_2} + {_SHIFT}, k = shifted - {_SHIFT};
@@ -56,7 +56,10 @@ static inline double short_exp(double x) {{
     return (1.0 + (r + beyond_line(r))) * power_of_two(half) * power_of_two(k - half);
 }}
 #endif""",
-    "tanh": f"""/* tanh(x) by e = e^(2|x|) - 1, off by less than 2 units in the last place: e / (e + 2), and
+    "tanh": f"""#ifdef HAS_SEVERAL
+#define short_tanh tanh
+#else
+/* tanh(x) by e = e^(2|x|) - 1, off by less than 2 units in the last place: e / (e + 2), and
 where e is small (e - e^2 / (e + 2)) / 2. What rounding takes from 2|x| and from the greater part
 of e is added to the lesser part. */
 static inline double short_tanh(double x) {{
@@ -68,5 +71,6 @@ static inline double short_tanh(double x) {{
     const double lesser = power * (beyond_line(r) + ((rest - r) - less)) + (power * r - (greater - above));
     const double e = greater + lesser, quotient = e / (e + 2.0);
     return copysign(e < 1.0 ? 0.5 * (greater + (lesser - e * quotient)) : quotient, x);
-}}""",
+}}
+#endif""",
 }

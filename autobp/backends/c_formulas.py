@@ -25,7 +25,7 @@ from autobp.ir.expression import COMPARISONS, UFUNCS, Expression
 from autobp.ops import ATOM, PRODUCT, SIGN, SUM
 
 #: Functions that glibc has for several numbers at once,
-SEVERAL = ("exp", "log", "log1p", "expm1")
+SEVERAL = ("exp", "tanh", "log", "log1p", "expm1")
 
 #: and all that compilers do for several numbers at once, with those that are inlined.
 _AT_ONCE = frozenset({*SEVERAL, "short_exp", "short_tanh"})

@@ -143,8 +143,7 @@ option such as -ffast-math change what sums and comparisons mean.
 """
 
 
-#: glibc has these for several numbers at once, which GCC calls only where they are declared so. Its tanh is
-#: not among them: the one that is inlined is as fast and nearer to what is right.
+#: glibc has these for several numbers at once, which GCC calls only where they are declared so.
 _SEVERAL = f"""#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__) && !defined(__clang__)
 #if !defined(__cplusplus) && __GLIBC__ == 2 && __GLIBC_MINOR__ >= 35
 #define HAS_SEVERAL /* functions for several numbers at once */
