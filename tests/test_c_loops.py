@@ -15,7 +15,7 @@ from test_through_time import eager, loops_of, program_of
 
 import autobp
 from autobp import ir
-from autobp.backends.c_loops import with_sums_after_loops
+from autobp.backends.c_loops import with_loops_of_samples
 from autobp.backends.c_nests import Nest, written
 from autobp.backends.c_text import CFunction, c_source
 
@@ -75,6 +75,45 @@ def test_what_a_loop_sums_over_the_samples_by_step_is_summed_after_it(tmp_path: 
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-12)
 
 
+def matrices_by_step(x: Any, w: Any) -> Any:
+    """A state of each sample, and a matrix that changes from step to step for all samples alike."""
+    n = 3
+    W, h = [list(w[n * i : n * (i + 1)]) for i in range(n)], [0.1, -0.2, 0.3]
+    for t in range(40):
+        z = [autobp.sum([a * b for a, b in zip(row, h, strict=True)]) + x[t] for row in W]
+        h = [v.tanh() for v in z]
+        W = [[0.9 * v + 0.1 * (v * w[-1]).tanh() for v in row] for row in W]
+    return autobp.sum([v * v for v in h])
+
+
+def test_a_matrix_that_all_samples_share_has_loops_of_its_own(tmp_path: Path) -> None:
+    """One before those of the samples, and one after them for its adjoint."""
+    w = [autobp.Value(v) for v in np.random.default_rng(8).normal(size=10)]
+    x = np.random.default_rng(9).normal(size=(21, 40))
+    step = autobp.compile(lambda row: matrices_by_step(row, w), w, example=(x[0],), backend="numpy")
+    assert len(loops_of(step.program)) == 2
+    parted = with_loops_of_samples(step.program)
+    parted.verify()
+    loops = loops_of(parted)
+    assert len(loops) == 4
+    assert [any(a.batched for a in loop.body.arrays) for loop in loops].count(True) == 2
+    source = c_source({"cost_and_gradient": step.program}, "A matrix by step.")
+    (function,) = source.functions
+    assert function.each == 0
+    theta = np.array([v.data for v in w])
+    cost, gradient = called(built(source, tmp_path), function, step.program, theta, [x])
+    expected = eager((lambda row: matrices_by_step(row, w), w, [x]))
+    assert cost == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_loop_keeps_anything_by_row(model: Any) -> None:
+    programs = {"cost_and_gradient": program_of(model(40))}
+    with_loops_of_samples(programs["cost_and_gradient"]).verify()
+    assert [function.each for function in c_source(programs, "").functions] == [0]
+
+
 def test_a_sum_over_the_samples_that_a_step_reads_stays_in_the_loop() -> None:
     """As the mean of all samples' states, in each step: no block of samples can be run alone."""
     h, x = ir.Local((1,), True), ir.Input(0, (1,))
@@ -83,7 +122,7 @@ def test_a_sum_over_the_samples_that_a_step_reads_stays_in_the_loop() -> None:
     body = ir.Program((h,), (following, mean), {h: "h"})
     loop = ir.Loop(5, body, (x,))
     program = ir.Program((ir.Theta(1), x), (ir.Total((ir.Term(1.0, 0, ir.Result(loop, 1)),)),), {x: "x"})
-    assert with_sums_after_loops(program) is program
+    assert with_loops_of_samples(program) is program
 
 
 def test_what_is_read_here_and_there_is_kept_apart_from_calls_for_several_numbers() -> None:

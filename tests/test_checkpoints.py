@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,9 +29,8 @@ from test_through_time import LOOPS, THETA, M, X, complex_step, computed, eager,
 
 from autobp import Value, exp, ir, tanh
 from autobp.backends.schedule import schedule
-from autobp.compiler import checkpoints, executable, stretches
+from autobp.compiler import checkpoints, stretches
 from autobp.compiler.differentiate import differentiate
-from autobp.compiler.machine_code import BY_NUMPY
 from autobp.compiler.pipeline import Compiled, Signature, of_cost, outputs_of
 from autobp.compiler.recording import record_function
 from autobp.compiler.step import Step
@@ -188,8 +186,8 @@ def test_above_a_limit_less_is_kept(model: Callable[[int], Case], part: int, mon
     step, data = of_many(model, 150, 1000)
     expected, everything = peak(step, data)
     again = pickle.loads(pickle.dumps(step))
-    monkeypatch.setattr(memory_module, "memory_of_machine", lambda: everything)
-    again.executable.from_checkpoints(BY_NUMPY)  # to be made takes memory too
+    monkeypatch.setattr(checkpoints, "memory_of_machine", lambda: everything)
+    _ = again.executable.from_checkpoints  # to be made takes memory too
     found, fewer = peak(again, data)
     assert part * fewer < everything
     assert found[0] == pytest.approx(expected[0], rel=1e-13)
@@ -208,47 +206,21 @@ def test_where_checkpoints_save_little_everything_is_kept(monkeypatch: Any) -> N
     step, data = of_many(temporal_classification, 40, 50)
     expected = step(step.theta, *data)
     again = pickle.loads(pickle.dumps(step))
-    monkeypatch.setattr(executable, "most_kept", lambda: 0)
+    monkeypatch.setattr(checkpoints, "most_kept", lambda: 0)
     np.testing.assert_array_equal(again(step.theta, *data)[1], expected[1])
 
 
 def test_what_does_not_fit_even_so_is_told(monkeypatch: Any) -> None:
     step, data = of_many(rnn, 40, 5000)
     monkeypatch.setattr(memory_module, "memory_of_machine", lambda: 100_000)
+    monkeypatch.setattr(checkpoints, "memory_of_machine", lambda: 100_000)
     with pytest.raises(MemoryError, match=r"5,000 rows.*fewer rows at a time"):
         step(step.theta, *data)
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-@pytest.mark.parametrize("steps", [80, 150])
-def test_machine_code_that_keeps_rows_keeps_less_above_a_limit(steps: int, monkeypatch: Any) -> None:
-    """A Kalman filter's way back sums over all rows in each step, so that it keeps each of them."""
-    case = kalman(steps)
-    step = compiled(case, backend="c")
-    data = [np.random.default_rng(20).standard_normal((3000, *x.shape[1:])) for x in case[2]]
-    expected = step(step.theta, *data)
-    keeps_all = step.executable.choice.functions["cost_and_gradient"]
-    again = pickle.loads(pickle.dumps(step))
-    monkeypatch.setattr(memory_module, "memory_of_machine", lambda: keeps_all.n_bytes(3000) - 1)
-    found = again(step.theta, *data)
-    fewer = again.executable.prepared("cost_and_gradient", 3000)[0]
-    assert fewer.n_bytes(3000) < keeps_all.n_bytes(3000) / (2 if steps == 80 else 3)
-    assert found[0] == pytest.approx(expected[0], rel=1e-13)
-    scale = np.abs(expected[1]).max()
-    np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=1e-13 * scale)
-    few = [x[:2] for x in data]
-    np.testing.assert_array_equal(again(step.theta, *few)[1], step(step.theta, *few)[1])
-
-
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-def test_machine_code_that_goes_through_blocks_of_rows_keeps_as_much_for_any_number(monkeypatch: Any) -> None:
-    function = compiled(rnn(40), backend="c").executable.choice.functions["cost_and_gradient"]
-    assert function.n_bytes(1) == function.n_bytes(1_000_000)
-
-
 def test_where_the_system_does_not_say_how_much_memory_there_is(monkeypatch: Any) -> None:
-    monkeypatch.setattr(memory_module, "memory_of_machine", lambda: None)
-    assert memory_module.most_kept() == 2**30
+    monkeypatch.setattr(checkpoints, "memory_of_machine", lambda: None)
+    assert checkpoints.most_kept() == 2**30
 
 
 def interrupt_at_once() -> None:
@@ -257,7 +229,7 @@ def interrupt_at_once() -> None:
 
 def test_an_interrupt_is_heard_while_a_stretch_is_computed_once_more() -> None:
     with Squeezing(interrupt_at_once) as operation:
-        run = operation.step(49, backend="numpy").executable.from_checkpoints(BY_NUMPY).run
+        run = operation.step(49, backend="numpy").executable.from_checkpoints.run
         x = np.random.default_rng(1).standard_normal((1, 49))
         operation.calls = 0
         expected = run("cost_and_gradient", np.array([0.5]), [x])
@@ -281,4 +253,4 @@ def test_what_differs_from_the_graph_is_not_handed_out(monkeypatch: Any) -> None
 
     monkeypatch.setattr(checkpoints, "of_cost", wrong)
     with pytest.raises(ProgramDiffers, match="the derivative by"):
-        step.executable.from_checkpoints(BY_NUMPY)
+        _ = step.executable.from_checkpoints

@@ -470,7 +470,7 @@ def test_what_does_not_fit_into_memory_is_told_before_it_is_allocated(backend: s
     if backend == "c" and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     monkeypatch.setattr(memory_module, "memory_of_machine", lambda: 20_000)
-    monkeypatch.setattr(c_text, "with_sums_after_loops", lambda program: program)  # all states are kept
+    monkeypatch.setattr(c_text, "with_loops_of_samples", lambda program: program)  # all states are kept
     w = [Value(0.5 + 0.01 * t) for t in range(40)]
 
     def steps(x: Any) -> Any:

@@ -15,7 +15,7 @@ from math import prod
 
 from autobp import ir
 from autobp.backends.c_formulas import SEVERAL, CModule
-from autobp.backends.c_loops import with_sums_after_loops
+from autobp.backends.c_loops import with_loops_of_samples
 from autobp.backends.c_memory import BLOCK, Kept, Memory
 from autobp.backends.c_nests import KEPT_A_LOOP, KEPT_A_LOOP_DEFINED, Nest, written
 from autobp.backends.c_parts import APART, LONGEST, Parts
@@ -154,7 +154,7 @@ _SEVERAL = f"""#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__
 
 def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     """A program as a function."""
-    program = with_sums_after_loops(program)
+    program = with_loops_of_samples(program)
     function = _Function(name, module, program)
     lines = function.body()
     made = program.results[1] if len(program.results) == 2 else None

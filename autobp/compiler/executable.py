@@ -11,16 +11,14 @@ import numpy as np
 
 from autobp.backends.latex import equations
 from autobp.compiler.careful import mean_with_care, rows_with_care, walked
-from autobp.compiler.checkpoints import from_checkpoints
+from autobp.compiler.checkpoints import from_checkpoints, most_kept
 from autobp.compiler.functions import Functions
 from autobp.compiler.machine_code import BY_NUMPY, Wanted
 from autobp.compiler.names import matrices
 from autobp.compiler.pipeline import Reading, Signature, outputs_of, programs_of
 from autobp.compiler.report import left_by_loops
 from autobp.compiler.verified import prove
-from autobp.ir import Floats, Loop
-from autobp.machine import MachineFunction, NoMachineCode
-from autobp.machine.memory import most_kept
+from autobp.ir import Floats
 from autobp.reading.graph import Graph
 
 _FEW = 4096  # parameters: to look at so many is nothing beside the rest
@@ -30,8 +28,6 @@ _DOCSTRINGS = {
     "cost_and_gradient": "The mean cost over the rows, and its gradient by theta.",
 }
 _DOCSTRING_OF_OUTPUTS = "The outputs for each row."
-
-_IN_C = Wanted("c")
 
 T = TypeVar("T")
 
@@ -92,46 +88,21 @@ class Executable(Functions):
             found: T = self._others[key]
             return found
 
-    def prepared(self, name: str, m: int) -> tuple[Callable[..., Any], Any]:
-        """One of the functions, and this thread's work for m rows; from checkpoints for many."""
-        function = self.choice.functions.get(name)
-        if isinstance(function, MachineFunction) and self.keeps_too_much(name, function.n_bytes(m)):
-            try:
-                fewer = self.from_checkpoints(_IN_C)
-            except NoMachineCode:
-                return self.by_numpy(name, m)
-            other = fewer.choice.functions[name]
-            assert isinstance(other, MachineFunction)
-            if 2 * other.n_bytes(m) < function.n_bytes(m):
-                return fewer.prepared(name, m)
-        return super().prepared(name, m)
-
     def by_numpy(self, name: str, m: int) -> tuple[Callable[..., Any], list[Any]]:
         """The function that NumPy runs, and this thread's work for m rows; from checkpoints for many."""
         work = self.work[name]
-        if work.bodies and self.keeps_too_much(name, work.n_bytes(m)):
-            fewer = self.from_checkpoints(BY_NUMPY)
-            if 2 * fewer.work[name].n_bytes(m) < work.n_bytes(m):
-                return fewer.by_numpy(name, m)
+        if name == "cost_and_gradient" and work.bodies and not self.check:
+            kept = work.n_bytes(m)
+            if kept > most_kept() and 2 * self.from_checkpoints.work[name].n_bytes(m) < kept:
+                return self.from_checkpoints.by_numpy(name, m)
         return super().by_numpy(name, m)
 
-    def keeps_too_much(self, name: str, n_bytes: int) -> bool:
-        """Whether it keeps more of the steps of loops than it may."""
-        if name != "cost_and_gradient" or self.check or n_bytes <= most_kept():
-            return False
-        return any(isinstance(x, Loop) for x in self.programs[name].arrays)
-
-    def from_checkpoints(self, wanted: Wanted) -> Functions:
-        """The functions of the cost that keep little of loops, made when they are first needed.
-
-        Raises NoMachineCode where machine code is wanted and there can be none.
-        """
+    @property
+    def from_checkpoints(self) -> Functions:
+        """The functions of the cost that keep little of loops, made when they are first needed."""
         graph, signature = self.graph, self.signature
         outputs = self.other("outputs", lambda: outputs_of(graph, signature))
-        return self.other(
-            ("checkpoints", wanted.backend),
-            lambda: from_checkpoints(graph, signature, outputs, self.with_care, wanted),
-        )
+        return self.other("checkpoints", lambda: from_checkpoints(graph, signature, outputs, self.with_care))
 
     def answer(self, name: str, theta: Floats, arrays: Sequence[Floats]) -> Any:
         """What one of the functions gives, and what counts where that is not finite."""

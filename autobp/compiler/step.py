@@ -121,18 +121,17 @@ class Step(Derivatives, Generic[R]):
             scalar = executable.result_shape is None
             name = "cost_and_gradient" if scalar else "value"
             prepared = executable.prepared(name, len(arrays[0]) if arrays else 0)
-            own = executable.choice.functions.get(name)  # which runs few rows too
-            looks = executable.looks_at_gradient if own is None else None
-            call = (*prepared, scalar, looks, own and own.direct)
+            looks = None if executable.choice.functions else executable.looks_at_gradient
+            call = (*prepared, scalar, looks)
             if key is not None:
                 while len(calls) >= _KEPT:
                     del calls[next(iter(calls))]
                 calls[key] = call
-        function, work, scalar, looks, direct = call
+        function, work, scalar, looks = call
         if looks is None:
             result: Any
             result, finite = function.looked_at(theta, *arrays, work)
-            self._direct = direct
+            self._direct = function.direct
         else:
             with np.errstate(all="ignore"):
                 result = function(theta, *arrays, work)

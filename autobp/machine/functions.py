@@ -62,15 +62,11 @@ class MachineFunction:
         self._checks = function.checks
         self._otherwise = otherwise
 
-    def n_bytes(self, m: int) -> int:
-        """The size of a work area for m samples."""
-        fixed, each = self._needs
-        return _DOUBLE.itemsize * (fixed + each * m)
-
     def work(self, m: int) -> tuple[int, Floats]:
         """A work area for m samples: its address, and what holds it. MemoryError where it is too large."""
-        check_memory(self.n_bytes(m), m)
-        area = np.empty(max(self.n_bytes(m) // _DOUBLE.itemsize, 1))
+        fixed, each = self._needs
+        check_memory(_DOUBLE.itemsize * (fixed + each * m), m)
+        area = np.empty(max(fixed + each * m, 1))
         return area.__array_interface__["data"][0], area
 
     def __call__(self, theta: Floats, *arguments: Any) -> Any:

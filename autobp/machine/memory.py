@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 
-_SHARE = 4  # a call may work in one part in so many of the machine's memory
-_UNTOLD = 2**30  # bytes that it may where the system does not say how much memory there is
-
 
 def memory_of_machine() -> int | None:
     """The bytes of memory that the machine has; None where the system does not say."""
@@ -14,12 +11,6 @@ def memory_of_machine() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def most_kept() -> int:
-    """The bytes that a call may work in, above which it is looked for what keeps less."""
-    there = memory_of_machine()
-    return _UNTOLD if there is None else there // _SHARE
 
 
 def check_memory(needed: int, m: int) -> None:
@@ -37,5 +28,7 @@ def check_memory(needed: int, m: int) -> None:
 
 
 def most_samples(fixed: int, each: int) -> int:
-    """For how many samples no more is kept than may be, of so many bytes and so many for each."""
-    return max(most_kept() - fixed, -1) // each if each else 2**62
+    """For how many samples work areas fit, of so many bytes and so many for each."""
+    there = memory_of_machine()
+    most = 2**62 if there is None else there
+    return (most - fixed) // each if each else 2**62
