@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from test_through_time import eager, loops_of, program_of
 
 import autobp
 from autobp import ir
+from autobp.backends.c_formulas import CModule
 from autobp.backends.c_loops import with_loops_of_samples
 from autobp.backends.c_nests import Nest, written
 from autobp.backends.c_text import CFunction, c_source
@@ -112,6 +114,39 @@ def test_no_loop_keeps_anything_by_row(model: Any) -> None:
     programs = {"cost_and_gradient": program_of(model(40))}
     with_loops_of_samples(programs["cost_and_gradient"]).verify()
     assert [function.each for function in c_source(programs, "").functions] == [0]
+
+
+def test_a_loop_that_all_samples_share_is_run_once() -> None:
+    """Whatever it is given of each sample, and does not read; the file has no variable that nobody reads."""
+    w = [autobp.Value(v) for v in (0.5, -0.3, 0.8)]
+
+    def loss(x: Any) -> Any:
+        u, h, terms = w[0] * 1.0, x[0] * 0.5, []
+        for t in range(20):
+            terms.append((h + h * u).tanh())
+            u, h = (w[1] + u * u).tanh() + 0.05 * w[2], 0.6 * x[t] + 0.15 * h
+        return autobp.sum([*terms, h * h, u * u])
+
+    step = autobp.compile(loss, w, example=(np.linspace(-1.0, 1.0, 20),), backend="numpy")
+    unread = [set(x.body.arguments) - set(x.body.arrays) for x in loops_of(step.program)]
+    assert any(unread)
+    parted = with_loops_of_samples(step.program)
+    assert all(set(x.body.arguments) <= set(x.body.arrays) for x in loops_of(parted))
+    source = c_source({"cost_and_gradient": step.program}, "").text
+    for block in re.findall(r"first \+= BLOCK\) \{\n(.*?)\n    \}\n", source, re.DOTALL):
+        assert re.search(r"s < rows", block)
+
+
+def test_tables_and_functions_that_nobody_reads_are_not_in_the_file() -> None:
+    module = CModule()
+    for name in ("maximum", "logaddexp", "tanh"):
+        module.helper(name)
+    tables = [module.table(np.arange(n)) for n in (2, 3)]
+    text = module.text([f"x[0] = logaddexp({tables[1]}[0], 1.0);"])
+    assert "maximum" not in text
+    assert "short_tanh" not in text
+    assert text.index("power_of_two(double") < text.index("short_exp(double") < text.index("logaddexp(double")
+    assert [name in text for name in tables] == [False, True]
 
 
 def test_a_sum_over_the_samples_that_a_step_reads_stays_in_the_loop() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,6 +73,9 @@ isinf ldexp lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint pow
 round scalb sin sinh sqrt tan tanh tgamma trunc abs labs first rows theta m gradient outputs work
 wrong cost value cost_and_gradient modulo parameters differs short_exp short_tanh
 """.split()  # noqa: SIM905
+
+_WORD = re.compile(r"\w+")
+_DEFINED = re.compile(r"^(?:#define |static (?:inline )?\w+ )(\w+)", re.MULTILINE)
 
 #: What no variable of a C program can be called.
 RESERVED = frozenset({*_C_WORDS, *keyword.kwlist, *HELPERS, *"ijklnopqrst"})
@@ -164,10 +167,17 @@ class CModule:
                 names.add(name)
         return any(names & {*re.findall(r"\w+(?=\()", line)} for line in lines)
 
-    def text(self) -> str:
-        """The helpers and tables as C."""
-        blocks = [text for text in self.helpers.values() if text]
+    def text(self, readers: Iterable[str]) -> str:
+        """As C those helpers and tables that some texts read: compilers warn of others."""
+        read = {word for text in readers for word in _WORD.findall(text)}
+        blocks: list[str] = []
+        for text in reversed(self.helpers.values()):  # each is called by later ones
+            if not read.isdisjoint(_DEFINED.findall(text)):
+                read.update(_WORD.findall(text))
+                blocks.insert(0, text)
         for name, values in self.tables.items():
+            if name not in read:
+                continue
             kind = "double" if name.startswith("C") else "long"
             numbers = [number(x) if kind == "double" else str(x) for x in values.tolist()]
             blocks.append(f"static const {kind} {name}[] = {{{listed(numbers)}}};")

@@ -21,7 +21,9 @@ from autobp.ir.substituting import of_operands, substituted
 
 def with_loops_of_samples(program: ir.Program) -> ir.Program:
     """The program, its loops in parts: what all samples share, what is of each, and what sums over them."""
-    return _parted(_parted(program, _sums_last), _same_for_all_first)
+    for part in (_without_unread, _sums_last, _same_for_all_first):
+        program = _parted(program, part)
+    return program
 
 
 class _AfterTheLoop(NamedTuple):
@@ -60,6 +62,15 @@ def _parted(program: ir.Program, part: Callable[[ir.Loop], _Results]) -> ir.Prog
         return program
     names = {made.get(x, x): name for x, name in program.names.items()}
     return replace(program, results=tuple([made[x] for x in program.results]), names=names)
+
+
+def _without_unread(loop: ir.Loop) -> _Results:
+    """A loop that takes what it reads alone: what is of each sample would have it run for each."""
+    body, n = loop.body, len(loop.initial)
+    if set(body.arguments[n:]) <= set(body.arrays):
+        return None
+    made = _part_of(loop, range(n), body.results[n:], {})
+    return [ir.Result(made, number) for number in range(len(body.results))]
 
 
 def _sums_last(loop: ir.Loop) -> _Results:

@@ -133,7 +133,7 @@ def file_of(about: str, module: CModule, parts: Sequence[str], functions: Sequen
     texts = [*parts, *[function.text for function in functions]]
     if any(KEPT_A_LOOP in text for text in texts):
         head.append(KEPT_A_LOOP_DEFINED)
-    blocks = [comment, *head, module.text(), *texts]
+    blocks = [comment, *head, module.text(texts), *texts]
     return CSource("\n\n".join([block for block in blocks if block]) + "\n", tuple(functions))
 
 
