@@ -198,6 +198,20 @@ def test_an_array_and_a_view_of_it_are_not_overwritten_by_their_sum():
     assert cost == pytest.approx(((E + 2 * E.T) * E).sum())
 
 
+@pytest.mark.parametrize("width", [2, 4, 7, 8, 16])
+def test_a_column_is_negated_into_a_column(width):
+    """np.negative takes what lies 64 bytes apart for neighbours, where it writes with gaps too."""
+    x = Input(0, (width,))
+    z = Map((x,), (width,), TABLE["tanh"])
+    minus = Expression("neg", Expression("slot", 0))
+    columns = [Elementwise((View(z, k, (1,), (1,)),), minus) for k in range(width)]
+    places = [View(ir.Absent((width,), True), width - 1 - k, (1,), (1,)) for k in range(width)]
+    whole = Assemble(tuple(columns), tuple(places), (False,) * width, False, (width,), True)
+    program = Program((Theta(1), x), (whole,), {x: "x"}, result_shape=(width,))
+    X = np.random.default_rng(width).normal(size=(5, width))
+    np.testing.assert_array_equal(run(program, np.ones(1), X)[0], -1.0 * np.tanh(X)[:, ::-1])
+
+
 def test_the_buffer_of_a_row_dot_is_free_once():
     theta, x = Theta(1), Input(0, (4,))
     dot = RowDot(x, x)

@@ -49,7 +49,6 @@ _UFUNCS = {
     "-": "subtract",
     "*": "multiply",
     "/": "divide",
-    "neg": "negative",
     "square": "square",
     "power": "power",
     **UFUNCS,
@@ -317,7 +316,10 @@ class NumpyCalls:
         if isinstance(step.into.place, New):
             self.assign(step.into, self.expression(step.function, step.operands, step.operation, step.which))
             return
-        ufunc, texts = _UFUNCS[step.function], [self.of(x) for x in step.operands]
+        function, texts = step.function, [self.of(x) for x in step.operands]
+        if function == "neg":  # np.negative reads what lies 64 bytes apart as if it were side by side
+            function, texts = "*", ["-1.0", *texts]
+        ufunc = _UFUNCS[function]
         named = "out=" if ufunc in _OUT_BY_NAME else ""
         self.lines.append(f"np.{ufunc}({', '.join([*texts, named + self.destination(step.into)])})")
 
