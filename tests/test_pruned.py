@@ -44,7 +44,7 @@ class Pruned:
         for number, rows in enumerate(self.layers):
             z = [self.sum_of(row, x) for row in rows]
             if self.biases:
-                z = [zi + b for zi, b in zip(z, self.biases[number], strict=True)]
+                z = [zi if b is None else zi + b for zi, b in zip(z, self.biases[number], strict=True)]
             x = [act(zi) for zi in z]
         return list(x)
 
@@ -125,6 +125,99 @@ def test_units_without_weights_multiply_no_colours(density, dead, biases, a_laye
         assert step.verify(step.theta, RNG.normal(size=(5, WIDTH)))
         step.program.verify()
     assert lengths[1] - lengths[0] <= 2 * a_layer
+
+
+def by_hand(net: Pruned, X: Any, act: str) -> tuple[float, Any]:
+    """The mean of Σ a² and its gradient, by the matrix formulas, masked to the weights that are left."""
+    a, kept = X, []
+    for rows, biases in zip(net.layers, net.biases, strict=True):
+        W, mask = np.zeros((len(rows), a.shape[1])), np.zeros((len(rows), a.shape[1]), dtype=bool)
+        for i, row in enumerate(rows):
+            for j, w in row:
+                W[i, j], mask[i, j] = w.data, True
+        z = a @ W.T + np.array([b.data for b in biases])
+        kept.append((a, W, mask, z))
+        a = np.tanh(z) if act == "tanh" else z * (z > 0) if act == "relu" else 1.0 / (1.0 + np.exp(-z))
+    cost, adjoint = (a * a).sum() / len(X), 2.0 * a / len(X)
+    of_weights, of_biases = [], []
+    for before, W, mask, z in reversed(kept):
+        s = {"tanh": 1 - np.tanh(z) ** 2, "relu": (z > 0) * 1.0, "sigmoid": 0.25 / np.cosh(z / 2) ** 2}[act]
+        delta = adjoint * s
+        of_weights.insert(0, (delta.T @ before)[mask])
+        of_biases.insert(0, delta.sum(axis=0))
+        adjoint = delta @ W
+    return cost, np.concatenate([*of_weights, *of_biases])
+
+
+@pytest.mark.parametrize("act", ["tanh", "sigmoid", "relu"])
+@pytest.mark.parametrize("density", [0.02, 0.03, 0.05, 0.1, 0.2, 0.5])
+def test_with_biases_it_takes_the_same_statements_a_layer_at_any_depth(density, act):
+    """Rows of one weight, and of a bias alone, are rows as the others are: 14 statements a layer at most."""
+    X = RNG.normal(size=(5, WIDTH))
+    for depth in (2, 3, 4, 5) if density < 0.2 else (2, 3):
+        net = Pruned(density, depth, dead=0.0, biases=True)
+        rows = [row for layer in net.layers for row in layer]
+        assert density > 0.05 or {len(row) for row in rows} >= {0, 1, 2}
+
+        def loss(x: Any, net: Pruned = net) -> Any:
+            return autobp.sum([a * a for a in net.units(x, getattr(autobp, act))])
+
+        step = compiled(loss, net.parameters)
+        assert len(step) <= 14 * depth + 6, "a dense one takes 9 a layer and 2"
+        cost, gradient = step(step.theta, X)
+        expected, derivative = by_hand(net, X, act)
+        assert cost == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(gradient, derivative, rtol=1e-10, atol=1e-13 * np.abs(derivative).max())
+
+
+@pytest.mark.parametrize(
+    ("cost", "backend"),
+    [("softmax_cross_entropy", "numpy"), ("quadratic", "c"), (None, "numpy"), (None, "c")],
+)
+def test_what_lacks_its_bias_is_of_no_colour_of_its_own(cost, backend):
+    """Some biases pruned too: as a constant's unit, or one that is 0·x."""
+    rng = random.Random(1)
+    net = Pruned(0.05, 4, width=40, biases=True)
+    net.biases = [[b if rng.random() < 0.5 else None for b in row] for row in net.biases]
+    left = [b for row in net.biases for b in row if b is not None]
+    net.parameters = [w for layer in net.layers for row in layer for _, w in row] + left
+    head = [Value(rng.gauss(0.0, 1.0)) for _ in range(40)]
+
+    def outputs(x: Any) -> list[Any]:
+        units = net.units(x)
+        return [autobp.sum([w * u for w, u in zip(head[k::2], units[k::2], strict=True)]) for k in (0, 1)]
+
+    def loss(x: Any) -> Any:
+        return getattr(costs, cost)(outputs(x), [1.0, 0.0])
+
+    X = RNG.normal(size=(3, 40))
+    parameters = [*net.parameters, *head]
+    if cost is None:
+        step = compiled(outputs, parameters, 40, backend)
+        expected = [[v.data for v in outputs([Value(x) for x in row])] for row in X]
+        np.testing.assert_allclose(step(step.theta, X), expected, rtol=1e-12)
+    else:
+        step = compiled(loss, parameters, 40, backend)
+        agrees(step, loss, parameters, X)
+        assert step.verify(step.theta, X)
+    assert len(step) <= 110, "24 a layer, for all four kinds of sums and 0·x"
+    step.program.verify()
+
+
+def test_a_unit_that_two_kinds_of_sums_multiply_is_moved_once(always):
+    """By weights here and by constants there, each time with other units beside it."""
+    x_, w = 6, [Value(RNG.normal()) for _ in range(40)]
+
+    def loss(x: Any) -> Any:
+        a = [(w[k] * x[k]).tanh() for k in range(3)]
+        a += [(w[k] * x[k - 3] + w[k + 3] * x[k]).sin() for k in (3, 4, 5)] + [w[k].relu() for k in (9, 10)]
+        made = [w[12] * a[0] + w[13] * a[3], w[14] * a[4] + w[15] * a[5], w[16] * a[6] + w[17] * a[1]]
+        made += [0.5 * a[0] + 0.25 * a[6], 0.5 * a[3] - 0.75 * a[4], 1.5 * a[2] + 2.5 * a[7]]
+        return autobp.sum([z.tanh() * z for z in made])
+
+    step = compiled(loss, w, x_)
+    assert always
+    agrees(step, loss, w, RNG.normal(size=(4, x_)))
 
 
 def test_second_derivatives_of_a_pruned_network():

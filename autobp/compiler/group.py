@@ -351,12 +351,18 @@ class Builder(Fetching):
                 return found[0], found[1], found[2] * float(self._values[positions[0]])
         # Terms are not put in order by constants: what they are would decide where the others stand.
         by_columns = colour_a == THETA or colour_b == CONSTANT
-        made = factor(a, b, lengths, by_columns, True)
+        made = self.factored(a, b, lengths, by_columns)
         if isinstance(made, Split):
             return made
         if isinstance(made, Factors):
             return self._product(colour_a, colour_b, a, b, made)
         return self._pairs(colour_a, colour_b, lengths, made)
+
+    def factored(
+        self, a: Indices, b: Indices, lengths: Indices, by_columns: bool
+    ) -> Factors | Split | Pairs:
+        """How sums of products are computed, as :func:`~autobp.compiler.factor.factor` has it."""
+        return factor(a, b, lengths, by_columns, True)
 
     def positions_of(self, terms: Sequence[Terms]) -> tuple[Indices, Indices, Indices]:
         """The positions of the one factors, of the others, and how many there are in each sum."""

@@ -43,6 +43,33 @@ def by_height(graph: Canonical) -> list[list[int]]:
     return levels
 
 
+def by_depth(graph: Canonical) -> list[list[int]]:
+    """The nodes above the leaves, by the longest path from them to an output: each as late as may be.
+
+    So the units of a layer stand beside one another, also those that have no weight left, and no height.
+    """
+    top = max([height for node, height in enumerate(levels_of(graph)) if height], default=0)
+    latest = [top] * len(graph.kinds)
+    levels: list[list[int]] = [[] for _ in range(top)]
+    for node in reversed(graph.order):
+        if graph.kinds[node] == LEAF:
+            continue
+        level = latest[node]
+        levels[level - 1].append(node)
+        for x in operands_of(graph, node):
+            latest[x] = min(latest[x], level - 1)
+    for level_ in levels:
+        level_.reverse()
+    return levels
+
+
+def operands_of(graph: Canonical, node: int) -> list[int]:
+    """What a node is computed from; of a sum the factors of its terms."""
+    if graph.kinds[node] == SUM:
+        return [x for _, *factors in graph.terms[node] for x in factors if x >= 0]
+    return list(graph.operands[node])
+
+
 def reached_by_derivatives(graph: Canonical) -> set[int]:
     """The nodes that an output depends on by another way than through an operation that is flat."""
     found = set(graph.outputs)

@@ -15,7 +15,7 @@ from autobp.compiler.canonical import Canonical
 from autobp.compiler.group import Builder, arguments_of
 from autobp.compiler.irregular import Bound, by_level
 from autobp.compiler.joined import JoinedBuilder, are_mixed
-from autobp.compiler.levels import by_height
+from autobp.compiler.levels import by_depth, by_height
 from autobp.ir import Argument, Array, Indices, Program, Shape
 
 _FEWER = 0.75  # of the arrays of colours that are not joined: so many may be left
@@ -36,49 +36,42 @@ def without_loops(
     builder, exceeded = built(graph, arguments)
     if exceeded is not None:
         return by_level(graph, arguments, exceeded.forms)
-    output = builder.collect(graph.outputs)
-    return Program(arguments, (output,), {}), builder.scalars
+    return _program(graph, arguments, builder), builder.scalars
+
+
+def _program(graph: Canonical, arguments: Sequence[Argument], builder: Builder) -> Program:
+    return Program(tuple(arguments), (builder.collect(graph.outputs),), {})
 
 
 def built(graph: Canonical, arguments: Sequence[Argument]) -> tuple[Builder, Bound | None]:
     """The arrays of colours, joined or not; or those up to where there are too many, and what they exceed."""
-    levels, bound = by_height(graph), Bound(graph)
-    builder, joined = Builder(graph, arguments), None
-    n_nodes = 0
-    for number, nodes in enumerate(levels):
+    bound = Bound(graph)
+    builder = Builder(graph, arguments)
+    joined: JoinedBuilder | None = None
+    n_nodes, is_tried = 0, False
+    for number, nodes in enumerate(by_height(graph)):
         alike = builder.alike(nodes)
         builder.build(alike)
         n_nodes += len(nodes)
-        if joined is None and are_mixed(builder, alike):
-            joined = _Joined(graph, arguments, levels, bound)
-        if joined is not None and joined.has_few(number, len(builder.arrays)):
-            return joined.builder, None
+        if not is_tried and are_mixed(builder, alike):
+            joined, is_tried = _joined(graph, arguments, bound), True
+        if joined is not None and joined.n_arrays <= _FEWER * len(builder.arrays):
+            return joined, None
         if bound.is_exceeded(number, n_nodes, len(builder.arrays)):
-            return builder, bound
+            return (builder, bound) if joined is None else (joined, None)
+    if joined is not None:
+        n_joined, n_plain = [len(_program(graph, arguments, x).arrays) for x in (joined, builder)]
+        if n_joined <= _FEWER * n_plain:
+            return joined, None
     return builder, None
 
 
-class _Joined:
-    """The arrays of joined colours.
-
-    Attributes:
-        builder: with all of them, unless there are too many.
-    """
-
-    def __init__(
-        self, graph: Canonical, arguments: Sequence[Argument], levels: Sequence[list[int]], bound: Bound
-    ) -> None:
-        self.builder = JoinedBuilder(graph, arguments)
-        self._numbers: list[int] = []  # of arrays, up to each level
-        n_nodes = 0
-        for number, nodes in enumerate(levels):
-            self.builder.build_level(nodes)
-            n_nodes += len(nodes)
-            self._numbers.append(len(self.builder.arrays))
-            if bound.is_exceeded(number, n_nodes, len(self.builder.arrays)):
-                self._numbers = []
-                break
-
-    def has_few(self, level: int, n_arrays: int) -> bool:
-        """Whether it has fewer arrays, up to a level, than there are without it."""
-        return bool(self._numbers) and self._numbers[level] <= _FEWER * n_arrays
+def _joined(graph: Canonical, arguments: Sequence[Argument], bound: Bound) -> JoinedBuilder | None:
+    """The arrays of joined colours; None where there are too many."""
+    builder, n_nodes = JoinedBuilder(graph, arguments), 0
+    for number, nodes in enumerate(by_depth(graph)):
+        builder.build_level(nodes)
+        n_nodes += len(nodes)
+        if bound.is_exceeded(number, n_nodes, builder.n_arrays):
+            return None
+    return builder
