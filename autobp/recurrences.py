@@ -46,7 +46,7 @@ def recurrence_in(graph: Graph, least: int = 8) -> Recurrence | None:
                 continue
             folded = accumulators(graph, loop)
             carried = [k for k, lag in enumerate(loop.lags()) if lag and k not in folded]
-            if carried and levels_with(scalars, [loop]) is not None:
+            if carried and levels_with(tape, [loop]) is not None:
                 best = loop
     return None if best is None else _with_inputs(graph, best)
 

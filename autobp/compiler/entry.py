@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from autobp.compiler.arrays import floats
 from autobp.compiler.machine_code import BACKENDS, CALLS, Backend, Wanted
 from autobp.compiler.pipeline import Signature
-from autobp.compiler.recording import collected, flatten, record, shape_of
+from autobp.compiler.recording import collected, flatten, no_garbage_collection, record, shape_of
 from autobp.compiler.step import Step, executable_of
 from autobp.compiler.tabled import executable_for
 from autobp.engine import Value
@@ -187,11 +187,12 @@ def _from_graph(
     outputs = list(flatten(value))
     if not outputs or not all(isinstance(output, Value) for output in outputs):
         raise TypeError(f"compile needs a function, a Value, or a nested list of Values; got {value!r}")
-    graph = record(outputs, leaves)
     names = [f"x{i + 1}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"] * len(inputs)
     labels = [parameter.label for parameter in parameters]
     result_shape = None if isinstance(value, Value) else shape_of(value)
-    executable = executable_for(graph, Signature(labels, names, shapes, result_shape), check, wanted)
+    signature = Signature(labels, names, shapes, result_shape)
+    with no_garbage_collection():
+        executable = executable_for(record(outputs, leaves), signature, check, wanted)
     return Step(None, parameters, names, check, (tuple(shapes), executable), wanted)
 
 

@@ -8,21 +8,15 @@ compared, operand by operand, with what the body does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.canonical import MAP, Canonical
+from autobp.compiler.canonical import Canonical
 from autobp.compiler.loops.body import State
+from autobp.compiler.loops.matching import Expected, Matcher
 from autobp.compiler.loops.recurrence import BodyNode, Own, Recurrence, are_same
 from autobp.compiler.loops.tape import Tape
-from autobp.ops import Operation
-
-_MANY = 12  # terms among which those that look most alike are searched for
-
-#: The node that an operand must be, as far as is known: what is expected of a slot.
-Expected = Sequence[int | None]
 
 
 class _Step(NamedTuple):
@@ -41,14 +35,16 @@ def extended(tape: Tape, loop: Recurrence, is_taken: Callable[[int], bool]) -> R
     """
     graph = tape.graph
     same = [_same_in_all_steps(member) for member in loop.body]
+    matcher = Matcher(graph, loop)
     first: list[_Step] = []
     before = dict(loop.before)
-    while (step := _step_before(graph, loop, same, before, is_taken)) is not None:
-        first.insert(0, step)
+    while (step := _step_before(matcher, loop, same, before, is_taken)) is not None:
+        first.append(step)
         before = step.before
+    first.reverse()
     last: list[_Step] = []
     readers = Readers(tape)
-    while (step := _step_after(graph, loop, same, last, readers, is_taken)) is not None:
+    while (step := _step_after(matcher, loop, same, last, readers, is_taken)) is not None:
         last.append(step)
     if not first and not last:
         return loop
@@ -99,13 +95,14 @@ def _same_in_all_steps(member: BodyNode) -> Expected:
 
 
 def _step_before(
-    graph: Canonical,
+    matcher: Matcher,
     loop: Recurrence,
     same: Sequence[Expected],
     before: dict[State, int],
     is_taken: Callable[[int], bool],
 ) -> _Step | None:
     """The step before the first, if what is read of it was computed as the body computes it."""
+    graph = matcher.graph
     nodes = {k: x for (k, m), x in before.items() if m == 1}
     earlier = {(k, m - 1): x for (k, m), x in before.items() if m > 1}
     operands: list[list[int]] = [[] for _ in loop.body]
@@ -120,7 +117,7 @@ def _step_before(
         if k not in nodes or nodes[k] in graph.fixed or is_taken(nodes[k]):
             return None
         expected = [x if x is not None else known(own) for x, own in zip(same[k], member.own, strict=True)]
-        found = _matched(graph, member, nodes[k], expected)
+        found = matcher.operands(k, nodes[k], expected)
         if found is None:
             return None
         operands[k] = found
@@ -138,7 +135,7 @@ def _step_before(
 
 
 def _step_after(
-    graph: Canonical,
+    matcher: Matcher,
     loop: Recurrence,
     same: Sequence[Expected],
     added: Sequence[_Step],
@@ -167,7 +164,7 @@ def _step_after(
                 and not is_taken(candidate)
                 and all(candidate not in x.nodes.values() for x in added)
             ):
-                found = _matched(graph, member, candidate, expected)
+                found = matcher.operands(k, candidate, expected)
                 if found is not None and all(y is None or x == y for x, y in zip(found, inner, strict=True)):
                     nodes[k] = candidate
                     operands.append(found)
@@ -175,115 +172,3 @@ def _step_after(
         else:
             return None
     return _Step(nodes, operands, {})
-
-
-def _matched(graph: Canonical, member: BodyNode, node: int, expected: Expected) -> list[int] | None:
-    """The operands of a node in the order of a node of the body; None where the two differ."""
-    like = int(member.nodes[0])
-    alike = graph.kinds[node] == graph.kinds[like]
-    if not alike or graph.operations[node] is not graph.operations[like]:
-        return None
-    if member.terms:
-        offset = graph.offsets[node]
-        if (member.offsets == member.offsets[0]).all() and offset != member.offsets[0]:
-            return None
-        return _matched_terms(graph, member, node, expected)
-    operands = list(graph.operands[node])
-    if len(operands) != len(expected) or graph.constants[node] != graph.constants[like]:
-        return None
-    if graph.kinds[node] == MAP:
-        return operands
-    wanted = [_Term(1, (x,), (y,)) for x, y in zip(expected, member.operands[-1].tolist(), strict=True)]
-    return _assigned(graph, wanted, [(1, (x,)) for x in operands])
-
-
-def _matched_terms(graph: Canonical, member: BodyNode, node: int, expected: Expected) -> list[int] | None:
-    """The operands of a sum, term by term in the order of the body."""
-    terms = [(sign, (a, b) if b >= 0 else (a,)) for sign, a, b in graph.terms[node]]
-    known, like = iter(expected), iter(member.operands[-1].tolist())
-    wanted = []
-    for sign, product in member.terms:
-        n = 1 + product
-        wanted.append(_Term(sign, tuple(islice(known, n)), tuple(islice(like, n))))
-    return _assigned(graph, wanted, terms)
-
-
-class _Term(NamedTuple):
-    """A term that is wanted: its sign, its operands as far as they are known, and those of a later step."""
-
-    sign: int
-    known: tuple[int | None, ...]
-    like: tuple[int, ...]
-
-
-def _assigned(
-    graph: Canonical, wanted: Sequence[_Term], terms: Sequence[tuple[int, tuple[int, ...]]]
-) -> list[int] | None:
-    """Terms in the order in which they are wanted: those first that are known, then those that look alike.
-
-    Any order computes the same; one in which the operands are others than in later steps is of no use.
-    """
-    if len(wanted) != len(terms):
-        return None
-    by_operand: dict[tuple[int, str], list[int]] = {}
-    for j, (sign, operands) in enumerate(terms):
-        for x in operands:
-            by_operand.setdefault((sign, _name(graph, x)), []).append(j)
-    left = set(range(len(terms)))
-    found: dict[int, tuple[int, ...]] = {}
-    for i, term in enumerate(wanted):
-        sure = next((x for x in term.known if x is not None), None)
-        if sure is not None:
-            candidates = [j for j in by_operand.get((term.sign, _name(graph, sure)), []) if j in left]
-            fitting = next(((j, t) for j in candidates if (t := _turned(graph, term, terms[j])[1])), None)
-            if fitting is None:
-                return None
-            left.remove(fitting[0])
-            found[i] = fitting[1]
-    rest = [i for i in range(len(wanted)) if i not in found]
-    while rest:
-        pairs = [
-            (*_turned(graph, wanted[i], terms[j]), i, j) for i in rest[:_MANY] for j in sorted(left)[:_MANY]
-        ]
-        score, turned, i, j = max(pairs, key=lambda pair: pair[0])
-        if score < 0:
-            return None
-        found[i] = turned
-        rest.remove(i)
-        left.remove(j)
-    return [x for i in range(len(wanted)) for x in found[i]]
-
-
-def _turned(
-    graph: Canonical, wanted: _Term, term: tuple[int, tuple[int, ...]]
-) -> tuple[int, tuple[int, ...]]:
-    """How many operands look like what is wanted, and the operands, the two exchanged if that is better.
-
-    -1 and none where they are not what is wanted.
-    """
-    best: tuple[int, tuple[int, ...]] = -1, ()
-    sign, operands = term
-    if sign == wanted.sign and len(operands) == len(wanted.known):
-        for turned in (operands, operands[::-1]):
-            if all(x is None or are_same(graph, x, y) for x, y in zip(wanted.known, turned, strict=True)):
-                score = sum(
-                    _look(graph, x) == _look(graph, y) for x, y in zip(wanted.like, turned, strict=True)
-                )
-                best = max(best, (score, turned), key=lambda pair: pair[0])
-            if best[0] == len(operands):
-                break  # the other way round can be no better
-    return best
-
-
-def _look(graph: Canonical, node: int) -> tuple[bool, int, Operation | None, int]:
-    return (
-        node in graph.fixed,
-        graph.kinds[node],
-        graph.operations[node],
-        graph.roles[node] if node < len(graph.roles) else 0,
-    )
-
-
-def _name(graph: Canonical, node: int) -> str:
-    """The same for what are the same nodes or numbers."""
-    return repr(graph.fixed[node]) if node in graph.fixed else f"node {node}"

@@ -86,7 +86,7 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
         return Found(graph)
     codes = np.zeros(len(graph.kinds), dtype=np.int64)
     codes[tape.nodes] = tape.codes
-    if (with_table := _around_table(tape, codes, plain, limits)) is not None:
+    if (with_table := _around_table(tape, tape, codes, plain, limits)) is not None:
         return with_table
     best, fewest = None, plain
     notes: dict[str, Note] = {}
@@ -95,7 +95,7 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
         notes.update({note.why: note for note in why_not})
         if not loops:
             continue
-        levels = _in_order(graph, loops)
+        levels = _in_order(tape, loops)
         written, run = _statements(levels, codes)
         steps = ", ".join(str(placed.loop.steps) for level in levels for placed in level.loops)
         if run > plain * (limits.slower if plain >= limits.many else 1.0):
@@ -111,26 +111,31 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
     if best is not None:
         return Found(graph, best)
     # rows of a table may stand in pieces where they were recorded, and look like loops that are not worth one
-    with_table = _around_table(tape.deepest_first(), codes, plain, limits) if notes else None
+    with_table = _around_table(tape, tape.deepest_first(), codes, plain, limits) if notes else None
     return with_table or Found(graph, None, tuple(notes.values()))
 
 
-def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Found | None:
+def _around_table(tape: Tape, row: Tape, codes: Indices, plain: int, limits: Limits) -> Found | None:
     """A table of dynamic programming as a loop over its diagonals, and the loops around it.
 
     None where there is no table, or it would save too little.
+
+    Args:
+        tape: the nodes as they were recorded.
+        row: the same in the order in which a table is searched for.
     """
     least = max(2, limits.steps // 2)  # as many diagonals then as steps of a loop, or more
-    table = table_of(tape, least)
+    table = table_of(row, least)
     made = None if table is None else over_diagonals(tape.graph, table)
     if table is None or made is None:
         return None
     graph, diagonals = made
-    rest = replace(tape.without(np.concatenate([x.reshape(-1) for x in table.places])), graph=graph)
+    tape = replace(tape, graph=graph)
+    rest = replace(row.without(np.concatenate([x.reshape(-1) for x in table.places])), graph=graph)
     best, fewest = None, plain - limits.saved
     for row in (rest, rest.by_level()):
         loops, _ = find(row, least, diagonals.members())
-        levels, loops = _with_most(graph, diagonals, loops)
+        levels, loops = _with_most(tape, diagonals, loops)
         if levels is None:
             return None
         outside = sum(len(np.unique(codes[level.nodes])) for level in levels)
@@ -142,18 +147,18 @@ def _around_table(tape: Tape, codes: Indices, plain: int, limits: Limits) -> Fou
 
 
 def _with_most(
-    graph: Canonical, first: Recurrence, loops: Sequence[Recurrence]
+    tape: Tape, first: Recurrence, loops: Sequence[Recurrence]
 ) -> tuple[list[Level] | None, list[Recurrence]]:
     """The order of nodes, one loop, and of the others as many as there is an order with, or parts of them."""
-    levels = levels_with(graph, [first, *loops])
+    levels = levels_with(tape, [first, *loops])
     if levels is not None:
         return levels, list(loops)
     kept: list[Recurrence] = []
-    levels = levels_with(graph, [first])
+    levels = levels_with(tape, [first])
     waiting = sorted(loops, key=_covered)
     while waiting and levels is not None:
         loop = waiting.pop()
-        with_it = levels_with(graph, [first, *kept, loop])
+        with_it = levels_with(tape, [first, *kept, loop])
         if with_it is not None:
             levels = with_it
             kept.append(loop)
@@ -166,9 +171,9 @@ def _note(why: str, loop: Recurrence) -> Note:
     return Note(why, tuple([int(member.nodes[0]) for member in reversed(loop.body)]))
 
 
-def _in_order(graph: Canonical, loops: list[Recurrence]) -> list[Level]:
+def _in_order(tape: Tape, loops: list[Recurrence]) -> list[Level]:
     """The order of nodes and loops, without those loops for which there is none."""
-    while (levels := levels_with(graph, loops)) is None:
+    while (levels := levels_with(tape, loops)) is None:
         loops.remove(min(loops, key=_covered))
     return levels
 

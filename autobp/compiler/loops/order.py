@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from autobp.compiler.canonical import LEAF, Canonical
+import numpy as np
+
+from autobp.compiler.canonical import Canonical
+from autobp.compiler.levels import by_height
 from autobp.compiler.loops.recurrence import Recurrence
-from autobp.compiler.loops.tape import operands_of
+from autobp.compiler.loops.tape import Tape
+
+_FAR = 1 << 60  # higher than any node stands
 
 
 @dataclass(frozen=True)
@@ -26,47 +31,61 @@ class Level:
     loops: list[Placed] = field(default_factory=list)
 
 
-def levels_with(graph: Canonical, loops: Sequence[Recurrence]) -> list[Level] | None:
-    """The levels of a graph's nodes and loops; None where a loop needs what comes after it."""
-    loop_of = [-1] * len(graph.kinds)
+#: A node, and what it is computed from: nodes, and loops by numbers of their own.
+_Row = tuple[int, list[int]]
+
+
+def levels_with(tape: Tape, loops: Sequence[Recurrence]) -> list[Level] | None:
+    """The levels of a graph's nodes and loops; None where a loop needs what comes after it.
+
+    Args:
+        tape: all computed nodes of the graph, as they were recorded.
+    """
+    n = len(tape.graph.kinds)
+    loop_of = np.full(n, -1, dtype=np.int64)
     for i, loop in enumerate(loops):
-        for node in loop.members():
-            loop_of[node] = i
-    level = [0] * len(graph.kinds)
-    heights = [0] * len(loops)
-    read = set(graph.outputs)
-    operands = [(node, operands_of(graph, node)) for node in graph.order if graph.kinds[node] != LEAF]
+        loop_of[list(loop.members())] = i
+    place = np.where(loop_of < 0, np.arange(n, dtype=np.int64), n + loop_of)  # of a loop's nodes, the loop's
+    readers, read = place[tape.nodes][tape.owners()], place[tape.operands]
+    crossing = readers != read
+    inputs = [np.unique(read[crossing & (readers == n + i)]).tolist() for i in range(len(loops))]
+    bounds, operands = tape.starts.tolist(), read.tolist()
+    rows: list[_Row] = [
+        (node, operands[bounds[k] : bounds[k + 1]])
+        for k, node in enumerate(place[tape.nodes].tolist())
+        if node < n
+    ]
+    level = [0] * n + [_FAR] * len(loops)
+    _raise(level, rows)
+    after = [row for row in rows if level[row[0]] > _FAR]  # the rest stand where they do whatever loops do
+    level[n:] = [0] * len(loops)
     for _ in range(len(loops) + 2):
-        before = list(heights)
-        for node, inner_nodes in operands:
-            own = loop_of[node]
-            height = 0
-            for x in inner_nodes:
-                inner = loop_of[x]
-                if inner < 0:
-                    height = max(height, level[x])
-                elif inner != own:
-                    height = max(height, heights[inner])
-                    read.add(x)
-            if own < 0:
-                level[node] = height + 1
-            else:
-                heights[own] = max(heights[own], height + 1)
-        if heights == before:
+        before = level[n:]
+        _raise(level, after)
+        level[n:] = [1 + max(map(level.__getitem__, nodes), default=0) for nodes in inputs]
+        if level[n:] == before:
             break
     else:
         return None
-    found = [Level() for _ in range(max([*level, *heights], default=0))]
-    for node in graph.order:
-        if graph.kinds[node] != LEAF and loop_of[node] < 0:
-            found[level[node] - 1].nodes.append(node)
-    for loop, height in zip(loops, heights, strict=True):
-        found[height - 1].loops.append(Placed(loop, loop.members() & read))
+    found = [Level() for _ in range(max(level, default=0))]
+    for node, _ in rows:
+        found[level[node] - 1].nodes.append(node)
+    needed = np.append(tape.operands[crossing], tape.graph.outputs)
+    for i, loop in enumerate(loops):
+        found[level[n + i] - 1].loops.append(Placed(loop, set(needed[loop_of[needed] == i].tolist())))
     return [x for x in found if x.nodes or x.loops]
+
+
+def _raise(level: list[int], rows: Sequence[_Row]) -> None:
+    """Put each node above what it is computed from."""
+    for node, operands in rows:
+        height = 0
+        for x in operands:
+            if level[x] > height:
+                height = level[x]
+        level[node] = height + 1
 
 
 def plain_levels(graph: Canonical) -> list[Level]:
     """The levels of a graph's nodes, none of them in a loop."""
-    found = levels_with(graph, [])
-    assert found is not None, "without loops there is always an order"
-    return found
+    return [Level(nodes) for nodes in by_height(graph)]
