@@ -43,8 +43,7 @@ def extended(tape: Tape, loop: Recurrence, is_taken: Callable[[int], bool]) -> R
         before = step.before
     first.reverse()
     last: list[_Step] = []
-    readers = Readers(tape)
-    while (step := _step_after(matcher, loop, same, last, readers, is_taken)) is not None:
+    while (step := _step_after(matcher, loop, same, last, tape, is_taken)) is not None:
         last.append(step)
     if not first and not last:
         return loop
@@ -68,21 +67,6 @@ def _longer(
         member.terms,
         parts(lambda step: graph.offsets[step.nodes[k]], member.offsets) if member.terms else member.offsets,
     )
-
-
-class Readers:
-    """Who reads what in a graph."""
-
-    def __init__(self, tape: Tape) -> None:
-        order = np.argsort(tape.operands, kind="stable")
-        self._read = tape.operands[order]
-        self._readers = tape.nodes[tape.owners()[order]]
-
-    def of(self, node: int) -> list[int]:
-        """The nodes that read a node, each once."""
-        a, b = np.searchsorted(self._read, [node, node + 1])
-        found: list[int] = self._readers[a:b].tolist()
-        return list(dict.fromkeys(found))
 
 
 def _same_in_all_steps(member: BodyNode) -> Expected:
@@ -139,7 +123,7 @@ def _step_after(
     loop: Recurrence,
     same: Sequence[Expected],
     added: Sequence[_Step],
-    readers: Readers,
+    tape: Tape,
     is_taken: Callable[[int], bool],
 ) -> _Step | None:
     """The step after the last, and after those that were added, if all of it is there."""
@@ -153,20 +137,17 @@ def _step_after(
             return added[-own.lag].nodes[own.number]
         return int(loop.body[own.number].nodes[len(added) - own.lag])
 
+    used = {node for step in added for node in step.nodes.values()}
     for k, member in enumerate(loop.body):
         inner = [None if own is None else own_node(own) for own in member.own]
         expected = [x if x is not None else y for x, y in zip(same[k], inner, strict=True)]
         anchor = next(x for x in inner if x is not None)
-        used = set(nodes.values())
-        for candidate in readers.of(anchor):
-            if (
-                candidate not in used
-                and not is_taken(candidate)
-                and all(candidate not in x.nodes.values() for x in added)
-            ):
+        for candidate in tape.readers_of(anchor):
+            if candidate not in used and not is_taken(candidate):
                 found = matcher.operands(k, candidate, expected)
                 if found is not None and all(y is None or x == y for x, y in zip(found, inner, strict=True)):
                     nodes[k] = candidate
+                    used.add(candidate)
                     operands.append(found)
                     break
         else:

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autobp.compiler.loops.tape import Tape
+from autobp.compiler.loops.tape import Tape, order_of
 from autobp.ir import Indices
+
+Marks = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Run(NamedTuple):
@@ -25,13 +27,15 @@ def runs_of(codes: Indices, least: int) -> list[Run]:
     one at i starts g before it, and the two touch or overlap, the row repeats with the period g there.
     """
     n = len(codes)
-    _, numbers = np.unique(codes, return_inverse=True)
+    order = order_of(codes)
+    repeats = codes[order[1:]] == codes[order[:-1]]  # of words in order, whether each is the one before again
     found: dict[tuple[int, int], int] = {}
     size = 1
-    while len(numbers) > 1:
-        gaps = _gaps(numbers)
+    while len(order) > 1:
+        gaps = np.zeros(len(order), dtype=np.int64)
+        gaps[order[1:][repeats]] = (order[1:] - order[:-1])[repeats]
         gaps[(gaps > size) | (gaps <= size // 2)] = 0  # shorter ones were seen with shorter words
-        edges = np.flatnonzero(np.diff(gaps)) + 1
+        edges = np.flatnonzero(gaps[1:] != gaps[:-1]) + 1
         first, last = np.append(0, edges), np.append(edges, len(gaps))
         gap = gaps[first]
         lengths = last - first + size - 1 + gap
@@ -40,19 +44,19 @@ def runs_of(codes: Indices, least: int) -> list[Run]:
             found[key] = max(int(lengths[i]), found.get(key, 0))
         if size * least > n:
             break
-        pairs = numbers[:-size] * (int(numbers.max()) + 1) + numbers[size:]
-        _, numbers = np.unique(pairs, return_inverse=True)
+        order, repeats = _doubled(order, repeats, size)
         size *= 2
     return [Run(start, period, length) for (start, period), length in found.items()]
 
 
-def _gaps(numbers: Indices) -> Indices:
-    """How far before each element the last one equal to it stands; 0 where there is none."""
-    order = np.argsort(numbers, kind="stable")
-    same = numbers[order[1:]] == numbers[order[:-1]]
-    gaps = np.zeros(len(numbers), dtype=np.int64)
-    gaps[order[1:][same]] = (order[1:] - order[:-1])[same]
-    return gaps
+def _doubled(order: Indices, repeats: Marks, size: int) -> tuple[Indices, Marks]:
+    """The words of twice the size in order, and whether each is the one before again, from those of a size."""
+    numbers = np.zeros(len(order), dtype=np.int64)
+    numbers[order[1:]] = np.cumsum(~repeats)
+    halves = order[order >= size] - size  # in order of their second halves
+    order = halves[order_of(numbers[halves])]
+    first, second = numbers[order], numbers[order + size]
+    return order, (first[1:] == first[:-1]) & (second[1:] == second[:-1])
 
 
 def stretches(tape: Tape, run: Run, least: int) -> list[Run]:
@@ -86,7 +90,7 @@ def _needed(tape: Tape, run: Run) -> Indices:
     starts, sources = tape.starts, tape.sources
     counts = np.diff(starts[start + period : start + length + 1])
     before = np.diff(starts[start : start + length - period + 1])
-    assert np.array_equal(counts, before), "nodes that look alike have as many operands"
+    assert (counts == before).all(), "nodes that look alike have as many operands"
     a, b = int(starts[start + period]), int(starts[start + length])
     shifts = starts[start + period : start + length] - starts[start : start + length - period]
     shift = np.repeat(shifts, counts)

@@ -135,6 +135,8 @@ def recurrence_of(tape: Tape, run: Run, least: int) -> Recurrence | None:
     """
     start, period, _ = run
     edges = edges_of(tape, run)
+    if not edges.lags.any():
+        return None  # no step reads one before
     core = core_of(edges, period)
     if not core.any():
         return None
@@ -158,8 +160,7 @@ def _folded(tape: Tape, places: Indices) -> Recurrence | None:
     place of one.
     """
     steps = len(places)
-    step_of = np.full(len(tape), -1, dtype=np.int64)
-    number_of = np.full(len(tape), -1, dtype=np.int64)
+    step_of, number_of = np.full((2, len(tape) + 1), -1, dtype=np.int64)  # the last: of leaves, and constants
     step_of[places] = np.arange(steps)[:, None]
     number_of[places] = np.arange(places.shape[1])
     body: list[BodyNode] = []
@@ -170,15 +171,14 @@ def _folded(tape: Tape, places: Indices) -> Recurrence | None:
         operands, sources = tape.operands[slots], tape.sources[slots]
         own: list[Own | None] = []
         for x, source in zip(operands.T, sources.T, strict=True):
-            inside = source >= 0
-            inside[inside] = step_of[source[inside]] >= 0
+            inside = step_of[source] >= 0
             if not inside[-1]:
                 if inside.any():
                     return None
                 own.append(None)
                 continue
             number, lag = int(number_of[source[-1]]), steps - 1 - int(step_of[source[-1]])
-            if inside[:lag].any() or not np.array_equal(source[lag:], places[: steps - lag, number]):
+            if inside[:lag].any() or (source[lag:] != places[: steps - lag, number]).any():
                 return None
             for t in range(lag):
                 node = int(x[t])

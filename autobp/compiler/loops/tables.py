@@ -200,30 +200,29 @@ def _cells_of(tape: Tape, run: Run, in_core: Marks, least: int) -> Iterator[list
 def _linked(tape: Tape, places: Sequence[Indices]) -> tuple[Table, Marks]:
     """The table with these nodes, and which of its cells read other cells than those around them do."""
     shape = places[0].shape
-    number, row, column = [np.full(len(tape) + 1, -1, dtype=np.int64) for _ in range(3)]
+    number, row, column = np.full((3, len(tape) + 1), -1, dtype=np.int64)  # the last: of leaves, and constants
     for k, at in enumerate(places):
         number[at] = k
-        row[at], column[at] = np.indices(shape)
+        row[at], column[at] = np.arange(shape[0])[:, None], np.arange(shape[1])
     odd = np.zeros(shape, dtype=bool)
     middle = shape[0] // 2, shape[1] // 2
     operands: list[list[Operand]] = []
     for at in places:
+        count = int(tape.starts[at[middle] + 1] - tape.starts[at[middle]])
+        slots = tape.starts[at] + np.arange(count)[:, None, None]
         found = []
-        for q in range(int(tape.starts[at[middle] + 1] - tape.starts[at[middle]])):
-            slots = tape.starts[at] + q
-            sources = tape.sources[slots]
+        for sources, nodes in zip(tape.sources[slots], tape.operands[slots], strict=True):
             x = sources[middle]
             link = None
             inside = np.zeros(shape, dtype=bool)
             if number[x] >= 0:
                 link = Link(int(number[x]), middle[0] - int(row[x]), middle[1] - int(column[x]))
                 expected = _shifted(places[link.number], link.rows, link.columns)
-                inside = sources == expected
-                inside &= expected >= 0
+                inside = (sources == expected) & (expected >= 0)
                 if link.is_inner:
                     odd |= ~inside
             odd |= (number[sources] >= 0) & ~inside
-            found.append(Operand(sources, tape.operands[slots], link, inside))
+            found.append(Operand(sources, nodes, link, inside))
         operands.append(found)
     return Table(tape, places, operands), odd
 

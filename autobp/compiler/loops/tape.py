@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,19 @@ class Tape:
     def owners(self) -> Indices:
         """Of each operand the number in the row of the node that has it."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.starts))
+
+    @cached_property
+    def _reads(self) -> tuple[Indices, Indices]:
+        """What is read, in order, and by which node each time."""
+        order = order_of(self.operands)
+        return self.operands[order], self.nodes[self.owners()[order]]
+
+    def readers_of(self, node: int) -> list[int]:
+        """The nodes that read a node, each once."""
+        read, readers = self._reads
+        a, b = read.searchsorted(node), read.searchsorted(node, "right")
+        found: list[int] = readers[a:b].tolist()
+        return list(dict.fromkeys(found))
 
     def by_level(self) -> Tape:
         """The same nodes in the order of their levels, and where these are equal, as before."""
@@ -102,11 +116,14 @@ class Tape:
         )
 
 
-def operands_of(graph: Canonical, node: int) -> list[int]:
-    """The operands of a node, as they are written."""
-    if graph.kinds[node] == SUM:
-        return [x for _, a, b in graph.terms[node] for x in (a, b) if x >= 0]
-    return list(graph.operands[node])
+def order_of(numbers: Indices) -> Indices:
+    """The order of numbers, equal ones as they stand: in linear time, 16 bits at once, where they are few."""
+    if not len(numbers) or numbers.min() < 0 or numbers.max() >= 1 << 32:
+        return np.argsort(numbers, kind="stable")
+    order = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")
+    if numbers.max() < 1 << 16:
+        return order
+    return order[np.argsort((numbers >> 16).astype(np.uint16)[order], kind="stable")]
 
 
 def tape_of(graph: Canonical, levels: Sequence[int]) -> Tape:
@@ -115,38 +132,39 @@ def tape_of(graph: Canonical, levels: Sequence[int]) -> Tape:
     Args:
         levels: of each node of the graph.
     """
-    nodes = [node for node in graph.order if graph.kinds[node] != LEAF]
-    place = [-1] * len(graph.kinds)
-    for i, node in enumerate(nodes):
-        place[node] = i
-    reader = _Reader(graph, place)
-    codes = []
-    starts, operands = [0], []
-    for node in nodes:
-        code, found = reader.read(node)
-        codes.append(code)
-        operands += found
-        starts.append(len(operands))
-    as_array = np.array(operands, dtype=np.int64)
+    kinds = graph.kinds
+    nodes = [node for node in graph.order if kinds[node] != LEAF]
+    place = np.full(len(kinds), -1, dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    reader = _Reader(graph, place.tolist())
+    codes = reader.read(nodes)
+    operands = np.array(reader.operands, dtype=np.int64)
     return Tape(
         graph,
         np.array(nodes, dtype=np.int64),
         np.array(codes, dtype=np.int64),
         np.array(levels, dtype=np.int64)[nodes],
-        np.array(starts, dtype=np.int64),
-        as_array,
-        np.array(place, dtype=np.int64)[as_array] if operands else as_array,
+        np.array(reader.starts, dtype=np.int64),
+        operands,
+        place[operands],
         reader.terms,
     )
 
 
 class _Reader:
-    """Says what nodes look like, operands before what is computed from them."""
+    """Says what nodes look like, operands before what is computed from them.
 
-    def __init__(self, graph: Canonical, place: Sequence[int]) -> None:
+    Attributes:
+        starts: where the operands of each node that was read start, and where those of the next will.
+        operands: of all of them, those of a node in order.
+        terms: by the code of a sum, of each of its terms the sign, and whether it is a product.
+    """
+
+    def __init__(self, graph: Canonical, where: list[int]) -> None:
         self._graph = graph
-        self._where = list(place)  # of leaves, the position in their array
+        self._where = where  # of computed nodes their places, and of leaves the position in their array
         self._codes: dict[Any, int] = {}
+        self.starts, self.operands = [0], list[int]()
         self.terms: dict[int, tuple[tuple[int, bool], ...]] = {}
         self._looks = [_CONSTANT] * len(graph.kinds)
         for node in graph.order:
@@ -157,30 +175,44 @@ class _Reader:
     def _number(self, key: Any) -> int:
         return self._codes.setdefault(key, len(self._codes))
 
-    def read(self, node: int) -> tuple[int, list[int]]:
-        """The code of a node, and its operands in order."""
-        graph, looks, where = self._graph, self._looks, self._where
-        kind = graph.kinds[node]
-        if kind == SUM:
-            terms = []
-            for sign, a, b in graph.terms[node]:
-                if b < 0:
-                    terms.append((sign, looks[a], _NOTHING, where[a], -1, a, b))
-                elif looks[b] < looks[a]:
-                    terms.append((sign, looks[b], looks[a], where[b], where[a], b, a))
-                else:
-                    terms.append((sign, looks[a], looks[b], where[a], where[b], a, b))
-            terms.sort()
-            looks[node] = self._number((SUM, len(terms)))
-            code = self._number((SUM, graph.offsets[node] != 0.0, *[term[:3] for term in terms]))
-            if code not in self.terms:
-                self.terms[code] = tuple([(term[0], term[6] >= 0) for term in terms])
-            return code, [x for term in terms for x in term[5:] if x >= 0]
-        operands = list(graph.operands[node])
-        operation = graph.operations[node]
-        assert operation is not None
-        if kind != MAP:
-            operands.sort(key=lambda x: (looks[x], where[x]))
-        looks[node] = self._number((kind, operation.name))
-        code = self._number((kind, operation.name, graph.constants[node], *[looks[x] for x in operands]))
-        return code, operands
+    def read(self, nodes: Sequence[int]) -> list[int]:
+        """The codes of nodes."""
+        graph, looks, number = self._graph, self._looks, self._number
+        codes = []
+        for node in nodes:
+            kind = graph.kinds[node]
+            if kind == SUM:
+                codes.append(self._read_sum(node))
+            else:
+                operation = graph.operations[node]
+                assert operation is not None
+                operands = graph.operands[node]
+                if kind != MAP:
+                    operands = sorted(operands, key=lambda x: (looks[x], self._where[x]))
+                self.operands += operands
+                looks[node] = number((kind, operation.name))
+                seen = [looks[x] for x in operands]
+                codes.append(number((kind, operation.name, graph.constants[node], *seen)))
+            self.starts.append(len(self.operands))
+        return codes
+
+    def _read_sum(self, node: int) -> int:
+        looks, where = self._looks, self._where
+        terms = []
+        for sign, a, b in self._graph.terms[node]:
+            if b < 0:
+                terms.append((sign, looks[a], _NOTHING, where[a], -1, a, b))
+            elif looks[b] < looks[a]:
+                terms.append((sign, looks[b], looks[a], where[b], where[a], b, a))
+            else:
+                terms.append((sign, looks[a], looks[b], where[a], where[b], a, b))
+        terms.sort()
+        looks[node] = self._number((SUM, len(terms)))
+        code = self._number((SUM, self._graph.offsets[node] != 0.0, *[term[:3] for term in terms]))
+        if code not in self.terms:
+            self.terms[code] = tuple([(term[0], term[6] >= 0) for term in terms])
+        for term in terms:
+            self.operands.append(term[5])
+            if term[6] >= 0:
+                self.operands.append(term[6])
+        return code
