@@ -8,6 +8,8 @@ import numpy as np
 
 from autobp.ir import Indices
 
+_MANY = 256  # numbers from which on NumPy counts faster than Python
+
 
 def affine(indices: Indices) -> tuple[int, tuple[int, ...]] | None:
     """(base, strides) with indices = base + Σ stride·(index along axis), or None."""
@@ -61,6 +63,11 @@ def grid_of(columns: Indices) -> tuple[int, ...] | None:
     return tuple(sizes) or (1,)
 
 
+def _distinct(column: Indices) -> int:
+    """How many numbers are in it."""
+    return len(np.unique(column)) if len(column) > _MANY else len(set(column.tolist()))
+
+
 def occurrences(columns: Sequence[Indices]) -> tuple[Indices, Indices] | None:
     """Which rows of a table, given by its columns (n,), are the same row again; None where all differ.
 
@@ -69,7 +76,7 @@ def occurrences(columns: Sequence[Indices]) -> tuple[Indices, Indices] | None:
         it is (n,).
     """
     n = len(columns[0])
-    if any(len(np.unique(column)) == n for column in columns):
+    if any(_distinct(column) == n for column in columns):
         return None
     order = np.lexsort(columns[::-1])
     is_new = np.ones(n, dtype=bool)
@@ -92,8 +99,8 @@ def arrange(columns: Sequence[Indices], shapes: Sequence[tuple[int, ...]]) -> tu
         order (n,), and the shape, of n elements, that the nodes have in that order.
     """
     n = len(columns[0])
-    distinct = [len(np.unique(column)) for column in columns]
-    first = int(np.argmax(distinct))
+    distinct = list(map(_distinct, columns))
+    first = distinct.index(max(distinct))
     others = [column for i, column in enumerate(columns) if i != first]
     order = np.lexsort([*others[::-1], columns[first]])
     table = np.stack([column[order] for column in columns], axis=1)

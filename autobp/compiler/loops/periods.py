@@ -50,7 +50,7 @@ def runs_of(codes: Indices, least: int) -> list[Run]:
 
 
 def _doubled(order: Indices, repeats: Marks, size: int) -> tuple[Indices, Marks]:
-    """The words of twice the size in order, and whether each is the one before again, from those of a size."""
+    """The words of twice the size in order, and whether each is the one before again."""
     numbers = np.zeros(len(order), dtype=np.int64)
     numbers[order[1:]] = np.cumsum(~repeats)
     halves = order[order >= size] - size  # in order of their second halves

@@ -199,43 +199,38 @@ def _cells_of(tape: Tape, run: Run, in_core: Marks, least: int) -> Iterator[list
 
 def _linked(tape: Tape, places: Sequence[Indices]) -> tuple[Table, Marks]:
     """The table with these nodes, and which of its cells read other cells than those around them do."""
-    shape = places[0].shape
-    number, row, column = np.full((3, len(tape) + 1), -1, dtype=np.int64)  # the last: of leaves, and constants
-    for k, at in enumerate(places):
-        number[at] = k
-        row[at], column[at] = np.arange(shape[0])[:, None], np.arange(shape[1])
-    odd = np.zeros(shape, dtype=bool)
-    middle = shape[0] // 2, shape[1] // 2
-    operands: list[list[Operand]] = []
-    for at in places:
-        count = int(tape.starts[at[middle] + 1] - tape.starts[at[middle]])
-        slots = tape.starts[at] + np.arange(count)[:, None, None]
-        found = []
-        for sources, nodes in zip(tape.sources[slots], tape.operands[slots], strict=True):
-            x = sources[middle]
-            link = None
-            inside = np.zeros(shape, dtype=bool)
-            if number[x] >= 0:
-                link = Link(int(number[x]), middle[0] - int(row[x]), middle[1] - int(column[x]))
-                expected = _shifted(places[link.number], link.rows, link.columns)
-                inside = (sources == expected) & (expected >= 0)
-                if link.is_inner:
-                    odd |= ~inside
-            odd |= (number[sources] >= 0) & ~inside
-            found.append(Operand(sources, nodes, link, inside))
-        operands.append(found)
+    cells = np.stack(places)
+    n_rows, n_columns = places[0].shape
+    r, t = n_rows // 2, n_columns // 2
+    number, row, column = np.full((3, len(tape) + 1), -1, dtype=np.int64)  # last: of leaves, constants
+    number[cells] = np.arange(len(cells))[:, None, None]
+    row[cells], column[cells] = np.arange(n_rows)[:, None], np.arange(n_columns)
+    counts = tape.starts[cells[:, r, t] + 1] - tape.starts[cells[:, r, t]]
+    readers = np.repeat(np.arange(len(cells)), counts)  # of all operands of a cell, which node has them
+    slots = tape.starts[cells[readers]]
+    slots += (np.arange(len(readers)) - np.repeat(np.cumsum(counts) - counts, counts))[:, None, None]
+    sources, nodes = tape.sources[slots], tape.operands[slots]
+    read = sources[:, r, t]
+    up, left = r - row[read], t - column[read]
+    expected = _shifted(cells[number[read]], up, left)
+    inside = (sources == expected) & (expected >= 0) & (number[read] >= 0)[:, None, None]
+    inner = (number[read] >= 0) & (up == 0) & (left == 0)
+    odd = (((number[sources] >= 0) | inner[:, None, None]) & ~inside).any(axis=0)
+    operands: list[list[Operand]] = [[] for _ in places]
+    links = zip(readers.tolist(), number[read].tolist(), up.tolist(), left.tolist(), strict=True)
+    for q, (k, *link) in enumerate(links):
+        operands[k].append(Operand(sources[q], nodes[q], Link(*link) if link[0] >= 0 else None, inside[q]))
     return Table(tape, places, operands), odd
 
 
-def _shifted(table: Indices, rows: int, columns: int) -> Indices:
-    """A table whose element r, t is the one so many rows above and columns to the left; -1 outside it."""
-    found = np.full_like(table, -1)
-    n, m = table.shape
-    r, t = max(rows, 0), max(columns, 0)
-    last, end = n + min(rows, 0), m + min(columns, 0)
-    if r < last and t < end:
-        found[r:last, t:end] = table[r - rows : last - rows, t - columns : end - columns]
-    return found
+def _shifted(tables: Indices, rows: Indices, columns: Indices) -> Indices:
+    """Tables whose elements r, t are those so many rows above and columns to the left; -1 outside them."""
+    _, n, m = tables.shape
+    r = np.arange(n) - rows[:, None]
+    t = np.arange(m) - columns[:, None]
+    there = ((r >= 0) & (r < n))[:, :, None] & ((t >= 0) & (t < m))[:, None, :]
+    which = np.arange(len(tables))[:, None, None]
+    return np.where(there, tables[which, r.clip(0, n - 1)[:, :, None], t.clip(0, m - 1)[:, None, :]], -1)
 
 
 def _trimmed(places: Sequence[Indices], odd: Marks) -> list[Indices] | None:
