@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from autobp.compiler.sums import (
@@ -153,13 +154,6 @@ class _Builder:
         self.uses = [0] * n
         self.varies = [False] * n
         self.held = [True] * n  # no derivative flows through the node towards an output
-        # 0·log p is 0 where a logit of -∞ masks p, but 0·(u - log s) is NaN: so y·log p is left whole in a
-        # graph with constants that are not finite.
-        self.finite = all(
-            math.isfinite(x)
-            for x, op, role in zip(graph.values, graph.operations, graph.roles, strict=True)
-            if op is None and role == CONSTANT
-        )
         self.sticky: set[int] = set()  # sums that a sum they are a term of takes up whole
         self.contents: dict[int, int] = {}  # what is among the terms of sums
         self.flags: dict[Any, int] = {}  # of kinds of numbers without rounding errors
@@ -168,6 +162,16 @@ class _Builder:
         self.negative_of: dict[int, int] = {}
         self.log_of: dict[int, int] = {}
         self.complement_of: dict[int, int] = {}  # c: y where c = 1 - y
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all constants are.
+
+        0·log p is 0 where a logit of -∞ masks p, but 0·(u - log s) is NaN: so y·log p is left whole where
+        they are not.
+        """
+        leaves = zip(self.graph.values, self.graph.operations, self.graph.roles, strict=True)
+        return all(math.isfinite(x) for x, op, role in leaves if op is None and role == CONSTANT)
 
     def convert_all(self) -> None:
         """Convert every node that depends on a parameter or an argument."""
@@ -214,7 +218,7 @@ class _Builder:
                 self.complement_of[node] = operands[1]
         elif op is NEGATIVE:
             (x,) = operands
-            self._set_sum(node, self._addend(x, -1, self._is_flattened(x)))
+            self._set_sum(node, self._addend(x, -1, self.kinds[x] == SUM and self.uses[x] == 1))
         elif op is XLOGY and self.finite and (logarithm := self._logarithm(operands[1])):
             y = operands[0]
             self._set_sum(node, ([(sign, y, x) for sign, x in logarithm], 0.0, BOTH_SIGNS | PRODUCT, True))
@@ -235,7 +239,8 @@ class _Builder:
     # ---------------------------------------------------------------------------------------------- sums
 
     def _sum(self, node: int, x: int, sign_x: int, y: int, sign_y: int) -> None:
-        flat_x, flat_y = self._is_flattened(x), self._is_flattened(y)
+        kinds, uses = self.kinds, self.uses
+        flat_x, flat_y = kinds[x] == SUM and uses[x] == 1, kinds[y] == SUM and uses[y] == 1
         # Two sums that meet: a contraction among them is a quantity of its own (the z of one sample, an
         # output of a convolution) and stays one; so does one that a single number is subtracted from.
         if flat_x and flat_y:
@@ -253,9 +258,10 @@ class _Builder:
             terms, more = more, terms
         terms.extend(more)
         sticky = sticky_x or sticky_y
-        if len(terms) <= _FEW and self._collect(terms):
+        contents = contents_x | contents_y
+        if contents & PRODUCT and len(terms) <= _FEW and self._collect(terms):
             sticky = True
-        self._set_sum(node, (terms, offset_x + offset_y, contents_x | contents_y, sticky))
+        self._set_sum(node, (terms, offset_x + offset_y, contents, sticky))
 
     def _as_grouped(
         self, x: int, sign_x: int, flat_x: bool, y: int, sign_y: int, flat_y: bool
@@ -324,9 +330,6 @@ class _Builder:
             self.flags[kind] = FIRST_KIND << len(self.flags)
         return self.flags[kind]
 
-    def _is_flattened(self, x: int) -> bool:
-        return self.kinds[x] == SUM and self.uses[x] == 1
-
     def _is_contraction(self, x: int) -> bool:
         return self.contents[x] & PRODUCT != 0 and x not in self.sticky
 
@@ -336,6 +339,8 @@ class _Builder:
     def _addend(self, x: int, sign: int, flat: bool) -> Addend:
         """What x adds to a sum. A sum that is taken up term by term gives its terms away."""
         contents = self._contents_of(x, sign, flat)
+        if not flat and not contents & PRODUCT and x not in self.fixed:  # as most are
+            return [(sign, x, -1)], 0.0, contents, False
         if x in self.fixed:
             return [], sign * self.fixed[x], contents, False
         if flat:
@@ -343,16 +348,14 @@ class _Builder:
             if sign < 0:
                 terms = [(-s, a, b) for s, a, b in terms]
             return terms, sign * self.offsets[x], contents, x in self.sticky
-        if self._is_product(x):
-            a, b = self.operands[x]
-            for y, log in ((a, b), (b, a)):
-                if log in self.sticky and self.uses[log] == 1 and not self.contents[log] & PRODUCT:
-                    # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
-                    terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
-                    if self.offsets[log] == 0.0:
-                        return terms, 0.0, contents, True
-            return [(sign, a, b)], 0.0, contents, False
-        return [(sign, x, -1)], 0.0, contents, False
+        a, b = self.operands[x]
+        for y, log in ((a, b), (b, a)):
+            if log in self.sticky and self.uses[log] == 1 and not self.contents[log] & PRODUCT:
+                # y (u - v), a logarithm taken apart: multiply out, so that it meets its complement
+                terms = [(sign * s, y, u) for s, u, _ in self.terms[log]]
+                if self.offsets[log] == 0.0:
+                    return terms, 0.0, contents, True
+        return [(sign, a, b)], 0.0, contents, False
 
     def _set_sum(self, node: int, addend: Addend) -> None:
         self.kinds[node] = SUM

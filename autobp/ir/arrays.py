@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -48,13 +48,12 @@ class Array:
     def operands(self) -> tuple[Array, ...]:
         """The arrays it is computed from, in the order of the fields, repeated where one is there twice."""
         found: list[Array] = []
-        for item in fields(self):  # type: ignore[arg-type]  # every kind is a dataclass
-            if item.metadata.get("operand", True):
-                content = getattr(self, item.name)
-                if isinstance(content, Array):
-                    found.append(content)
-                elif isinstance(content, tuple):
-                    found += [x for x in content if isinstance(x, Array)]
+        for name in _fields_of(type(self)):  # type: ignore[arg-type]  # a class can be hashed
+            content = getattr(self, name)
+            if isinstance(content, Array):
+                found.append(content)
+            elif isinstance(content, tuple):
+                found += [x for x in content if isinstance(x, Array)]
         return tuple(found)
 
     @property
@@ -70,6 +69,12 @@ class Array:
         """Set what follows from the fields, which are frozen, once."""
         object.__setattr__(self, "shape", tuple(shape))
         object.__setattr__(self, "batched", batched)
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    """The fields of a class of arrays that may hold operands."""
+    return tuple([item.name for item in fields(kind) if item.metadata.get("operand", True)])
 
 
 # ----------------------------------------------------------------------------------------------- arguments

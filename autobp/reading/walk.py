@@ -123,6 +123,10 @@ def adjoints_of(
                 x, y = parents[i]
                 adjoints[x] = adjoints[x] + flow
                 adjoints[y] = adjoints[y] + flow
+            elif rounding is None and operation is SUBTRACT:
+                x, y = parents[i]
+                adjoints[x] = adjoints[x] + flow
+                adjoints[y] = adjoints[y] - flow
             else:
                 operands = [values[p] for p in parents[i]]
                 partials = partials_of(operation, values[i], [*operands, *constants[i]])

@@ -138,7 +138,7 @@ def _around_table(tape: Tape, row: Tape, codes: Indices, plain: int, limits: Lim
         levels, loops = _with_most(tape, diagonals, loops)
         if levels is None:
             return None
-        outside = sum(len(np.unique(codes[level.nodes])) for level in levels)
+        outside = sum(len(set(codes[level.nodes].tolist())) for level in levels)
         inside = sum(loop.statements(codes) for loop in loops)
         written = outside + inside + len(table.places)
         if written <= fewest:
@@ -182,7 +182,7 @@ def _statements(levels: Sequence[Level], codes: Indices) -> tuple[int, int]:
     """About how many statements a program has, and how many it runs."""
     written = run = 0
     for level in levels:
-        outside = len(np.unique(codes[level.nodes]))
+        outside = len(set(codes[level.nodes].tolist()))
         written, run = written + outside, run + outside
         for placed in level.loops:
             inside = placed.loop.statements(codes)

@@ -74,21 +74,22 @@ class Tape:
         Rows of a table whose cells are computed from three neighbours stand in one piece each then, whichever
         neighbour was written first.
         """
-        starts, sources, levels = self.starts.tolist(), self.sources.tolist(), self.levels.tolist()
+        highest_last = np.lexsort((self.levels[self.sources], self.owners()))
+        starts, sources = self.starts.tolist(), self.sources[highest_last].tolist()
         order: list[int] = []
-        seen = [False] * len(self)
+        is_open, is_done = [False] * len(self), [False] * len(self)
         for root in reversed(range(len(self))):
             waiting = [root]
             while waiting:
                 node = waiting[-1]
-                if seen[node]:
-                    waiting.pop()
+                if not is_open[node]:
+                    is_open[node] = True
+                    row = sources[starts[node] : starts[node + 1]]
+                    waiting += [x for x in row if x >= 0 and not is_done[x]]
                     continue
-                operands = [x for x in sources[starts[node] : starts[node + 1]] if x >= 0 and not seen[x]]
-                if operands:
-                    waiting += sorted(operands, key=levels.__getitem__)
-                else:
-                    seen[node] = True
+                waiting.pop()
+                if not is_done[node]:
+                    is_done[node] = True
                     order.append(node)
         return self._picked(np.array(order, dtype=np.int64))
 
