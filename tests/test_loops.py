@@ -21,9 +21,10 @@ from autobp.backends.source_module import SourceModule
 from autobp.compiler.canonical import canonicalise
 from autobp.compiler.levels import levels_of
 from autobp.compiler.loops.finding import Limits, Note
+from autobp.compiler.loops.order import levels_with
 from autobp.compiler.loops.periods import runs_of
-from autobp.compiler.loops.recurrence import recurrence_of
-from autobp.compiler.loops.tape import tape_of
+from autobp.compiler.loops.recurrence import BodyNode, Own, Recurrence, recurrence_of
+from autobp.compiler.loops.tape import order_of, tape_of
 from autobp.compiler.pipeline import Signature, programs_of
 from autobp.compiler.recording import record_function
 from autobp.compiler.report import report
@@ -510,6 +511,68 @@ def test_rows_within_a_step_are_no_steps() -> None:
     for run in runs_of(tape.codes, 8):
         found = recurrence_of(tape, run, 8)
         assert found is None or run.period >= 2 * 5, "a row of W was taken for a step"
+
+
+@pytest.mark.parametrize("most", [10, 1 << 16, 1 << 20, 1 << 40])
+def test_numbers_are_put_in_order_as_a_stable_sort_does(most: int) -> None:
+    rng = np.random.default_rng(0)
+    for low in (0, -5):
+        numbers = np.append(rng.integers(low, most, 500), [0, most - 1] * 3)
+        np.testing.assert_array_equal(order_of(numbers), np.argsort(numbers, kind="stable"))
+
+
+def runs_by_hand(codes: list[int], least: int) -> set[tuple[int, int, int]]:
+    """(start, period, length) of what repeats itself that often and can be made no longer."""
+    found = set()
+    for period in range(1, len(codes) // least + 1):
+        start = 0
+        for i in range(period, len(codes) + 1):
+            if i == len(codes) or codes[i] != codes[i - period]:
+                if i - start >= least * period:
+                    found.add((start, period, i - start))
+                start = i - period + 1
+    return found
+
+
+def test_runs_are_those_that_comparing_each_with_each_finds() -> None:
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 2, 7, 30, 80):
+        for k in range(30):
+            codes = rng.integers(0, 1 + k % 4, n)
+            if k % 2 and n:
+                codes = np.resize(codes[: 1 + k % 5], n)
+                codes[n // 2] += k % 3
+            found = runs_of(codes, 3)
+            by_hand = runs_by_hand(codes.tolist(), 3)
+            assert by_hand >= set(found)
+            # a period's multiples tell nothing new
+            least = {(s, p, m) for s, p, m in by_hand if not any(p % q == 0 and q < p for _, q, _ in by_hand)}
+            assert least <= set(found)
+
+
+def test_a_loop_that_needs_what_comes_after_it_has_no_place() -> None:
+    x = Value(0.3)
+    nodes = [x]
+    for _ in range(6):
+        nodes.append(tanh(nodes[-1]))
+    graph, _ = record_function(lambda: nodes[-1], [x], [])
+    canonical = canonicalise(graph)
+    tape = tape_of(canonical, levels_of(canonical))
+
+    def loop(numbers: list[int]) -> Recurrence:
+        operands = np.array(numbers)[:, None] - 1
+        return Recurrence([BodyNode(np.array(numbers), operands, [Own(0, 1)], (), np.zeros(0))], {(0, 1): 0})
+
+    levels = levels_with(tape, [loop([2, 3, 4])])
+    assert levels is not None
+    assert [level.nodes for level in levels] == [[1], [], [5], [6]]
+    (placed,) = levels[1].loops
+    assert placed.read == {4}
+    assert levels_with(tape, [loop([2, 4])]) is None  # node 3 reads it and is read by it
+    levels = levels_with(tape, [loop([5, 6]), loop([2, 3])])
+    assert levels is not None
+    assert [[x.loop.steps for x in level.loops] for level in levels] == [[], [2], [], [2]]
+    assert levels_with(tape, [loop([2, 5]), loop([3, 4])]) is None
 
 
 # ------------------------------------------------------------------------------------- random recurrences
