@@ -14,6 +14,7 @@ from autobp.backends.c_nests import begins_a_loop
 
 #: Lines that a function may have before it is written in parts, and about as many as a part has.
 LONGEST = 1000
+LONGEST_OF_ANY_LENGTH = 400  # whose arrays are mostly in the work area anyway
 _PART = 100
 
 #: What stands before a part, lest the compiler make one long function of them again.

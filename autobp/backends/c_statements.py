@@ -63,7 +63,7 @@ class Statements(Elements):
         return self.kept[array]
 
     def memory_for(self, name: str, scope: Scope, size: int) -> Kept:
-        """Memory under a name."""
+        """Memory under a name, for an array of the program."""
         return self.memory.keep(name, scope, size)
 
     def target(self, array: ir.Array, index: Index) -> str:
@@ -191,7 +191,7 @@ class Statements(Elements):
             return statements.packed(columns, index, stack, k)
         *lead, n, length = columns.shape
         if columns not in self._packed:
-            kept = self.memory.keep(self.free_name(""), Scope.ONCE, columns.size)
+            kept = self.memory.keep(self.free_name(""), Scope.ONCE, columns.size, of_a_step=True)
             self._packed[columns] = kept
             loops, at = self.axes((*lead, length, n), False)
             element = self.element(columns, [*at[:-2], at[-1], at[-2]]).text
@@ -335,9 +335,11 @@ class Statements(Elements):
         names = [*[inner.name_for(local) for local in body.arguments[:n]], *self.output_names(array)]
         left = {}
         for number, (name, scope) in enumerate(zip(names, self.scopes_left_by(array), strict=True)):
-            if number < n or number in read:
-                size = max(body.results[number].size, 1) * (1 if number < n else array.steps)
+            size = max(body.results[number].size, 1)
+            if number < n:
                 left[number] = inner.memory_for(name, scope, size)
+            elif number in read:
+                left[number] = inner.memory_by_step(name, scope, size * array.steps)
         self.left_by[array] = left
         for number, x in enumerate(array.initial):
             self.copy(left[number], x, self)
@@ -378,6 +380,10 @@ class Body(Statements):
         self.lines = []
 
     def memory_for(self, name: str, scope: Scope, size: int) -> Kept:
+        return self.memory.keep(name, scope, size, self.in_block and scope is Scope.ONCE, of_a_step=True)
+
+    def memory_by_step(self, name: str, scope: Scope, size: int) -> Kept:
+        """Memory under a name, for what all steps leave."""
         return self.memory.keep(name, scope, size, self.in_block and scope is Scope.ONCE)
 
     def before(self, part: str | Nest) -> None:

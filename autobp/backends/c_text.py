@@ -18,7 +18,7 @@ from autobp.backends.c_formulas import SEVERAL, CModule
 from autobp.backends.c_loops import with_loops_of_samples
 from autobp.backends.c_memory import BLOCK, Kept, Memory
 from autobp.backends.c_nests import KEPT_A_LOOP, KEPT_A_LOOP_DEFINED, Nest, written
-from autobp.backends.c_parts import APART, LONGEST, Parts
+from autobp.backends.c_parts import APART, LONGEST, LONGEST_OF_ANY_LENGTH, Parts
 from autobp.backends.c_plan import Plan, Scope, Section, is_computed
 from autobp.backends.c_positions import broadcast, flat
 from autobp.backends.c_statements import Statements
@@ -108,17 +108,18 @@ class CSource:
     functions: tuple[CFunction, ...]
 
 
-def c_source(programs: Mapping[str, ir.Program], about: str) -> CSource:
+def c_source(programs: Mapping[str, ir.Program], about: str, of_any_length: bool = False) -> CSource:
     """A file with one function for each program, by name.
 
     Args:
         about: what the comment at the head says first.
+        of_any_length: whether recurrences of other lengths are to differ in numbers alone.
 
     Raises:
         TypeError: an operation is computed by Python code, which has no formula.
     """
     module = CModule()
-    functions = [write(name, program, module) for name, program in programs.items()]
+    functions = [write(name, program, module, of_any_length) for name, program in programs.items()]
     return file_of(about, module, [APART] if any(x.parts for x in functions) else [], functions)
 
 
@@ -152,10 +153,10 @@ _SEVERAL = f"""#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__
 #endif"""
 
 
-def write(name: str, program: ir.Program, module: CModule) -> CFunction:
+def write(name: str, program: ir.Program, module: CModule, of_any_length: bool = False) -> CFunction:
     """A program as a function."""
     program = with_loops_of_samples(program)
-    function = _Function(name, module, program)
+    function = _Function(name, module, program, of_any_length)
     lines = function.body()
     made = program.results[1] if len(program.results) == 2 else None
     return CFunction(
@@ -186,9 +187,9 @@ _ABOUT = {
 class _Function(Statements):
     """Writes a whole program."""
 
-    def __init__(self, name: str, module: CModule, program: ir.Program) -> None:
+    def __init__(self, name: str, module: CModule, program: ir.Program, of_any_length: bool) -> None:
         self.plan, self.function_name = Plan(program), name
-        super().__init__(module, program, Memory(), self.plan.inlined)
+        super().__init__(module, program, Memory(of_any_length), self.plan.inlined)
         for x in program.inputs:
             scope = Scope.ALL if x.batched else Scope.ONCE
             self.kept[x] = Kept(self.free_name(self.names[x]), scope, x.size)
@@ -231,7 +232,8 @@ class _Function(Statements):
             self.outputs(program.results[0])
         sections = {section: written(self.sections[section]) for section in sorted(self.sections)}
         self.checks = any("&wrong" in line for inner in sections.values() for line in inner)
-        if sum(map(len, sections.values())) > LONGEST:
+        longest = LONGEST_OF_ANY_LENGTH if self.memory.of_any_length else LONGEST
+        if sum(map(len, sections.values())) > longest:
             heads, lines = self.in_parts(sections)
         else:
             heads, lines = [*self.memory.declarations().values()], [*in_phases(sections), self.returned()]

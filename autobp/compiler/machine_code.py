@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from autobp import machine
+from autobp.backends.c_general import GeneralSource, general
 from autobp.backends.c_text import CSource, c_source
 from autobp.compiler import work
-from autobp.ir import Floats, Program
+from autobp.ir import Floats, Loop, Program
 from autobp.machine import MachineFunction, NoMachineCode
 
 Backend = Literal["numpy", "c", "auto"]
@@ -42,11 +43,19 @@ class Wanted(NamedTuple):
         backend: NumPy, machine code, or "auto": what is faster.
         rows: of a call.
         calls: how many there will be.
+        before: what was built for other shapes of the same function's arguments, "" where nothing was for
+            any length; empty for the first shapes.
     """
 
     backend: Backend
     rows: int = ROWS
     calls: float = CALLS
+    before: frozenset[str] = frozenset()
+
+    def after(self, choices: Sequence[Choice], rows: int) -> Wanted:
+        """What is wanted for so many rows of other shapes than those that were chosen for."""
+        calls = self.calls / (len(choices) + 1)  # shared with the shapes before
+        return self._replace(rows=rows, calls=calls, before=frozenset([x.built for x in choices]))
 
 
 BY_NUMPY: Final = Wanted("numpy")
@@ -76,11 +85,13 @@ class Choice(NamedTuple):
         name: "c" or "numpy".
         why: in one line.
         functions: by name, in machine code or what goes through tables; none for NumPy's programs.
+        built: for recurrences of any length, a digest of what was; else "".
     """
 
     name: str
     why: str
     functions: Mapping[str, Function]
+    built: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.why}"
@@ -111,11 +122,16 @@ def choose(
         if check:
             raise NoMachineCode("each statement is checked, which only NumPy does")
         program = list(programs.values())[-1]
-        why = (_why_not(program, wanted.rows) or _too_few(wanted, program, 0)) if is_auto else ""
+        of_any_length = bool(wanted.before) and any(isinstance(x, Loop) for x in program.arrays)
+        may_be_built = of_any_length and any(wanted.before)
+        why = _why_not(program, wanted.rows) if is_auto else ""
+        if is_auto and not may_be_built:
+            why = why or _too_few(wanted, program, 0)
         if why:
             return Choice("numpy", why, {})
-        source = _source(programs, about)
-        why = _too_few(wanted, program, source.text.count("\n")) if is_auto else ""
+        source = _source(programs, about, of_any_length)
+        is_built = isinstance(source, GeneralSource) and source.digest in wanted.before
+        why = _too_few(wanted, program, source.text.count("\n")) if is_auto and not is_built else ""
         if why:
             return Choice("numpy", why, {})
         functions = built(source, otherwise, scalars)
@@ -123,7 +139,8 @@ def choose(
         if not is_auto:
             raise
         return Choice("numpy", str(error), {})
-    return Choice("c", "it is faster for so little work" if is_auto else "asked for", functions)
+    digest = source.digest if isinstance(source, GeneralSource) else ""
+    return Choice("c", "it is faster for so little work" if is_auto else "asked for", functions, digest)
 
 
 def _why_not(program: Program, rows: int) -> str:
@@ -144,9 +161,9 @@ def _too_few(wanted: Wanted, program: Program, lines: int) -> str:
     return f"{wanted.calls:,.0f} calls do not make up for the time that a compiler takes"
 
 
-def _source(programs: Mapping[str, Program], about: str) -> CSource:
+def _source(programs: Mapping[str, Program], about: str, of_any_length: bool) -> CSource | GeneralSource:
     try:
-        source = c_source(programs, about)
+        source = general(programs) if of_any_length else c_source(programs, about)
     except TypeError as error:
         raise NoMachineCode(str(error)) from error
     lines = source.text.count("\n")
@@ -155,7 +172,7 @@ def _source(programs: Mapping[str, Program], about: str) -> CSource:
     return source
 
 
-def built(source: CSource, otherwise: Otherwise, scalars: int) -> dict[str, MachineFunction]:
+def built(source: CSource | GeneralSource, otherwise: Otherwise, scalars: int) -> dict[str, MachineFunction]:
     """The functions of a source, of so many scalars. Raises NoMachineCode where there can be none."""
     library = machine.build(source)
     return {

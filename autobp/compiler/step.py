@@ -287,15 +287,8 @@ class Step(Derivatives, Generic[R]):
                 f"there is no program for arguments of the shapes {shapes} a sample, and the function to "
                 f"trace is not here (a pickle holds programs only); there are programs for {known}"
             )
-        calls = self._wanted.calls / (len(self._executables) + 1)  # shared with the shapes before
-        return executable_of(
-            self._function,
-            self._parameters,
-            self._names,
-            samples,
-            self._check,
-            self._wanted._replace(rows=rows, calls=calls),
-        )
+        wanted = self._wanted.after([x.choice for x in self._executables.values()], rows)
+        return executable_of(self._function, self._parameters, self._names, samples, self._check, wanted)
 
     # ---------------------------------------------------------------------------------------- readings
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from autobp.machine.toolchain import NoMachineCode
@@ -85,20 +86,37 @@ def _digest(key: str, library: bytes) -> bytes:
 def put(key: str, library: bytes) -> Path:
     """Keep a library. Raises NoMachineCode where it cannot be written."""
     path = prepared_folder() / f"{key}{_ENDS}"
+    with _written(library + _MARK + _digest(key, library)) as temporary:
+        os.replace(temporary, path)
+    return path
+
+
+@contextlib.contextmanager
+def copied(path: Path) -> Iterator[Path]:
+    """A copy of a library, for as long as it takes to load it: what is loaded from it shares nothing.
+
+    Raises NoMachineCode where it cannot be written.
+    """
+    with _written(path.read_bytes()) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _written(content: bytes) -> Iterator[Path]:
+    """A new file in the folder, which is gone afterwards. Raises NoMachineCode where there can be none."""
+    parent = prepared_folder()
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=_ENDS, dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=_ENDS, dir=parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(library + _MARK + _digest(key, library))
+                file.write(content)
                 os.fchmod(file.fileno(), 0o700)
-            os.replace(temporary, path)
-        except BaseException:
+            yield Path(temporary)
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            raise
     except OSError as error:
-        raise NoMachineCode(f"no library can be written to {path.parent}: {error.strerror}") from error
-    return path
+        raise NoMachineCode(f"no library can be written to {parent}: {error.strerror}") from error
 
 
 def kept() -> dict[str, int]:

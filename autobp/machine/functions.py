@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autobp.backends.c_general import TOLD, GeneralSource
 from autobp.backends.c_text import CFunction, CSource
 from autobp.ir import Floats
 from autobp.machine import cache
@@ -18,11 +20,28 @@ from autobp.machine.wrapper import direct
 _DOUBLE = np.dtype(np.float64)
 
 
-def build(source: CSource) -> ctypes.CDLL:
+def build(source: CSource | GeneralSource) -> ctypes.CDLL:
     """The library of a source, kept or new. Raises NoMachineCode where there can be none."""
+    path = _path_of(source.text)
+    if not isinstance(source, GeneralSource):
+        return _loaded(path)
+    with cache.copied(path) as own:  # from a file of its own, so that it has numbers of its own
+        library = _loaded(own)
+    numbers = source.longs, source.doubles
+    vars(library)["numbers"] = numbers  # which live as long as it does
+    told = getattr(library, TOLD)
+    told.argtypes, told.restype = [ctypes.c_void_p, ctypes.c_void_p], None
+    told(*[x.__array_interface__["data"][0] for x in numbers])
+    return library
+
+
+def _path_of(text: str) -> Path:
     tools = toolchain()
-    key = tools.key(source.text)
-    path = cache.find(key) or cache.put(key, tools.build(source.text))
+    key = tools.key(text)
+    return cache.find(key) or cache.put(key, tools.build(text))
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))  # which lets other threads run while a function of it does
     except OSError as error:

@@ -96,6 +96,8 @@ def loops_of(graph: Canonical, limits: Limits) -> Found:
         if not loops:
             continue
         levels = _in_order(tape, loops)
+        if not loops:
+            continue
         written, run = _statements(levels, codes)
         steps = ", ".join(str(placed.loop.steps) for level in levels for placed in level.loops)
         if run > plain * (limits.slower if plain >= limits.many else 1.0):
