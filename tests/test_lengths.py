@@ -18,7 +18,8 @@ import autobp
 from autobp import Value
 from autobp.backends import c_general
 from autobp.backends.c_general import GeneralSource, general
-from autobp.compiler import Step
+from autobp.backends.without_numbers import without_numbers
+from autobp.compiler import Step, functions
 from autobp.compiler.machine_code import Wanted
 from autobp.compiler.step import executable_of
 from autobp.functions import logsumexp, tanh
@@ -61,14 +62,19 @@ def eager(function: Function, parameters: Sequence[Value], data: Sequence[np.nda
     return sum(x.data for x in costs) / len(costs), np.array([p.grad for p in parameters]) / len(costs)
 
 
-def check(step: Step, function: Function, parameters: Sequence[Value], *data: np.ndarray) -> None:
-    """The step gives what the scalars give, and what a step that has seen no other length gives."""
+def check_numbers(step: Step, function: Function, parameters: Sequence[Value], *data: np.ndarray) -> None:
+    """The step gives what the scalars give."""
     cost, gradient = step(step.theta, *data)
     expected, derivatives = eager(function, parameters, data)
     scale = max(1.0, np.abs(derivatives).max())
     assert cost == pytest.approx(expected, rel=1e-11, abs=1e-13)
     np.testing.assert_allclose(gradient, derivatives, rtol=1e-10, atol=1e-12 * scale)
     assert step.value(step.theta, *data) == pytest.approx(expected, rel=1e-11, abs=1e-13)
+
+
+def check(step: Step, function: Function, parameters: Sequence[Value], *data: np.ndarray) -> None:
+    """And what a step gives that has seen no other length; its program is that one's, byte for byte."""
+    check_numbers(step, function, parameters, *data)
     fresh = autobp.compile(function, parameters, backend="numpy")
     cost, gradient = fresh(step.theta, *data)
     assert step.source.partition("\n")[2] == fresh.source.partition("\n")[2]
@@ -263,6 +269,52 @@ def test_random_recurrences_of_any_length_are_the_program(case: Case) -> None:
 
 
 # --------------------------------------------------------------------------------------- texts and numbers
+
+
+@pytest.mark.parametrize("function", RECURRENCES[:-1])
+def test_lengths_share_the_code_that_numpy_runs(function: Function) -> None:
+    """One for an even number of steps and one for an odd, whose last states lie in other buffers."""
+    step = autobp.compile(function, [w, u, v], backend="numpy")
+    for length in (30, 39):
+        check_numbers(step, function, [w, u, v], rows(length))
+    made = functions.compile_source.cache_info().misses
+    for length in (50, 71, 80, 99, 34):
+        check_numbers(step, function, [w, u, v], rows(length))
+    assert functions.compile_source.cache_info().misses == made
+
+
+def test_a_source_without_numbers_does_the_same() -> None:
+    source = '''"""Of 1,234 scalars."""
+import numpy as np
+def value(x, ones12, ones3):
+    """The 40 numbers."""
+    t14 = x[:, 10:20][::-1] * 0.05 + 1e-20 - 1.5e-07 * 1e+16 - 12
+    return t14 * 0.5 + 7 - ones12.sum() * ones3.sum() / 123.0, range(17, -1, -1), t14.shape[-1]
+'''
+    text, numbers = without_numbers(source)
+    assert list(numbers.values()) == [40, 10, 20, 0.05, 1e-20, 1.5e-07, 1e16, 12, 123.0, 17]
+    found: list[Any] = []
+    x = np.random.default_rng(0).normal(size=(3, 25))
+    for written, more in ((source, {}), (text, numbers)):
+        namespace: dict[str, Any] = dict(more)
+        exec(written, namespace)
+        found.append(namespace["value"](x, np.ones(12), np.ones(3)))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1:] == found[1][1:]
+    another = source.replace("12", "142").replace("0.05", "0.125").replace("1,234", "9")
+    assert without_numbers(another)[0] == text
+
+
+def test_a_name_that_looks_like_that_of_a_number_is_its_own() -> None:
+    def loss(number_0: Any) -> Any:
+        h = 0.0
+        for x_t in number_0:
+            h = tanh(w * h + u * x_t)
+        return h * h
+
+    step = autobp.compile(loss, [w, u], backend="numpy")
+    for length in (30, 39):
+        check_numbers(step, loss, [w, u], rows(length))
 
 
 def general_of(function: Function, length: int) -> GeneralSource:

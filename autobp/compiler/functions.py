@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from autobp.backends.numpy_text import Source, source_of
 from autobp.backends.schedule import schedule
 from autobp.backends.source_module import SourceModule
 from autobp.backends.steps import Schedule, Work
+from autobp.backends.without_numbers import without_numbers
 from autobp.compiler.machine_code import BY_NUMPY, Choice, Wanted, choose
 from autobp.compiler.other_arrays import OnArrays
 from autobp.ir import Array, Floats, Indices, Program
@@ -24,6 +25,7 @@ from autobp.machine.memory import check_memory
 from autobp.reading.graph import Graph
 
 _KEPT = 8  # numbers of rows for which a thread keeps buffers
+_SOURCES = 64  # of which the code is kept
 
 
 class ForNumPy(NamedTuple):
@@ -185,7 +187,7 @@ class Functions:
             namespace: dict[str, Any] = dict(self.for_numpy.constants)
             if self.check:
                 namespace["finite"] = checker(self.graph, self.for_numpy.statements)
-            exec(compile_source(self.run_source), namespace)
+            self._define(self.run_source, name, namespace)
             self._namespace = namespace
         function: Callable[..., Any] = self._namespace[name]
         if self.work[name].bodies and not self.check:
@@ -205,9 +207,16 @@ class Functions:
                 [numpy_calls.write(name, program, self.plans[name], module, "", rows)], "", False
             )
             namespace: dict[str, Any] = {**KNOWN, **module.constants}
-            exec(compile_source(text), namespace)
+            self._define(text, name, namespace)
             self._of_few[name, rows] = _first_that_can(namespace[name], function)
         return self._of_few[name, rows]
+
+    def _define(self, source: str, name: str, namespace: dict[str, Any]) -> None:
+        """Define in a namespace what a source with one of the functions does; all lengths share its code."""
+        if self.work[name].bodies:
+            source, numbers = without_numbers(source)
+            namespace.update(numbers)
+        exec(compile_source(source), namespace)
 
     def _allocated(self, name: str, m: int) -> list[Floats]:
         """Buffers; MemoryError where they are larger than the machine's memory, before they are allocated."""
@@ -249,6 +258,7 @@ def _first_that_can(on_floats: Callable[..., Any], on_arrays: Callable[..., Any]
     return function
 
 
+@lru_cache(maxsize=_SOURCES)
 def compile_source(source: str) -> Any:
     """The source as a code object."""
     return compile(source, "<compiled by autobp>", "exec")
