@@ -232,6 +232,52 @@ def test_what_is_almost_the_known_recurrence_has_its_own_numbers(texts: list[str
 
 
 @needs_a_compiler
+def test_steps_with_other_constants_share_code_and_no_numbers(texts: list[str]) -> None:
+    def with_constant(c: float) -> Function:
+        def function(x: Any) -> Any:
+            h = 0.0
+            for x_t in x:
+                h = tanh(w * h + c * x_t + u)
+            return (h - c) ** 2
+
+        return function
+
+    made = [(autobp.compile(with_constant(c), [w, u], backend="c"), c) for c in (0.37, -1.25e-05, 123.5)]
+    for length in (30, 39):
+        for step, c in made:
+            check_numbers(step, with_constant(c), [w, u], rows(length))
+    assert len(texts) == len(made) + 2  # a minus is no number
+    for step, c in made:
+        check_numbers(step, with_constant(c), [w, u], rows(39))
+
+
+@needs_a_compiler
+def test_outputs_of_each_step_and_derivatives_of_any_length(texts: list[str]) -> None:
+    def states(x: Any) -> Any:
+        h, left = 0.1, []
+        for x_t in x:
+            h = tanh(w * h + u * x_t)
+            left.append([h, h * v])
+        return left
+
+    by_c, by_numpy = [autobp.compile(states, [w, u, v], backend=backend) for backend in ("c", "numpy")]
+    theta = by_c.theta
+    for length in (30, 39, 50, 61):
+        found = by_c(theta, rows(length))
+        assert found.shape == (3, length, 2)
+        np.testing.assert_allclose(found, by_numpy(theta, rows(length)), rtol=1e-12, atol=1e-14)
+    assert len(texts) == 2
+    texts.clear()
+    by_c, by_numpy = [
+        autobp.compile(mean_over_time, [w, u, v], backend=backend) for backend in ("c", "numpy")
+    ]
+    for length in (30, 39, 50, 61):
+        expected = by_numpy.hessian(theta, rows(length))
+        np.testing.assert_allclose(by_c.hessian(theta, rows(length)), expected, rtol=1e-10, atol=1e-12)
+    assert len(texts) == 4
+
+
+@needs_a_compiler
 def test_auto_builds_nothing_new_for_another_length(texts: list[str]) -> None:
     """What is there for any length needs no calls to pay for it; what is not there does."""
     step = autobp.compile(mean_over_time, [w, u, v], backend="auto", calls=40_000)

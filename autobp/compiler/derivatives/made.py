@@ -63,7 +63,7 @@ class Origin(Protocol):
 def _runs(executable: Origin) -> machine_code.Wanted:
     """What is to run a derivative: what was asked for, or what is faster for as many calls and rows."""
     if executable.wanted.backend == "c":  # which there may be none of for the derivative
-        return machine_code.Wanted("auto", calls=math.inf)
+        return machine_code.Wanted("auto", calls=math.inf, before=executable.wanted.before)
     return executable.wanted
 
 
