@@ -95,9 +95,13 @@ def put(key: str, library: bytes) -> Path:
 def copied(path: Path) -> Iterator[Path]:
     """A copy of a library, for as long as it takes to load it: what is loaded from it shares nothing.
 
-    Raises NoMachineCode where it cannot be written.
+    Raises NoMachineCode where it cannot be read or written.
     """
-    with _written(path.read_bytes()) as temporary:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NoMachineCode(f"{path} cannot be read: {error.strerror}") from error
+    with _written(content) as temporary:
         yield temporary
 
 
