@@ -16,8 +16,9 @@ from test_through_time import total
 
 import autobp
 from autobp import Value
-from autobp.backends import c_general
+from autobp.backends import c_general, c_parts, c_text
 from autobp.backends.c_general import GeneralSource, general
+from autobp.backends.c_memory import MOST_BY_STEP
 from autobp.backends.without_numbers import without_numbers
 from autobp.compiler import Step, functions
 from autobp.compiler.machine_code import Wanted
@@ -228,7 +229,44 @@ def test_what_is_almost_the_known_recurrence_has_its_own_numbers(texts: list[str
     for backend in ("c", "numpy"):
         step = autobp.compile(function, [w, u, v], backend=backend)
         for length in (30, 33, 34, 35, 37, 39, 41, 42):
-            check(step, function, [w, u, v], rows(length))
+            check_numbers(step, function, [w, u, v], rows(length))
+
+
+def filtered(x: Any) -> Any:
+    """A filter, whose variances have nothing of a sample."""
+    mean, variance, cost = 0.0, 1.0, 0.0
+    for x_t in x:
+        variance = w * w * variance + u * u
+        gain = variance / (variance + v * v)
+        cost = cost + autobp.log(variance) + (x_t - w * mean) ** 2 * gain
+        mean, variance = mean + gain * (x_t - mean), (1.0 - gain) * variance
+    return cost / len(x)
+
+
+@needs_a_compiler
+@pytest.mark.long
+def test_arrays_lie_elsewhere_where_steps_are_many(texts: list[str]) -> None:
+    """What has a number of each step is a function's own array as long as there are few."""
+    step = autobp.compile(filtered, [w, u, v], backend="c")
+    for length in (30, MOST_BY_STEP - 11, MOST_BY_STEP + 40, MOST_BY_STEP + 90, 55):
+        check_numbers(step, filtered, [w, u, v], rows(length))
+    assert len(texts) == 3
+    assert f"[{MOST_BY_STEP}];" in texts[1]
+    assert f"[{MOST_BY_STEP}];" not in texts[2]
+
+
+@needs_a_compiler
+def test_long_functions_of_any_length_are_written_in_parts(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(c_text, "LONGEST_OF_ANY_LENGTH", 30)
+    monkeypatch.setattr(c_parts, "_PART", 10)
+    step = autobp.compile(filtered, [w, u, v], backend="c")
+    for length in (30, 41, 64):
+        check_numbers(step, filtered, [w, u, v], rows(length, 17))
+    assert len(texts) == 2
+    assert "value_part2(" in texts[1]
+    assert "value_part2(" not in texts[0]
 
 
 @needs_a_compiler

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any, ClassVar
 
 import numpy as np
@@ -100,9 +100,12 @@ class CModule:
     Attributes:
         helpers: functions, by name, in an order in which they can be defined.
         tables: numbers that were fixed at the trace, by name.
+        same_sizes: where recurrences of other lengths are to differ in numbers alone, the sizes of axes that
+            no length has to do with; None where this length is the only one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, same_sizes: Set[int] | None = None) -> None:
+        self.same_sizes = same_sizes
         self.helpers: dict[str, str] = {}
         self.tables: dict[str, np.ndarray[Any, Any]] = {}
         self._names: dict[tuple[str, bytes], str] = {}

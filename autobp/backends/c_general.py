@@ -67,9 +67,10 @@ def general(programs: Mapping[str, ir.Program]) -> GeneralSource:
 
     Raises TypeError where an operation is computed by Python code, which has no formula.
     """
-    source = c_source(programs, "", of_any_length=True)
+    sizes = _sizes(programs.values())
+    source = c_source(programs, "", sizes)
     first = min(source.text.index(function.text) for function in source.functions)
-    return _Writer(_sizes(programs.values())).written(source, first)
+    return _Writer(sizes).written(source, first)
 
 
 def _sizes(programs: Iterable[ir.Program]) -> set[int]:

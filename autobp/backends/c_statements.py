@@ -10,7 +10,7 @@ import numpy as np
 from autobp import ir
 from autobp.backends.c_elements import AXES, Elements, Index, Slots
 from autobp.backends.c_formulas import CModule
-from autobp.backends.c_memory import Kept, Memory
+from autobp.backends.c_memory import LEAST_BY_STEP, Kept, Memory
 from autobp.backends.c_nests import Loops, Nest, are_apart, nest, nested, written
 from autobp.backends.c_plan import Scope, inlined_in, is_computed
 from autobp.backends.c_positions import ZERO, Position, combined, flat, loop_variable
@@ -227,10 +227,15 @@ class Statements(Elements):
         name, n = loops[-1]
         assert isinstance(n, int)
         width = next(x for x in range(min(n, _SUMS), 0, -1) if n % x == 0)
-        if width == n or width < _FEW:
+        if width == n or width < _FEW or self.may_be_a_length(n):
             return loops, index
         parts = [(width, loop_variable("part", n // width)), (1, loop_variable(name, width))]
         return [*loops[:-1], ("part", n // width), (name, width)], [*index[:-1], combined(0, parts)]
+
+    def may_be_a_length(self, n: int | str) -> bool:
+        """Whether the size of an axis may be another for recurrences of other lengths, where that matters."""
+        same = self.module.same_sizes
+        return same is not None and n not in same and isinstance(n, int) and n >= LEAST_BY_STEP
 
     def add_sums(self, loops: Loops, over: Loops, target: str, text: str, add_up: bool = False) -> None:
         """Write a nest that sums into neighbours at once, for which the compiler has registers.
@@ -240,7 +245,8 @@ class Statements(Elements):
             add_up: whether the sums go on from what the elements are.
         """
         (name, n), loops = loops[-1], loops[:-1]
-        if n == 1 or not over:
+        in_pieces = bool(loops) and loops[-1][0] == "part"
+        if n == 1 or not over or (self.may_be_a_length(n) and not in_pieces):
             self.add_sum([*loops, (name, n)], over, target, text, add_up)
             return
         begun = nested([(name, n)], [f"sums[{name}] = {target};"]) if add_up else []

@@ -9,7 +9,7 @@ threads can run it, each with a work area of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 
@@ -108,18 +108,20 @@ class CSource:
     functions: tuple[CFunction, ...]
 
 
-def c_source(programs: Mapping[str, ir.Program], about: str, of_any_length: bool = False) -> CSource:
+def c_source(
+    programs: Mapping[str, ir.Program], about: str, same_sizes: Set[int] | None = None
+) -> CSource:
     """A file with one function for each program, by name.
 
     Args:
         about: what the comment at the head says first.
-        of_any_length: whether recurrences of other lengths are to differ in numbers alone.
+        same_sizes: as :class:`~autobp.backends.c_formulas.CModule` has them.
 
     Raises:
         TypeError: an operation is computed by Python code, which has no formula.
     """
-    module = CModule()
-    functions = [write(name, program, module, of_any_length) for name, program in programs.items()]
+    module = CModule(same_sizes)
+    functions = [write(name, program, module) for name, program in programs.items()]
     return file_of(about, module, [APART] if any(x.parts for x in functions) else [], functions)
 
 
@@ -153,10 +155,10 @@ _SEVERAL = f"""#if defined(__GLIBC__) && defined(__GNUC__) && defined(__x86_64__
 #endif"""
 
 
-def write(name: str, program: ir.Program, module: CModule, of_any_length: bool = False) -> CFunction:
+def write(name: str, program: ir.Program, module: CModule) -> CFunction:
     """A program as a function."""
     program = with_loops_of_samples(program)
-    function = _Function(name, module, program, of_any_length)
+    function = _Function(name, module, program)
     lines = function.body()
     made = program.results[1] if len(program.results) == 2 else None
     return CFunction(
@@ -187,9 +189,9 @@ _ABOUT = {
 class _Function(Statements):
     """Writes a whole program."""
 
-    def __init__(self, name: str, module: CModule, program: ir.Program, of_any_length: bool) -> None:
+    def __init__(self, name: str, module: CModule, program: ir.Program) -> None:
         self.plan, self.function_name = Plan(program), name
-        super().__init__(module, program, Memory(of_any_length), self.plan.inlined)
+        super().__init__(module, program, Memory(module.same_sizes is not None), self.plan.inlined)
         for x in program.inputs:
             scope = Scope.ALL if x.batched else Scope.ONCE
             self.kept[x] = Kept(self.free_name(self.names[x]), scope, x.size)
