@@ -39,7 +39,7 @@ def arrays_of(name: str, folder: Path, *command: str) -> Callable[[Any], Any]:
     module = CModule()
     module.helper(name)
     loop = f"for (long i = 0; i < n; i++) y[i] = short_{name}(x[i]);"
-    text = f"#include <math.h>\n\n{module.text([loop])}\n\n" + "void each(const double *x, double *y, long n);\n"
+    text = f"#include <math.h>\n\n{module.text([loop])}\n\nvoid each(const double *x, double *y, long n);\n"
     text += f"void each(const double *x, double *y, long n) {{\n    {loop}\n}}\n"
     (folder / "each.c").write_text(text, encoding="utf-8")
     flags = ["-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-ffp-contract=off"]

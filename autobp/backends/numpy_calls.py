@@ -49,6 +49,7 @@ _UFUNCS = {
     "-": "subtract",
     "*": "multiply",
     "/": "divide",
+    "neg": "negative",
     "square": "square",
     "power": "power",
     **UFUNCS,
@@ -317,11 +318,17 @@ class NumpyCalls:
             self.assign(step.into, self.expression(step.function, step.operands, step.operation, step.which))
             return
         function, texts = step.function, [self.of(x) for x in step.operands]
-        if function == "neg":  # np.negative reads what lies 64 bytes apart as if it were side by side
+        if function == "neg" and not (self._is_whole(step.into) and self._is_whole(step.operands[0])):
+            # np.negative reads what lies 64 bytes apart as if it were side by side
             function, texts = "*", ["-1.0", *texts]
         ufunc = _UFUNCS[function]
         named = "out=" if ufunc in _OUT_BY_NAME else ""
         self.lines.append(f"np.{ufunc}({', '.join([*texts, named + self.destination(step.into)])})")
+
+    def _is_whole(self, operand: Operand) -> bool:
+        """Whether an operand's numbers are a buffer, side by side."""
+        place = operand.place if isinstance(operand, Variable) else None
+        return isinstance(place, Buffer) and place.number not in self.schedule.work.by_step
 
     def name_or_copy(self, step: steps.Name | steps.Copy) -> None:
         self.assign(step.into, self.alone(step.source))
