@@ -20,8 +20,7 @@ from autobp.ops import ATOM, PRODUCT, SIGN
 
 _SUMS = 32  # that are added up at once: as many as the registers of common processors hold
 _FEW = 8  # at once are no better than all of them, if there are too many for registers
-_ROWS = 8  # that multiply columns make up for copying these,
-_OWN_ROWS = 4  # and of a sample that multiply columns of its own
+_ROWS = 8  # that multiply columns make up for copying these
 
 
 class Statements(Elements):
@@ -159,7 +158,7 @@ class Statements(Elements):
         rows, columns = array.rows, array.columns
         self.keep(array)
         has_p = len(rows.shape) == len(columns.shape)
-        own = columns.batched and has_p and array.shape[-2] >= _OWN_ROWS
+        own = columns.batched and has_p and _is_large(array.shape, rows.shape[-1])
         packs = columns.shape[-2] > 1 and (own or (self.reuses(array) and self.holder(columns) is not None))
         copied = self.copied(columns, turned=True) if packs and own else None
         loops, index = (self.axes_of_sums if packs else self.axes)(array.shape, array.batched)
@@ -264,7 +263,7 @@ class Statements(Elements):
             stack = index[:-2] if has_p else index[:-1]
             o = loop_variable("k", delta.shape[-1])
             right = self.element(other, [*stack, o, index[-1]])
-            reuses = other.batched and has_p and array.shape[-2] >= _OWN_ROWS
+            reuses = other.batched and has_p and _is_large(array.shape, delta.shape[-1])
             if reuses and are_apart(right.text, loops[-1][0]):
                 right = self.copied(other)([*stack, o, index[-1]])
             text = self.times(self.element(delta, [*index[:-1], o]), right)
@@ -443,3 +442,8 @@ class Body(Statements):
             copies.append((kept, x))
         for kept, x in copies:
             self.copy(kept, x, self)
+
+
+def _is_large(shape: ir.Shape, n: int) -> bool:
+    """Whether a product of this shape, of sums of n, makes up for copying a sample's own columns first."""
+    return min(n, *shape[-2:]) >= _ROWS
