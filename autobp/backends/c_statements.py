@@ -34,7 +34,7 @@ class Statements(Elements):
 
     def __init__(self, module: CModule, program: ir.Program, memory: Memory, inlined: set[ir.Array]) -> None:
         super().__init__(module, program, memory, inlined)
-        self._packed: dict[ir.Array, Kept] = {}
+        self._packed: dict[tuple[ir.Array, int], Kept] = {}
 
     # --------------------------------------------------------------------------------------------- places
 
@@ -91,6 +91,11 @@ class Statements(Elements):
     def before(self, part: str | Nest) -> None:
         """Write what comes before the blocks of samples."""
         raise NotImplementedError
+
+    @property
+    def phase(self) -> int:
+        """How often samples have been gone through before."""
+        return 0
 
     # ---------------------------------------------------------------------------------------- elementwise
 
@@ -189,14 +194,15 @@ class Statements(Elements):
         if statements is not self:
             return statements.packed(columns, index, stack, k)
         *lead, n, length = columns.shape
-        if columns not in self._packed:
+        key = columns, self.phase  # what another statement has copied may come after this one
+        if key not in self._packed:
             kept = self.memory.keep(self.free_name(""), Scope.ONCE, columns.size, of_a_step=True)
-            self._packed[columns] = kept
+            self._packed[key] = kept
             loops, at = self.axes((*lead, length, n), False)
             element = self.element(columns, [*at[:-2], at[-1], at[-2]]).text
             self.before(nest(loops, [f"{self.at(kept, flat((*lead, length, n), at))} = {element};"]))
         where = flat((*lead, length, n), [*stack, k, index[-1]])
-        return Text(self.at(self._packed[columns], where), ATOM)
+        return Text(self.at(self._packed[key], where), ATOM)
 
     def copied(self, array: ir.Array, turned: bool = False) -> Callable[[Index], Text]:
         """Copy an array of each sample, its last two axes turned round or not; how it is read from there."""

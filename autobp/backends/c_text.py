@@ -211,6 +211,10 @@ class _Function(Statements):
     def before(self, part: str | Nest) -> None:
         self.sections.setdefault(Section(self.section.phase, False), []).append(part)
 
+    @property
+    def phase(self) -> int:
+        return self.section.phase
+
     def scope_of(self, array: ir.Array) -> Scope:
         return self.plan.scopes.get(array) or super().scope_of(array)
 
