@@ -16,6 +16,7 @@ from test_loops import (
     MODELS,
     Case,
     asian_option,
+    controlled,
     gru,
     hidden_markov,
     kalman,
@@ -94,14 +95,14 @@ SAME = [rnn, lstm, gru, kalman, runge_kutta, hidden_markov, unrolled_descent, te
 
 @pytest.mark.parametrize("model", [*SAME, asian_option])
 def test_a_step_does_not_grow_with_the_steps_of_its_loops(model: Model) -> None:
-    few, many = (100, 200) if model is asian_option else (40, 80)
+    few, many = (28 if model is temporal_classification else 20), 80
     assert len(compiled(model(few))) == len(compiled(model(many)))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", [*SAME, asian_option])
-def test_a_step_of_400_steps_is_one_of_40(model: Model) -> None:
-    assert len(compiled(model(100))) == len(compiled(model(400)))
+def test_a_step_of_400_steps_is_one_of_20(model: Model) -> None:
+    assert len(compiled(model(28 if model is temporal_classification else 20))) == len(compiled(model(400)))
 
 
 def test_few_steps_are_written_out() -> None:
@@ -128,7 +129,7 @@ def test_a_report_says_which_loops_there_are_and_why_others_are_none() -> None:
     lines = compiled(rnn(30)).report().splitlines()
     assert lines[2].startswith("loop of 30 steps of 3 arrays, carries h (5)")
     assert lines[3].startswith("loop of 30 steps backwards of 2 arrays, carries dh (5)")
-    assert "no loop: " in compiled(asian_option(30)).report()
+    assert "no loop: " in compiled(controlled(20)).report()
 
 
 def test_a_page_shows_a_loop_and_says_that_it_computes_nothing(tmp_path: Any) -> None:
