@@ -139,11 +139,12 @@ def test_a_loop_that_all_samples_share_is_run_once() -> None:
 
 def test_tables_and_functions_that_nobody_reads_are_not_in_the_file() -> None:
     module = CModule()
-    for name in ("maximum", "logaddexp", "tanh"):
+    for name in ("maximum", "whole", "logaddexp", "tanh"):
         module.helper(name)
     tables = [module.table(np.arange(n)) for n in (2, 3)]
     text = module.text([f"x[0] = logaddexp({tables[1]}[0], 1.0);"])
     assert "maximum" not in text
+    assert "static long whole(" not in text  # of which a comment speaks
     assert "short_tanh" not in text
     assert text.index("power_of_two(double") < text.index("short_exp(double") < text.index("logaddexp(double")
     assert [name in text for name in tables] == [False, True]

@@ -59,9 +59,6 @@ static long whole(double index, long n, int *wrong) {
 }""",
 }
 
-#: Which of them call others.
-_CALLED = {"logaddexp": ("exp",), **dict.fromkeys(("exp", "tanh"), ("power_of_two", "beyond_line"))}
-
 _C_WORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int
 long register restrict return short signed sizeof static struct switch typedef union unsigned void
@@ -74,8 +71,9 @@ round scalb sin sinh sqrt tan tanh tgamma trunc abs labs first rows theta m grad
 wrong cost value cost_and_gradient modulo parameters differs short_exp short_tanh
 """.split()  # noqa: SIM905
 
-_WORD = re.compile(r"\w+")
+_READ = re.compile(r"\w+(?=[(\[])")  # functions and tables, and not what a comment speaks of
 _DEFINED = re.compile(r"^(?:#define |static (?:inline )?\w+ )(\w+)", re.MULTILINE)
+_HELPER_OF = {defined: name for name, text in HELPERS.items() for defined in _DEFINED.findall(text)}
 
 #: What no variable of a C program can be called.
 RESERVED = frozenset({*_C_WORDS, *keyword.kwlist, *HELPERS, *"ijklnopqrst"})
@@ -124,9 +122,11 @@ class CModule:
     def helper(self, name: str) -> str:
         """Have one of the ready-made functions, and before it those that it calls."""
         if name not in self.helpers:
-            for other in _CALLED.get(name, ()):
-                self.helper(other)
-            self.helpers[name] = HELPERS.get(name, "")
+            text = HELPERS.get(name, "")
+            for called in _READ.findall(text):
+                if _HELPER_OF.get(called, name) != name:
+                    self.helper(_HELPER_OF[called])
+            self.helpers[name] = text
         return name
 
     def pick(self, n: int) -> str:
@@ -172,11 +172,11 @@ class CModule:
 
     def text(self, readers: Iterable[str]) -> str:
         """As C those helpers and tables that some texts read: compilers warn of others."""
-        read = {word for text in readers for word in _WORD.findall(text)}
+        read = {word for text in readers for word in _READ.findall(text)}
         blocks: list[str] = []
         for text in reversed(self.helpers.values()):  # each is called by later ones
             if not read.isdisjoint(_DEFINED.findall(text)):
-                read.update(_WORD.findall(text))
+                read.update(_READ.findall(text))
                 blocks.insert(0, text)
         for name, values in self.tables.items():
             if name not in read:
