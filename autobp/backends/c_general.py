@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from autobp import ir
 from autobp.backends.c_memory import LEAST_BY_STEP
 from autobp.backends.c_text import CFunction, CSource, c_source
+from autobp.backends.without_numbers import FLOAT, USUAL
 from autobp.ir import Floats
 
 #: The function of the library that is told its numbers.
 TOLD = "numbers_are"
-_USUAL = frozenset({"0.0", "0.5", "1.0", "2.0"})  # that compilers make something of
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _TABLE = re.compile(r"^static const (long|double) (\w+)\[\] = \{([^}]*)\};\n", re.MULTILINE)
@@ -35,7 +35,7 @@ _AREA = re.compile(r"(?<=^    double \*const )(\w+)( = work \+ )(\d+)(?: \+ m \*
 _TOKEN = re.compile(
     r"(?:theta|gradient)\[[^][]*\]"  # whose positions are those of parameters
     r"|(?P<array>\w+)\[|(?P<end>\])"
-    r"|(?<![\w.])(?P<number>\d+\.\d*(?:e[-+]?\d+)?|\d+e[-+]?\d+|\d+)(?![\w.])"
+    rf"|(?<![\w.])(?P<number>{FLOAT}|\d+)(?![\w.])"
 )
 _OWN = re.compile(r" *double \w+\[")  # whose sizes are the same for all lengths
 
@@ -143,7 +143,7 @@ class _Writer:
 
     def _number(self, where: str, text: str) -> str:
         if not text.isdigit():
-            if text in _USUAL:
+            if text in USUAL:
                 return text
             return f"{self._name}d{self._doubles.setdefault(text, len(self._doubles))}"
         return text if text in self._kept else self._long(where, text)

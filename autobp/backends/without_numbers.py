@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 
 _NAME = "number_"  # and what follows, of the numbers
-_USUAL = frozenset({"0.0", "0.5", "1.0", "2.0"})  # which no length makes, or hardly any
-_NUMBER = re.compile(r"(?<![\w.])(?:\d+\.\d*(?:e[-+]?\d+)?|\d+e[-+]?\d+|\d\d+)(?![\w.])")
+#: Numbers that no length makes, or hardly any, and compilers make something of;
+USUAL = frozenset({"0.0", "0.5", "1.0", "2.0"})
+#: and how floats are written, in Python as in C.
+FLOAT = r"\d+\.\d*(?:e[-+]?\d+)?|\d+e[-+]?\d+"
+
+_NUMBER = re.compile(rf"(?<![\w.])(?:{FLOAT}|\d\d+)(?![\w.])")
 _ONES = re.compile(r"\bones\d+\b")  # vectors that are called by their lengths
 _ABOUT = re.compile(r'^""".*?"""', re.DOTALL)  # says how many scalars there were
 
@@ -27,7 +31,7 @@ def without_numbers(source: str) -> tuple[str, dict[str, int | float]]:
 
     def named(found: re.Match[str]) -> str:
         text = found[0]
-        if text in _USUAL:
+        if text in USUAL:
             return text
         name = f"{_NAME}{len(numbers)}"
         numbers[name] = int(text) if text.isdigit() else float(text)

@@ -77,7 +77,7 @@ def reached_by_derivatives(graph: Canonical) -> set[int]:
         if node not in found:
             continue
         if graph.kinds[node] == SUM:
-            found.update([x for _, *factors in graph.terms[node] for x in factors if x >= 0])
+            found.update(operands_of(graph, node))
         elif graph.operations[node] not in FLAT:
             found.update(graph.operands[node])
     return found
@@ -89,7 +89,7 @@ def leading_to_numbers(graph: Canonical) -> set[int]:
     for node in reversed(graph.order):
         if graph.kinds[node] == SUM:
             if node in found:
-                found.update([x for _, *factors in graph.terms[node] for x in factors if x >= 0])
+                found.update(operands_of(graph, node))
             continue
         operation, operands = graph.operations[node], graph.operands[node]
         if node in found or _may_swallow(operation, graph.constants[node]):
